@@ -1,0 +1,16 @@
+"""The program `relay`."""
+
+import signal
+
+
+def main() -> None:
+    """Run the command line and exit: 0 done, 1 failed, 2 usage or configuration."""
+    # Before anything takes time: a signal that comes while we start waits until we can obey it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP, signal.SIGTERM})
+    from relay.cli.commands import cli
+
+    cli.main()
+
+
+if __name__ == "__main__":
+    main()
