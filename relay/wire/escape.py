@@ -1,0 +1,57 @@
+"""Escaping: a message never breaks out of its frame or line.
+
+`#ooo`, three octal digits an octet, is rsyslog's convention. `#` itself is left alone, so that a
+message does not grow from hop to hop: what was escaped once stays as it is.
+"""
+
+import re
+from collections.abc import Sequence
+
+_CONTROLS = bytes(octet for octet in range(0x20) if octet != 0x09) + b"\x7f"
+_C1 = re.compile(rb"\xc2[\x80-\x9f]")
+# U+DC80 to U+DCFF is how `surrogateescape` shows octets that are not UTF-8.
+_UNSAFE = re.compile("[\0-\x08\x0a-\x1f\x7f-\x9f\udc80-\udcff]")
+
+
+def escape_terminator(messages: Sequence[bytes], terminator: bytes) -> Sequence[bytes]:
+    """For LF- and NUL-framed outputs; the same object where nothing needs escaping."""
+    if terminator not in b"".join(messages):
+        return messages
+    escaped = _octal(terminator)
+    return [message.replace(terminator, escaped) for message in messages]
+
+
+def escape_text(messages: Sequence[bytes]) -> Sequence[bytes]:
+    """For files, terminals and stdout; the same object where nothing needs escaping.
+
+    Escaped are control characters other than tab (C0, DEL, C1) and all that is not UTF-8.
+    """
+    if _is_clean(b" ".join(messages)):
+        return messages
+    return [message if _is_clean(message) else _escape(message) for message in messages]
+
+
+def _is_clean(text: bytes) -> bool:
+    # 0.16 µs for 256 octets of ASCII and 0.46 for other UTF-8, in batches of 64 KiB.
+    if len(text.translate(None, _CONTROLS)) != len(text):
+        return False
+    if text.isascii():
+        return True
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return _C1.search(text) is None
+
+
+def _escape(message: bytes) -> bytes:
+    text = message.decode(errors="surrogateescape")
+    return _UNSAFE.sub(_escape_character, text).encode()
+
+
+def _escape_character(match: re.Match[str]) -> str:
+    return _octal(match[0].encode(errors="surrogateescape")).decode()
+
+
+def _octal(octets: bytes) -> bytes:
+    return b"".join([b"#%03o" % octet for octet in octets])

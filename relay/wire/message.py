@@ -1,0 +1,205 @@
+"""What a message says about itself: the header view of RFC 5424, RFC 3164 and their dialects.
+
+Total: every message has a view. What no field can hold stays in `text`.
+"""
+
+import re
+from typing import Literal, NamedTuple
+
+from relay.wire import priority as pri
+from relay.wire.timestamp import Stamp, parse_epoch, parse_rfc3339, parse_stamp
+
+Elements = list[tuple[bytes, list[tuple[bytes, bytes]]]]
+
+_BOM = b"\xef\xbb\xbf"
+
+# RFC 5424 §6, as it is meant to be read (any length, any octet in a field) and, in `_STRICT`, as it
+# is meant to be written. A host that ends in a colon is a tag: Junos puts a 3164 tail behind a 5424
+# head. `fe80::` is a host.
+_FIELD = rb"([^\x00-\x20\x7f]+)"
+_HOST_FIELD = rb"([^\x00-\x20\x7f]+)(?<![^:]:)"
+_HEAD5424 = re.compile(
+    rb"(-|\d{4}-[\d-]{5}T[\d:]{8}[Z\d:.+-]*) %s %s %s %s (?=\[|-(?: |\Z))"
+    % (_HOST_FIELD, _FIELD, _FIELD, _FIELD)
+)
+_NAME = rb'[^\x00-\x20\x7f-\xff="\]]'
+# §6.3.3: a backslash in front of anything but `"`, `\` and `]` is a plain backslash.
+_ELEMENT = rb'\[(?:%s)(?: (?:%s)="(?:[^"\\\]]++|\\.)*+")*+\]'
+_STRUCTURED = re.compile(
+    rb"(?:-|(?:%s)++)(?= |\Z)" % (_ELEMENT % (_NAME + rb"++", _NAME + rb"++")), re.DOTALL
+)
+_STRICT_DATA = rb"(?:-|(?:%s)++)(?= |\Z)" % (_ELEMENT % (_NAME + rb"{1,32}", _NAME + rb"{1,32}"))
+_STRICT = re.compile(
+    rb"<(?:0|[1-9]\d?|1[0-8]\d|19[01])>1 "
+    rb"(?:-|(\d{4}-(?:0[1-9]|1[0-2])-\d\dT(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d"
+    rb"(?:\.\d{1,6})?(?:Z|[+-](?:[01]\d|2[0-3]):[0-5]\d))) "
+    rb"[!-~]{1,255}(?<![^:]:) [!-~]{1,48} [!-~]{1,128} [!-~]{1,32} " + _STRICT_DATA,
+    re.DOTALL,
+)
+_PARAMETER = re.compile(rb' ([^=]+)="((?:[^"\\\]]++|\\.)*+)"', re.DOTALL)
+_ESCAPED = re.compile(rb'\\(["\\\]])')
+
+# RFC 3164 §4.1.3 has letters and digits only in a tag; the field has paths, units, parentheses and
+# (UniFi) a comma and a plus. Quotes, braces and `=` are JSON and key=value bodies, a percent sign
+# is a Cisco mnemonic, and digits alone are a Cisco counter: all of these are text.
+_TAG = re.compile(
+    rb"(?!%|\d+:)([^\x00-\x20\x7f:\[\]\"'{}<>=]{1,128})"
+    rb"(?:\[([^\x00-\x20\x7f\[\]]{1,128})\](?:: ?| |\Z)|:(?: |\Z))"
+)
+_HOST = re.compile(rb"([A-Za-z0-9_.:@/%-]{1,255})(?: |\Z)")
+_HOST_MNEMONIC = re.compile(rb"([A-Za-z0-9_.:@/%-]{1,255}?) ?: (?=%)")  # ASA: `asa : %ASA-3-710003`
+_STAMP_END = re.compile(rb" ?:(?: |\Z)")  # Cisco ends a stamp with a colon when no host follows
+_COUNTERS = rb"(?:\d{1,10}: {1,2}){0,3}"
+# Cisco IOS and NX-OS in front of the stamp: counters, an origin-id or an empty host, each with a
+# colon; then `*` or `.` for a clock that is not synchronised.
+_CISCO = re.compile(rb"(?:: ?)?(%s)(?:([\w.-]{1,255}): {1,2})?(%s[*.]?)" % ((_COUNTERS,) * 2))
+
+
+class HeaderView(NamedTuple):
+    """The header fields of one message; `None` is a field that is missing or NILVALUE.
+
+    A named tuple: a frozen dataclass of so many fields takes 1.1 µs to make, this 0.3.
+    """
+
+    priority: int | None
+    facility: int
+    severity: int
+    kind: Literal["rfc5424", "rfc3164", "none"]
+    stamp: Stamp | None
+    host: bytes | None
+    program: bytes | None  # APP-NAME, or TAG without its process id
+    procid: bytes | None
+    msgid: bytes | None
+    structured_data: bytes | None  # as it stands in the message
+    text: bytes  # MSG without BOM, or the content behind the tag
+
+
+def view(message: bytes) -> HeaderView:
+    value, at = pri.priority(message)
+    return _rfc5424(message, value, at) or _rfc3164(message, value, at)
+
+
+def recognised(message: bytes, at: int) -> bool:
+    """Whether a header that needs no stamp put in front starts here, behind the PRI part.
+
+    The same as `view(message).kind != "none"`.
+    """
+    return _place_stamp(message, at) is not None or _head5424(message, at) is not None
+
+
+def well_formed(message: bytes) -> bool:
+    """Whether this is an RFC 5424 message to the letter of §6, field lengths included."""
+    found = _STRICT.match(message)
+    return found is not None and (found[1] is None or parse_rfc3339(found[1]) is not None)
+
+
+def well_formed_data(structured_data: bytes) -> bool:
+    """Whether this is STRUCTURED-DATA to the letter of §6.3."""
+    return re.fullmatch(_STRICT_DATA, structured_data, re.DOTALL) is not None
+
+
+def elements(structured_data: bytes) -> Elements:
+    """The elements of STRUCTURED-DATA with their parameters, values unescaped (§6.3.3)."""
+    found: Elements = []
+    for part in re.finditer(
+        _ELEMENT % (_NAME + rb"++", _NAME + rb"++"), structured_data, re.DOTALL
+    ):
+        element = part[0][1:-1]
+        name = element.partition(b" ")[0]
+        parameters = _PARAMETER.findall(element, len(name))
+        found.append((name, [(key, _ESCAPED.sub(rb"\1", value)) for key, value in parameters]))
+    return found
+
+
+class _Placed(NamedTuple):
+    """Where a stamp stands in an RFC 3164 header."""
+
+    stamp: Stamp
+    end: int
+    host: bytes | None = None  # an origin-id in front of the stamp
+    front: bytes = b""  # counters and clock mark, which no field can hold
+
+
+def _rfc5424(message: bytes, value: int | None, at: int) -> HeaderView | None:
+    head = _head5424(message, at)
+    if not head:
+        return None
+    stamp, fields, end = head
+    host, program, procid, msgid = (None if field == b"-" else field for field in fields)
+    data = _STRUCTURED.match(message, end)
+    structured_data = None if data is None or data[0] == b"-" else data[0]
+    text = message[data.end() + 1 if data else end :].removeprefix(_BOM)
+    return HeaderView(
+        value, *_split(value), "rfc5424", stamp, host, program, procid, msgid, structured_data, text
+    )  # fmt: skip
+
+
+def _head5424(
+    message: bytes, at: int
+) -> tuple[Stamp | None, tuple[bytes, bytes, bytes, bytes], int] | None:
+    if not message.startswith(b"1 ", at):
+        return None
+    found = _HEAD5424.match(message, at + 2)
+    if not found:
+        return None
+    stamp = None
+    if found[1] != b"-":
+        parsed = parse_rfc3339(message, at + 2)
+        if not parsed or parsed[1] != found.end(1):
+            return None
+        stamp = parsed[0]
+    _, host, program, procid, msgid = found.groups()
+    return stamp, (host, program, procid, msgid), found.end()
+
+
+def _rfc3164(message: bytes, value: int | None, at: int) -> HeaderView:
+    placed = _place_stamp(message, at)
+    if not placed:
+        return HeaderView(
+            value, *_split(value), "none", None, None, None, None, None, None, message[at:]
+        )
+    stamp, end, host, front = placed
+    if colon := _STAMP_END.match(message, end):
+        end = colon.end()
+    elif message.startswith(b" ", end):
+        host, end = _host(message, end + 1)
+    text = message[end:]
+    program, procid, text = (None, None, front + text) if front else _tail(text)
+    return HeaderView(
+        value, *_split(value), "rfc3164", stamp, host, program, procid, None, None, text
+    )
+
+
+def _place_stamp(message: bytes, at: int) -> _Placed | None:
+    if message.startswith(b"1 ", at):  # Junos; Meraki with seconds since 1970
+        found = parse_rfc3339(message, at + 2) or parse_epoch(message, at + 2)
+        return _Placed(*found) if found else None
+    found = parse_stamp(message, at + message.startswith(b" ", at))  # Citrix puts a space there
+    return _Placed(*found) if found else _place_cisco(message, at)
+
+
+def _place_cisco(message: bytes, at: int) -> _Placed | None:
+    front = _CISCO.match(message, at)
+    assert front is not None  # it matches nothing at all, too
+    found = parse_stamp(message, front.end()) if front[0] else None
+    if not found or not _STAMP_END.match(message, found[1]):
+        return None  # anybody's text may start with a word and a colon
+    return _Placed(*found, front[2], front[1] + front[3])
+
+
+def _host(message: bytes, at: int) -> tuple[bytes | None, int]:
+    """The host that starts here, if one does, and the offset behind it."""
+    found = _HOST_MNEMONIC.match(message, at)
+    if not found and not _TAG.match(message, at):  # glibc's syslog(3) writes a tag and no host
+        found = _HOST.match(message, at)
+    return (found[1], found.end()) if found else (None, at)
+
+
+def _tail(text: bytes) -> tuple[bytes | None, bytes | None, bytes]:
+    """Program, process id and content of what follows the host in an RFC 3164 message."""
+    found = _TAG.match(text)
+    return (found[1], found[2], text[found.end() :]) if found else (None, None, text)
+
+
+def _split(value: int | None) -> tuple[int, int]:
+    return divmod(pri.DEFAULT if value is None else value, 8)
