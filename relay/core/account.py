@@ -1,0 +1,152 @@
+"""One book for each pipe and each listener: plain integers, changed at the hand-over points.
+
+Everything runs in one thread, so a reader that does not await sees books that balance.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from relay.wire.framing import FramingCounts
+
+
+class Drop(StrEnum):
+    """Why a pipe dropped a message. Closed: docs/ledger.md describes each."""
+
+    FULL = "full"
+    OLDEST = "oldest"
+    EXPIRED = "expired"
+    RATE = "rate"
+    SHED = "shed"
+    SAMPLED = "sampled"
+    REFUSED = "refused"
+    TOO_LARGE = "too-large"
+    DAMAGED = "damaged"
+    SHUTDOWN = "shutdown"
+    REMOVED = "removed"
+    CRASH = "crash"
+    INTERNAL_ERROR = "internal-error"
+
+
+class Confirmation(StrEnum):
+    """Who is known to have a delivered message."""
+
+    SENT = "sent"  # our kernel took it
+    ACKED = "acked"  # the peer's kernel has it
+    CONFIRMED = "confirmed"  # the peer's application said so
+    STORED = "stored"  # written to a file or a ring of ours
+
+
+class Refusal(StrEnum):
+    """Why a listener did not accept a message."""
+
+    EMPTY = "empty"  # a frame or datagram without a single octet
+    BACKLOG = "backlog"  # own messages while the book of own messages is full
+    INTERNAL_ERROR = "internal-error"  # a bug of ours; the traceback is in the log
+
+
+class ConnectionRefusal(StrEnum):
+    """Why a listener closed a connection at once."""
+
+    CONNECTIONS_MAX = "connections-max"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a channel holds at this moment."""
+
+    memory: int = 0  # messages waiting
+    lent: int = 0  # messages a delivery has in hand
+    octets: int = 0  # of both together
+    oldest_ns: int | None = None  # when the oldest of them was received
+
+
+class Holder(Protocol):
+    def held(self) -> Held: ...
+
+
+def _no_loss(account: "PipeAccount", reason: Drop, messages: int) -> None:
+    """Told to nobody: the default of an account that stands alone."""
+
+
+@dataclass(slots=True, eq=False)
+class PipeAccount:
+    """A pipe's book. Invariant: `residual() == 0` whenever no function of ours is on the stack."""
+
+    name: str
+    on_loss: Callable[["PipeAccount", Drop, int], None] = _no_loss
+    destination: str = ""
+    holder: Holder | None = None
+    received: int = 0
+    recovered: int = 0
+    filtered: int = 0
+    delivered: dict[Confirmation, int] = field(
+        default_factory=lambda: dict.fromkeys(Confirmation, 0)
+    )
+    dropped: dict[Drop, int] = field(default_factory=lambda: dict.fromkeys(Drop, 0))
+    notices_dropped: int = 0  # of the dropped: notices of loss, which are counted and never told
+    retried: int = 0
+    replayed: int = 0
+    truncated: int = 0
+    truncated_octets: int = 0
+    network_errors: int = 0  # ICMP errors on a UDP destination; no message is dropped for one
+    connections: int = 0  # times the destination was reached
+    failures: int = 0  # times it was found down
+    restarts: int = 0  # unexpected exceptions
+    up: bool = False
+    stalled: bool = False
+    down_reason: str = ""
+
+    def drop(self, messages: int, reason: Drop, *, notice: bool = False) -> None:
+        self.dropped[reason] += messages
+        if notice:
+            self.notices_dropped += messages
+        else:
+            self.on_loss(self, reason, messages)
+
+    def held(self) -> Held:
+        return self.holder.held() if self.holder else Held()
+
+    def residual(self) -> int:
+        """Messages that the book cannot explain: 0, or there is a bug."""
+        held = self.held()
+        gone = self.filtered + sum(self.delivered.values()) + sum(self.dropped.values())
+        return self.received + self.recovered - gone - held.memory - held.lent
+
+
+@dataclass(slots=True, eq=False)
+class ListenerAccount:
+    """A listener's book. Invariant: `received == accepted + Σ refused`."""
+
+    name: str
+    received: int = 0
+    received_octets: int = 0
+    accepted: int = 0
+    refused: dict[Refusal, int] = field(default_factory=lambda: dict.fromkeys(Refusal, 0))
+    offered: int = 0  # accepted messages × pipes they were put to
+    unrouted: int = 0  # accepted messages that no pipe took
+    frames: FramingCounts = field(default_factory=FramingCounts)
+    truncated: int = 0
+    truncated_octets: int = 0
+    invalid_headers: int = 0
+    kernel_dropped: int = 0
+    connections_open: int = 0
+    connections_accepted: int = 0
+    connections_refused: dict[ConnectionRefusal, int] = field(
+        default_factory=lambda: dict.fromkeys(ConnectionRefusal, 0)
+    )
+    connections_failed: dict[str, int] = field(
+        default_factory=lambda: dict.fromkeys(("reset", "idle", "accept", "internal-error"), 0)
+    )
+    restarts: int = 0
+    bound: bool = False
+    probes: list[Callable[[], None]] = field(default_factory=list)  # see `refresh`
+
+    def refresh(self) -> None:
+        """Bring `kernel_dropped` up to date, which only the sockets know."""
+        for probe in self.probes:
+            probe()
+
+    def residual(self) -> int:
+        return self.received - self.accepted - sum(self.refused.values())

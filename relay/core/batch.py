@@ -1,0 +1,72 @@
+"""The batch: the messages that travel together, and the unit of every hand-over."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from relay.core.receipt import Receipt
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Messages that travel together: never empty, never changed.
+
+    Build it with `Batch.of`, which adds up the octets; whoever has them already may pass them.
+    """
+
+    messages: Sequence[bytes]  # without framing, normalised
+    senders: Sequence[str]  # parallel to messages: numeric address, or "local"
+    listener: str
+    received_ns: int  # wall clock
+    octets: int  # of all messages together
+    zone: str = "local"  # time zone of stamps that carry none: the listener's `timezone`
+    notice: bool = False  # tells of losses; its own loss is counted, never told
+    receipt: Receipt | None = None  # None where the sender cannot be told
+
+    @classmethod
+    def of(
+        cls,
+        messages: Sequence[bytes],
+        senders: Sequence[str],
+        listener: str,
+        received_ns: int,
+        *,
+        zone: str = "local",
+        notice: bool = False,
+    ) -> "Batch":
+        assert messages
+        assert len(messages) == len(senders)
+        octets = sum(map(len, messages))
+        return cls(messages, senders, listener, received_ns, octets, zone, notice)
+
+    def __len__(self) -> int:
+        return len(self.messages)
+
+    def part(self, start: int, stop: int | None = None) -> "Batch":
+        """The messages from `start` to `stop` as a batch of their own; must not be empty."""
+        messages = self.messages[start:stop]
+        assert messages
+        return Batch(
+            messages,
+            self.senders[start:stop],
+            self.listener,
+            self.received_ns,
+            sum(map(len, messages)),
+            self.zone,
+            self.notice,
+            self.receipt,
+        )
+
+    def select(self, indexes: Sequence[int]) -> "Batch":
+        """The messages at these places, in this order, as a batch of their own."""
+        assert indexes
+        messages = [self.messages[i] for i in indexes]
+        return Batch(
+            messages,
+            [self.senders[i] for i in indexes],
+            self.listener,
+            self.received_ns,
+            sum(map(len, messages)),
+            self.zone,
+            self.notice,
+            self.receipt,
+        )

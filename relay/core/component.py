@@ -1,0 +1,94 @@
+"""What a listener and a destination are: a frozen table of keys with one `run`.
+
+The fields are the TOML keys; all state lives in the coroutine, so that a restart is another call.
+A new one is a file, an entry in `LISTENERS` or `DESTINATIONS`, and a page in `docs/`.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Protocol
+
+from pydantic import AfterValidator, Field
+from trio_typing import TaskStatus
+
+from relay.core.intake import Intake
+from relay.core.keys import Keys
+from relay.core.lease import Lease
+from relay.core.outlet import Outlet
+from relay.core.values import Size
+from relay.system.ports import Acceptor, DatagramReceiver, Endpoint
+from relay.wire.formats import Format
+from relay.wire.timestamp import zone
+
+MESSAGE_MIN = 8192  # every receiver should take this much: RFC 5425 section 4.3.1
+
+
+def _check_zone(name: str) -> str:
+    zone(name)
+    return name
+
+
+class ListenerKeys(Keys):
+    """The keys of every listener."""
+
+    message_max: Annotated[Size, Field(ge=MESSAGE_MIN, le=16 << 20)] = 64 << 10
+    """Longest message taken whole; what is longer is cut, and counted."""
+    timezone: Annotated[str, AfterValidator(_check_zone)] = "local"
+    """Zone of stamps that name none: an IANA name, an offset such as "+02:00", or "local"."""
+
+
+class DestinationKeys(Keys):
+    """The keys of every destination."""
+
+    format: Format = "preserve"
+    """How messages leave: as they came, or converted."""
+
+
+class Listener(Protocol):
+    """Receives. Read the socket, put, and never await between the two."""
+
+    @property
+    def type(self) -> str: ...
+
+    @property
+    def message_max(self) -> int: ...
+
+    @property
+    def timezone(self) -> str: ...
+
+    @property
+    def local(self) -> bool:
+        """True where senders are programs on this machine."""
+
+    def endpoints(self) -> Sequence[Endpoint]:
+        """What the supervisor binds and hands to `run`."""
+
+    async def run(
+        self,
+        sockets: Sequence[DatagramReceiver | Acceptor],
+        intake: Intake,
+        *,
+        task_status: TaskStatus[None],
+    ) -> None:
+        """Receive until `intake.draining` is set and everything that arrived is put; then return.
+
+        Calls `started()` once it receives. Cancelled: puts what it has read, closes connections,
+        leaves the sockets to the supervisor.
+        """
+
+
+class Destination(Protocol):
+    """Where messages go. One `run` is one attempt: connect, lend, send, settle, until it breaks."""
+
+    @property
+    def type(self) -> str: ...
+
+    async def run(self, lease: Lease, outlet: Outlet, *, task_status: TaskStatus[None]) -> None:
+        """Deliver what the lease lends until cancelled.
+
+        Calls `started()` once the destination is reached, which resets the back-off. Cancelled at
+        any point, it settles what is known to be delivered, and the lease recalls the rest.
+
+        Raises:
+            DestinationDown: not now; try again later.
+            DestinationRefused: the message at the head can never be delivered.
+        """

@@ -1,0 +1,105 @@
+"""A listener's way in: wait for room, then hand over what was read, normalised and booked."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import trio
+
+from relay.core.account import ListenerAccount, Refusal
+from relay.core.batch import Batch
+from relay.core.own import OwnMessages
+from relay.core.router import Router
+from relay.core.streams import Streams
+from relay.system.ports import Host
+from relay.wire.clip import clip
+from relay.wire.normalise import normalise
+
+
+@dataclass(slots=True, eq=False)
+class Intake:
+    """Handed to `Listener.run`. `put` is plain: from the read to its return nothing awaits."""
+
+    listener: str
+    host: Host
+    router: Router  # another one once the listener is removed: it goes on feeding what it fed
+    account: ListenerAccount
+    message_max: int
+    timezone: str = "local"
+    local: bool = False  # senders are programs on this machine
+    draining: trio.Event = field(default_factory=trio.Event)  # read what is there, then return
+    own: OwnMessages = field(default_factory=OwnMessages)  # what `internal` listens to
+    streams: Streams = field(default_factory=Streams)  # outlive a restart of the listener
+    drain_by: list[float] = field(default_factory=lambda: [float("inf")])  # latest time for it
+
+    async def room(self) -> None:
+        """Wait while a pipe that this listener feeds is full and must not drop.
+
+        Call it after `readable` and before the read; see `Channel.room`.
+        """
+        await self.router.room(self.listener)
+
+    def put(
+        self,
+        messages: Sequence[bytes],
+        senders: Sequence[str],
+        *,
+        octets: int,
+        notice: bool = False,
+    ) -> None:
+        """Book and route what was read: whole messages without framing, parallel to `senders`.
+
+        `octets` is what came over the wire for them. Empty messages are refused.
+        """
+        account = self.account
+        account.received += len(messages)
+        account.received_octets += octets
+        if not all(messages):
+            messages, senders = self._without_empty(messages, senders)
+        if messages:
+            self._accept(messages, senders, notice=notice)
+
+    def _accept(self, messages: Sequence[bytes], senders: Sequence[str], *, notice: bool) -> None:
+        account = self.account
+        try:
+            self._route(messages, senders, notice=notice)
+        finally:  # a bug may raise; it must not leave messages that nobody has booked
+            lost = account.received - account.accepted - sum(account.refused.values())
+            account.refused[Refusal.INTERNAL_ERROR] += lost
+
+    def _route(self, messages: Sequence[bytes], senders: Sequence[str], *, notice: bool) -> None:
+        account = self.account
+        if len(max(messages, key=len)) > self.message_max:
+            messages = self._clipped(messages)
+        received_ns = self.host.clock.wall_ns()
+        messages, invalid = normalise(
+            messages,
+            senders,
+            received_ns=received_ns,
+            host=self.host.name.encode() if self.local else None,
+            local=self.local,
+        )
+        account.invalid_headers += invalid
+        self.router.put(
+            Batch.of(
+                messages, senders, self.listener, received_ns, zone=self.timezone, notice=notice
+            )
+        )
+
+    def refuse(self, messages: int, reason: Refusal) -> None:
+        """Book messages that arrived and are not accepted."""
+        self.account.received += messages
+        self.account.refused[reason] += messages
+
+    def _without_empty(
+        self, messages: Sequence[bytes], senders: Sequence[str]
+    ) -> tuple[Sequence[bytes], Sequence[str]]:
+        kept = [i for i, message in enumerate(messages) if message]
+        self.account.refused[Refusal.EMPTY] += len(messages) - len(kept)
+        return [messages[i] for i in kept], [senders[i] for i in kept]
+
+    def _clipped(self, messages: Sequence[bytes]) -> Sequence[bytes]:
+        clipped = [clip(message, self.message_max) for message in messages]
+        cut = [len(m) - len(c) for m, c in zip(messages, clipped, strict=True) if len(m) > len(c)]
+        self.account.truncated += len(cut)
+        self.account.truncated_octets += sum(cut)
+        return clipped

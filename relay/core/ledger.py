@@ -1,0 +1,42 @@
+"""The ledger: every account of the process, one a pipe name and one a listener name.
+
+An account lives as long as the process, so that no counter ever goes backwards, reload included.
+"""
+
+from dataclasses import dataclass, field
+
+from relay.core.account import Drop, ListenerAccount, PipeAccount
+from relay.core.losses import Losses
+
+
+@dataclass(slots=True, eq=False)
+class Ledger:
+    """Invariant, with no function of ours on the stack: this residual and each account's are 0."""
+
+    losses: Losses = field(default_factory=Losses)
+    pipes: dict[str, PipeAccount] = field(default_factory=dict)
+    listeners: dict[str, ListenerAccount] = field(default_factory=dict)
+
+    def pipe(self, name: str, destination: str) -> PipeAccount:
+        """The account of this name; `destination` is what loss notices call it from now on."""
+        account = self.pipes.get(name)
+        if account is None:
+            account = self.pipes[name] = PipeAccount(name, self._tell)
+        account.destination = destination
+        return account
+
+    def listener(self, name: str) -> ListenerAccount:
+        return self.listeners.setdefault(name, ListenerAccount(name))
+
+    def residual(self) -> int:
+        """Messages offered by the listeners that reached no pipe's book: 0, or there is a bug."""
+        offered = sum(account.offered for account in self.listeners.values())
+        return offered - sum(account.received for account in self.pipes.values())
+
+    def kernel_dropped(self, account: ListenerAccount, messages: int) -> None:
+        """Book what the kernel dropped on this listener's sockets, and have it told."""
+        account.kernel_dropped += messages
+        self.losses.add(f"to listener {account.name}: kernel", messages)
+
+    def _tell(self, account: PipeAccount, reason: Drop, messages: int) -> None:
+        self.losses.add(f"to destination {account.destination}: {reason}", messages)

@@ -1,0 +1,62 @@
+"""What a delivery has at hand: the ports, its account, and what outlives one attempt."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import trio
+
+from relay.core.account import PipeAccount
+from relay.core.batch import Batch
+from relay.core.ring import Rings
+from relay.system.ports import Host
+from relay.wire.formats import Format, convert
+from relay.wire.timestamp import zone
+
+
+@dataclass(slots=True, eq=False)
+class Reopening:
+    """Tells deliveries to files that the operator has rotated them (SIGHUP)."""
+
+    calls: int = 0  # so far: who was busy at one sees it here
+    _waiting: set[trio.CancelScope] = field(default_factory=set)
+
+    def call(self) -> None:
+        self.calls += 1
+        for scope in self._waiting:
+            scope.cancel()
+
+    @contextmanager
+    def interrupts(self) -> Iterator[trio.CancelScope]:
+        """A scope that is cancelled by the next call."""
+        with trio.CancelScope() as scope:
+            self._waiting.add(scope)
+            try:
+                yield scope
+            finally:
+                self._waiting.discard(scope)
+
+
+@dataclass(frozen=True, slots=True)
+class Outlet:
+    """Handed to `Destination.run` beside the lease."""
+
+    pipe: str
+    destination: str
+    host: Host
+    account: PipeAccount
+    rings: Rings
+    reopening: Reopening
+
+
+def formatted(batch: Batch, form: Format) -> Sequence[bytes]:
+    """The messages of a batch as a destination's `format` wants them."""
+    if form == "preserve":
+        return batch.messages
+    return convert(
+        batch.messages,
+        batch.senders,
+        format=form,
+        received_ns=batch.received_ns,
+        zone=zone(batch.zone),
+    )

@@ -1,0 +1,144 @@
+"""The value types of configuration keys: sizes, durations, modes, addresses, names.
+
+A component's fields are its TOML keys, and these are their types. Each says in one sentence what it
+expects, and each has a JSON schema, so that an editor can say the same.
+"""
+
+import re
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field, WithJsonSchema
+
+_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)\s*(B|KiB|MiB|GiB|TiB|kB|KB|MB|GB|TB)?", re.ASCII)
+_SIZE_UNITS = {
+    None: 1, "B": 1,
+    "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40,
+    "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
+}  # fmt: skip
+_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,15})?)\s*(ms|s|m|min|h|d)?", re.ASCII)
+_DURATION_UNITS = {None: 1, "ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+
+
+def parse_size(value: object) -> int:
+    """Octets of `"64KiB"`, `"1.5 MiB"`, `"10MB"` or a plain whole number.
+
+    Raises:
+        ValueError: anything else.
+    """
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    found = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if not found:
+        raise ValueError(f'expected a size such as "64KiB" or "10MB", not {value!r}')
+    return int(float(found[1]) * _SIZE_UNITS[found[2]])
+
+
+def parse_duration(value: object) -> float:
+    """Seconds of `"5s"`, `"250ms"`, `"1.5h"` or a plain number.
+
+    Raises:
+        ValueError: anything else.
+    """
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e9:
+        return float(value)
+    found = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    if not found:
+        raise ValueError(f'expected a duration such as "5s" or "250ms", not {value!r}')
+    return float(found[1]) * _DURATION_UNITS[found[2]]
+
+
+def parse_mode(value: object) -> int:
+    """Permission bits of `"0640"`.
+
+    Raises:
+        ValueError: not a string of three or four octal digits.
+    """
+    if isinstance(value, str) and re.fullmatch(r"0?[0-7]{3}", value):
+        return int(value, 8)
+    raise ValueError(f'expected permissions such as "0640", not {value!r}')
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """`HOST:PORT`, `[IPV6]:PORT` or `*:PORT` in its two parts.
+
+    Raises:
+        ValueError: no port, a port out of 0-65535, an IPv6 address without brackets, a host name
+            that no resolver accepts (RFC 1035: at most 253 octets).
+    """
+    host, colon, port = address.rpartition(":")
+    if not colon or not (port.isascii() and port.isdigit()):
+        raise ValueError(f'expected "HOST:PORT", not {address!r}')
+    if len(port) > 5 or int(port) > 65535:
+        raise ValueError(f"port {port[:20]} is not in 0-65535")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if bracketed:
+        host = host[1:-1]
+    if (":" in host) != bracketed:
+        raise ValueError(f'an IPv6 address stands in brackets: "[{host}]:{port}"')
+    if not host or len(host) > 253 or not re.fullmatch(r"\*|[\w.:%-]+", host):
+        raise ValueError(f"{host[:40]!r} is not a host name or address")
+    return host, int(port)
+
+
+def _check_address(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f'expected "HOST:PORT", not {value!r}')  # noqa: TRY004 - pydantic's way
+    host, port = split_address(value)
+    if host == "*":
+        raise ValueError('"*" is no address to send to')
+    if port == 0:
+        raise ValueError("port 0 is no port to send to")
+    return value
+
+
+def _check_listen(value: object) -> str:
+    if isinstance(value, str) and re.fullmatch(r"fd:[\w.@-]+", value):
+        return value
+    if not isinstance(value, str):
+        raise ValueError(f'expected "HOST:PORT" or "fd:NAME", not {value!r}')  # noqa: TRY004
+    split_address(value)
+    return value
+
+
+def _size_schema(example: str) -> WithJsonSchema:
+    return WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 0},
+                {"type": "string", "pattern": f"^{_SIZE.pattern}$"},
+            ],
+            "examples": [example],
+        }
+    )
+
+
+Size = Annotated[int, BeforeValidator(parse_size), _size_schema("64KiB")]
+Duration = Annotated[
+    float,
+    BeforeValidator(parse_duration),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "minimum": 0},
+                {"type": "string", "pattern": f"^{_DURATION.pattern}$"},
+            ],
+            "examples": ["5s"],
+        }
+    ),
+]
+Mode = Annotated[
+    int,
+    BeforeValidator(parse_mode),
+    WithJsonSchema({"type": "string", "pattern": "^0?[0-7]{3}$", "examples": ["0640"]}),
+]
+Address = Annotated[
+    str,
+    BeforeValidator(_check_address),
+    WithJsonSchema({"type": "string", "examples": ["siem.example.net:6514", "[::1]:514"]}),
+]
+Listen = Annotated[
+    str,
+    BeforeValidator(_check_listen),
+    WithJsonSchema({"type": "string", "examples": ["0.0.0.0:5514", "[::]:5514", "fd:syslog"]}),
+]
+Path = Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^[^\x00]+$")]

@@ -1,0 +1,46 @@
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from relay.core.component import DestinationKeys, ListenerKeys
+
+
+def test_defaults() -> None:
+    listener = ListenerKeys()
+    assert (listener.message_max, listener.timezone) == (65536, "local")
+    assert DestinationKeys().format == "preserve"
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [{"message_max": "8KiB"}, {"message_max": "16MiB"}, {"timezone": "Europe/Berlin"},
+     {"timezone": "+02:00"}, {"timezone": "UTC"}],
+)  # fmt: skip
+def test_keys_of_every_listener(keys: dict[str, Any]) -> None:
+    ListenerKeys(**keys)
+
+
+@pytest.mark.parametrize(
+    ("keys", "reason"),
+    [
+        ({"message_max": 8191}, "greater than or equal to 8192"),  # RFC 5425 section 4.3.1
+        ({"message_max": "17MiB"}, "less than or equal to 16777216"),
+        ({"timezone": "Europe/Atlantis"}, "not 'Europe/Atlantis'"),
+        ({"colour": "red"}, "Extra inputs are not permitted"),
+    ],
+)
+def test_keys_that_no_listener_takes(keys: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValidationError) as raised:
+        ListenerKeys(**keys)
+    assert reason in str(raised.value)
+
+
+def test_components_are_frozen() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        DestinationKeys().format = "json"  # type: ignore[misc]
+
+
+def test_a_format_is_one_of_those_that_exist() -> None:
+    with pytest.raises(ValidationError):
+        DestinationKeys(format="xml")
