@@ -1,0 +1,1 @@
+"""What touches the host. A leaf: imports nothing of Relay; the ports are what the rest sees."""

@@ -1,0 +1,177 @@
+"""Connections and listening sockets: TCP and unix stream."""
+
+import errno
+import fcntl
+import os
+import socket
+import struct
+import termios
+from collections.abc import Sequence
+
+import trio
+
+from relay.system.address import bound_address, without_mapping
+from relay.system.descriptors import check_reserve
+from relay.system.ports import ConnectionBroken, Endpoint
+from relay.system.seal import seal_stream
+from relay.system.unix_file import UnixFile
+
+_BUFFERS_MAX = os.sysconf("SC_IOV_MAX")  # 1024; writev(2): more are refused with EINVAL
+
+# accept(2), "Error handling": pending errors of the new connection; the next one may be fine.
+_CONNECTION_GONE = frozenset({
+    errno.ECONNABORTED, errno.ENETDOWN, errno.EPROTO, errno.ENOPROTOOPT,
+    errno.EHOSTDOWN, errno.ENONET, errno.EHOSTUNREACH, errno.EOPNOTSUPP, errno.ENETUNREACH,
+})  # fmt: skip
+
+# How many connections a sealed socket of the service manager still yields. Its backlog cannot be
+# read for unix sockets; this is what we ask of listen(2) ourselves.
+_SHARED_BACKLOG_MAX = 4096
+
+
+class SocketConnection:
+    def __init__(self, sock: socket.socket, *, peer: str) -> None:
+        sock.setblocking(False)
+        self._socket = sock
+        self._peer = peer
+
+    @property
+    def peer(self) -> str:
+        return self._peer
+
+    def receive(self, octets_max: int) -> bytes | None:
+        try:
+            return self._socket.recv(octets_max)
+        except BlockingIOError:
+            return None
+        except OSError as exc:
+            raise self._broken(exc) from exc
+
+    def send(self, buffers: Sequence[bytes | memoryview]) -> int:
+        if len(buffers) > _BUFFERS_MAX:
+            buffers = buffers[:_BUFFERS_MAX]
+        try:
+            return self._socket.sendmsg(buffers)
+        except BlockingIOError:
+            return 0
+        except OSError as exc:
+            raise self._broken(exc) from exc
+
+    async def readable(self) -> None:
+        await trio.lowlevel.wait_readable(self._socket)
+
+    async def writable(self) -> None:
+        await trio.lowlevel.wait_writable(self._socket)
+
+    def unacknowledged(self) -> int:
+        if self._socket.family == socket.AF_UNIX:
+            return 0
+        # tcp(7), SIOCOUTQ, the same number as TIOCOUTQ; still answered after a reset.
+        answer = fcntl.ioctl(self._socket, termios.TIOCOUTQ, b"\0\0\0\0")
+        return int(struct.unpack("i", answer)[0])
+
+    def half_close(self) -> None:
+        try:
+            self._socket.shutdown(socket.SHUT_WR)
+        except OSError as exc:
+            if exc.errno == errno.EBADF:
+                raise
+
+    def seal(self) -> None:
+        """As the port says.
+
+        A sealed TCP connection drops acknowledgements as well: `unacknowledged` falls no more. A
+        sealed unix connection reads as ended after what it holds. Wait for neither.
+        """
+        seal_stream(self._socket)
+
+    def close(self) -> None:
+        close_socket(self._socket)
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def _broken(self, exc: OSError) -> Exception:
+        # EBADF is a bug of ours, used after close, and no news about the peer.
+        return exc if exc.errno == errno.EBADF else ConnectionBroken(exc.strerror or str(exc))
+
+
+class SocketAcceptor:
+    """A listening socket of our own, or with `shared` one that the service manager holds, too.
+
+    Sealing must leave a shared one as it is, for whoever gets it next: `accept` then goes on until
+    it first finds nothing, and what comes later stays in the kernel.
+    """
+
+    def __init__(
+        self, sock: socket.socket, *, shared: bool = False, file: UnixFile | None = None
+    ) -> None:
+        sock.setblocking(False)
+        self._socket = sock
+        self._shared = shared
+        self._file = file
+        self._left: int | None = None  # how many connections may still be taken; None: any number
+        self._address = bound_address(sock)
+        if sock.family != socket.AF_UNIX:
+            keep_alive(sock)  # inherited by what is accepted, at no system call a connection
+
+    @property
+    def address(self) -> str:
+        return self._address
+
+    @property
+    def shared(self) -> bool:
+        return self._shared
+
+    def adjust(self, endpoint: Endpoint) -> None:
+        if self._file is not None:
+            self._file.adjust(endpoint)
+
+    def accept(self) -> SocketConnection | None:
+        while self._left != 0:
+            try:
+                check_reserve(self._socket.fileno())
+                sock, peer = self._socket.accept()
+            except BlockingIOError:
+                self._left = None if self._left is None else 0
+                return None
+            except OSError as exc:
+                if exc.errno not in _CONNECTION_GONE:
+                    raise
+                continue
+            if self._left is not None:
+                self._left -= 1
+            is_unix = sock.family == socket.AF_UNIX
+            return SocketConnection(sock, peer="local" if is_unix else without_mapping(peer[0]))
+        return None
+
+    def seal(self) -> None:
+        """As the port says. A sealed acceptor may look ready for ever: wait for it no more."""
+        if not self._shared:
+            seal_stream(self._socket)
+        elif self._left is None:
+            self._left = _SHARED_BACKLOG_MAX
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.unlink()  # before the close, see there
+            self._file = None
+        close_socket(self._socket)
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+
+def keep_alive(sock: socket.socket) -> None:
+    """Find a dead peer within 60 + 30 s of silence, and keep firewalls' memory fresh."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+
+
+def close_socket(sock: socket.socket) -> None:
+    """Close, waking whoever waits for it with `trio.ClosedResourceError`."""
+    if sock.fileno() != -1 and trio.lowlevel.in_trio_run():
+        trio.lowlevel.notify_closing(sock)
+    sock.close()
