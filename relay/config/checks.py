@@ -1,0 +1,151 @@
+"""What is wrong between tables, or between a table and this host.
+
+The checks of names look at the document itself, so that another mistake in the same table does not
+hide theirs.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from relay.config.addresses import clash, group
+from relay.config.lines import KeyPath
+from relay.config.model import EVERY
+from relay.config.tables import Problem, Section, Tables, section
+from relay.config.words import choice_text, value_text
+from relay.core.component import Listener
+from relay.destinations.file import FileDestination
+from relay.destinations.template import PathTemplate
+from relay.system.ports import Endpoint
+
+NOT_DEPTH_MAX = 16  # tables in tables; each is a few calls deep when messages are matched
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """An address that somebody wants to bind."""
+
+    path: KeyPath
+    owner: str
+    endpoint: Endpoint
+
+
+def check_names(document: Mapping[str, Any]) -> Iterator[Problem]:
+    """Listeners and destinations that a pipe names and nobody has declared."""
+    for name, pipe in section(document, "pipes").items():
+        if not isinstance(pipe, dict):
+            continue
+        path = ("pipes", name)
+        yield from _check_from(document, (*path, "from"), pipe.get("from"))
+        to = pipe.get("to")
+        if isinstance(to, str):
+            yield from _check_known(document, "destinations", (*path, "to"), to)
+        yield from _check_match(document, (*path, "match"), pipe.get("match"))
+
+
+def check_internal(document: Mapping[str, Any]) -> Iterator[Problem]:
+    """A second listener of Relay's own messages; it would take half of them from the first."""
+    first = ""
+    for name, listener in section(document, "listeners").items():
+        if not isinstance(listener, dict) or listener.get("type") != "internal":
+            continue
+        if first:
+            text = f"there is an internal listener already, {value_text(first)}"
+            yield Problem(("listeners", name, "type"), text)
+        first = first or name
+
+
+def check_addresses(tables: Tables) -> Iterator[Problem]:
+    """Addresses that two want to bind; told at the later one."""
+    groups: dict[object, list[_Claim]] = {}
+    for later in _claims(tables):
+        rivals = groups.setdefault(group(later.endpoint), [])
+        earlier = next((it for it in rivals if clash(it.endpoint, later.endpoint)), None)
+        rivals.append(later)
+        if earlier:
+            mine, theirs = later.endpoint.address, earlier.endpoint.address
+            owner = "this listener" if earlier.owner == later.owner else earlier.owner
+            there = f" ({value_text(theirs)})" if theirs != mine else ""
+            text = f"{value_text(mine)} is already taken by {owner}{there}"
+            yield Problem(later.path, text)
+
+
+def check_directories(tables: Tables) -> Iterator[Problem]:
+    """Directories in which this process can make no file."""
+    if tables.relay:
+        yield from _check_directory(("relay", "state_dir"), tables.relay.state_dir)
+    for name, destination in tables.destinations.items():
+        if isinstance(destination, FileDestination):
+            template = PathTemplate.of(destination.path, destination.base)
+            key = "base" if destination.base else "path"
+            path = ("destinations", name)
+            yield from _check_directory((*path, key), template.base)
+            file = os.path.join(template.base, template.fixed or "")
+            if template.fixed and os.path.isdir(file):
+                yield Problem((*path, "path"), f"{os.path.abspath(file)} is a directory")
+
+
+def _check_from(document: Mapping[str, Any], path: KeyPath, names: object) -> Iterator[Problem]:
+    if isinstance(names, str):
+        if names != EVERY:
+            yield from _check_known(document, "listeners", path, names)
+        return
+    seen: dict[str, int] = {}
+    for place, name in enumerate(names if isinstance(names, list) else ()):
+        if not isinstance(name, str) or name == EVERY:
+            continue
+        if name in seen:
+            yield Problem((*path, place), f"{value_text(name)} is named twice")
+        else:
+            yield from _check_known(document, "listeners", (*path, place), name)
+        seen[name] = place
+
+
+def _check_known(
+    document: Mapping[str, Any], kind: Section, path: KeyPath, name: str
+) -> Iterator[Problem]:
+    known = section(document, kind)
+    if name not in known:
+        singular = kind.removesuffix("s")
+        yield Problem(path, f"no {singular} {value_text(name)} {choice_text(name, known)}")
+
+
+def _check_match(document: Mapping[str, Any], path: KeyPath, rules: object) -> Iterator[Problem]:
+    """`listener` in the tables of a `match` and in their `not`."""
+    rest: list[tuple[KeyPath, object]] = [(path, rules)]
+    while rest:
+        path, rule = rest.pop()
+        if isinstance(rule, list):
+            rest += [((*path, place), each) for place, each in enumerate(rule)]
+        elif isinstance(rule, dict) and path.count("not") > NOT_DEPTH_MAX:
+            yield Problem(path, f"is nested too deeply, expected no more than {NOT_DEPTH_MAX}")
+        elif isinstance(rule, dict):
+            rest.append(((*path, "not"), rule.get("not")))
+            names = rule.get("listener")
+            for place, name in enumerate(names if isinstance(names, list) else [names]):
+                if isinstance(name, str):
+                    inside = (place,) if isinstance(names, list) else ()
+                    where = (*path, "listener", *inside)
+                    yield from _check_known(document, "listeners", where, name)
+
+
+def _claims(tables: Tables) -> Iterator[_Claim]:
+    if tables.admin and tables.admin.listen != "off":
+        yield _Claim(("admin", "listen"), "the admin server", Endpoint("tcp", tables.admin.listen))
+    for name, listener in tables.listeners.items():
+        for place, endpoint in enumerate(cast(Listener, listener).endpoints()):
+            inet = endpoint.kind in ("udp", "tcp")
+            key: KeyPath = ("listen", place) if inet else ("path",)
+            yield _Claim(("listeners", name, *key), f"listener {name}", endpoint)
+
+
+def _check_directory(path: KeyPath, directory: str) -> Iterator[Problem]:
+    """What is missing of a directory is made at start, where the nearest parent allows it."""
+    there = os.path.abspath(directory)
+    while not os.path.lexists(there):
+        there = os.path.dirname(there)
+    if not os.path.isdir(there):
+        yield Problem(path, f"{there} is not a directory")
+    elif not os.access(there, os.W_OK | os.X_OK, effective_ids=True):
+        yield Problem(path, f"{there} is not writable for this user")

@@ -1,0 +1,50 @@
+"""From a file to a `Config`, or to everything that is wrong with it."""
+
+from typing import cast
+
+from relay.config.checks import check_addresses, check_directories, check_internal, check_names
+from relay.config.errors import ConfigError, ConfigErrors
+from relay.config.lines import key_lines, key_text, line_of
+from relay.config.model import Config
+from relay.config.tables import Tables, read_tables
+from relay.config.toml import read_document, read_text
+from relay.core.component import Destination, Listener
+
+
+def load(path: str) -> Config:
+    """The configuration in a file.
+
+    Raises:
+        ConfigErrors: all that is wrong with it.
+    """
+    text = read_text(path)
+    document = read_document(text, path)
+    tables = read_tables(document)
+    problems = [
+        *tables.problems,
+        *check_names(document),
+        *check_internal(document),
+        *check_addresses(tables),
+        *check_directories(tables),
+    ]
+    if problems:
+        lines = key_lines(text)
+        errors = {
+            ConfigError(path, line_of(it.path, lines), None, key_text(it.path), it.text): None
+            for it in problems
+        }
+        raise ConfigErrors(list(errors))
+    return _config(path, tables)
+
+
+def _config(path: str, tables: Tables) -> Config:
+    assert tables.relay
+    assert tables.admin
+    return Config(
+        path=path,
+        relay=tables.relay,
+        admin=None if tables.admin.listen == "off" else tables.admin,
+        listeners=cast("dict[str, Listener]", tables.listeners),
+        destinations=cast("dict[str, Destination]", tables.destinations),
+        pipes=tables.pipes,
+    )

@@ -1,0 +1,148 @@
+"""The tables `[relay]`, `[admin]` and `[pipes.NAME]`, and the configuration as a whole.
+
+Listeners and destinations bring their own tables. What stands under a field is the documentation
+of its key, for people and in the JSON schema.
+"""
+
+import re
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidatorFunctionWrapHandler,
+    WithJsonSchema,
+    WrapValidator,
+)
+
+from relay.core.bounds import Overflow
+from relay.core.component import Destination, Listener
+from relay.core.keys import Keys
+from relay.core.match import Match
+from relay.core.values import Duration, Listen, Path, Size
+
+EVERY = "*"  # in `from`: every listener
+
+
+def _check_name(name: str) -> str:
+    # RFC 5424 section 6.2.4: 1 to 255 of these; one that ends in a colon would read as a tag
+    if not re.fullmatch(r"[!-~]{1,255}", name) or name.endswith(":"):
+        raise ValueError(
+            f"expected a host name of 1 to 255 printable ASCII characters, not {name[:300]!r}"
+        )
+    return name
+
+
+def _host_name() -> str:
+    name = re.sub(r"[^!-~]", "-", socket.gethostname()).rstrip(":")
+    return name or "localhost"
+
+
+def _listen_or_off(value: object, check: ValidatorFunctionWrapHandler) -> object:
+    return value if value == "off" else check(value)
+
+
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, (str, dict)) else value
+
+
+def _or_one(field: dict[str, Any]) -> None:
+    """In the schema of a list: one of its elements will do."""
+    field["anyOf"] = [field["items"], {"type": field.pop("type"), "items": field.pop("items")}]
+
+
+def _check_from(names: tuple[str, ...]) -> tuple[str, ...]:
+    if EVERY in names and len(names) > 1:
+        raise ValueError('"*" is every listener; no other name stands beside it')
+    return names
+
+
+def _check_spool(value: object) -> object:
+    if value in ("always", "overflow"):
+        raise ValueError(f'{value!r} is not possible, this version has no spool (known: "never")')
+    return value
+
+
+class RelayKeys(Keys):
+    """The relay as a whole."""
+
+    name: Annotated[str, AfterValidator(_check_name)] = Field(default_factory=_host_name)
+    """The name this relay gives itself, also in messages that name no host; default: the host's."""
+    state_dir: Path = "state"
+    """Directory for what must outlive the process; relative to the working directory."""
+    memory_max: Annotated[Size, Field(ge=1 << 20, le=1 << 40)] = 256 << 20
+    """Octets that all pipes together may hold: half is split equally, half goes to who needs it."""
+    drain_max: Annotated[Duration, Field(le=86400)] = 5.0
+    """How long a stop may take to deliver what is held."""
+
+
+class AdminKeys(Keys):
+    """The HTTP server for metrics and health; it runs unless it is switched off."""
+
+    listen: Annotated[
+        Listen,
+        WrapValidator(_listen_or_off),
+        WithJsonSchema({"type": "string", "examples": ["127.0.0.1:9514", "fd:admin", "off"]}),
+    ] = "127.0.0.1:9514"
+    """Address to listen on, `HOST:PORT` or `fd:NAME`; "off": no admin server."""
+
+
+class PipeKeys(Keys):
+    """Which messages go to one destination, and what is held for it."""
+
+    from_: Annotated[
+        tuple[str, ...],
+        BeforeValidator(_listed),
+        Field(min_length=1, alias="from"),
+        AfterValidator(_check_from),
+        WithJsonSchema(
+            {
+                "anyOf": [
+                    {"type": "string", "minLength": 1},
+                    {
+                        "type": "array",
+                        "items": {"type": "string"},
+                        "minItems": 1,
+                        "uniqueItems": True,
+                    },
+                ],
+                "examples": ["*", ["net-udp", "net-tcp"]],
+            }
+        ),
+    ]
+    """Names of the listeners that feed this pipe; "*": every one, `internal` included."""
+    to: str
+    """Name of the destination."""
+    match: Annotated[
+        tuple[Match, ...], BeforeValidator(_listed), Field(json_schema_extra=_or_one)
+    ] = ()
+    """Tables of which a message must match any, with all keys in it; default: every message."""
+    memory: Annotated[Size, Field(ge=64 << 10, le=1 << 40)] = 64 << 20
+    """Octets held at most, each message's overhead included."""
+    messages: Annotated[int, Field(ge=1, le=1_000_000_000, strict=True)] = 500_000
+    """Messages held at most."""
+    overflow: Overflow = "drop-newest"
+    """What happens when the pipe is full; "block" makes its listeners wait."""
+    spool: Annotated[Literal["never"], BeforeValidator(_check_spool)] = "never"
+    """When messages are kept on disk; this version keeps them in memory only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A valid configuration. Two are equal when they mean the same."""
+
+    path: str
+    relay: RelayKeys
+    admin: AdminKeys | None  # None: switched off
+    listeners: Mapping[str, Listener]
+    destinations: Mapping[str, Destination]
+    pipes: Mapping[str, PipeKeys]
+
+    def feeding(self, pipe: str) -> tuple[str, ...]:
+        """The names of the listeners that feed a pipe, "*" resolved."""
+        names = self.pipes[pipe].from_
+        return tuple(self.listeners) if EVERY in names else names

@@ -1,0 +1,79 @@
+"""The JSON schema of the file, for editors; `relay schema` prints it."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic.json_schema import models_json_schema
+
+from relay.config.model import AdminKeys, PipeKeys, RelayKeys
+from relay.config.tables import NAME_PATTERN
+from relay.core.keys import Keys
+from relay.destinations import DESTINATIONS
+from relay.listeners import LISTENERS
+
+Schema = dict[str, Any]
+
+
+def schema() -> Schema:
+    """JSON schema, draft 2020-12, of the whole file."""
+    models: list[type[Keys]] = [
+        RelayKeys,
+        AdminKeys,
+        PipeKeys,
+        *LISTENERS.values(),
+        *DESTINATIONS.values(),
+    ]
+    _, found = models_json_schema([(model, "validation") for model in models])
+    definitions = found["$defs"]
+    for definition in definitions.values():
+        _tidy(definition)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Relay",
+        "type": "object",
+        "properties": {
+            "relay": _reference(RelayKeys),
+            "admin": _reference(AdminKeys),
+            "listeners": _named("What receives, by name.", _by_type(LISTENERS)),
+            "destinations": _named("Where messages go, by name.", _by_type(DESTINATIONS)),
+            "pipes": _named("Which listeners feed which destination.", _reference(PipeKeys)),
+        },
+        "required": ["listeners", "destinations", "pipes"],
+        "additionalProperties": False,
+        "$defs": definitions,
+    }
+
+
+def _reference(model: type[Keys]) -> Schema:
+    return {"$ref": f"#/$defs/{model.__name__}"}
+
+
+def _by_type(models: Mapping[str, type[Keys]]) -> Schema:
+    return {"oneOf": [_reference(model) for model in models.values()]}
+
+
+def _named(description: str, table: Schema) -> Schema:
+    return {
+        "description": description,
+        "type": "object",
+        "propertyNames": {"pattern": f"^{NAME_PATTERN}$"},
+        "additionalProperties": table,
+        "minProperties": 1,
+    }
+
+
+def _tidy(definition: Schema) -> None:
+    """Take Pydantic's titles away, and write defaults as the file would have them."""
+    definition.pop("title", None)
+    for key in definition.get("properties", {}).values():
+        key.pop("title", None)
+        if key.get("default", 0) is None:
+            del key["default"]  # absent: TOML has no null
+            key.update(_without_null(key.pop("anyOf")))
+        if key.get("type") == "string" and isinstance(key.get("default"), int):
+            key["default"] = f"{key['default']:04o}"  # permissions
+
+
+def _without_null(choices: Iterable[Schema]) -> Schema:
+    rest = [choice for choice in choices if choice != {"type": "null"}]
+    return rest[0] if len(rest) == 1 else {"anyOf": rest}

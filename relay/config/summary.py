@@ -1,0 +1,142 @@
+"""What `relay check` says of a valid configuration: what runs, and what may surprise."""
+
+import os
+from collections.abc import Iterator, Mapping
+
+from relay.config.addresses import reaches
+from relay.config.model import Config, PipeKeys
+from relay.config.words import size_text
+from relay.core.component import Destination
+
+Loops = Mapping[tuple[str, str], tuple[str, ...]]
+
+
+def summary(config: Config) -> list[str]:
+    """Lines for people: the relay, its listeners, a line a pipe, then the warnings."""
+    return [*_parts(config), *(f"warning: {text}" for text in warnings(config))]
+
+
+def warnings(config: Config) -> list[str]:
+    """What is allowed, and probably not meant."""
+    return [
+        *_unused(config),
+        *_blocking(config),
+        *_never_matching(config),
+        *_own_listeners(config),
+        *_silent(config),
+    ]
+
+
+def _parts(config: Config) -> Iterator[str]:
+    yield f"relay {config.relay.name}, state in {os.path.abspath(config.relay.state_dir)}"
+    yield f"admin server: {config.admin.listen if config.admin else 'off'}"
+    for name, listener in config.listeners.items():
+        addresses = ", ".join(endpoint.address for endpoint in listener.endpoints())
+        yield f"listener {name}: {listener.type} {addresses}".rstrip()
+    for name, pipe in config.pipes.items():
+        yield _pipe_text(name, pipe, config)
+
+
+def _pipe_text(name: str, pipe: PipeKeys, config: Config) -> str:
+    rules = len(pipe.match)
+    match = f"match {rules} rule{'s' * (rules > 1)}" if rules else "match everything"
+    destination = f"{pipe.to} ({_destination_text(config.destinations[pipe.to])})"
+    return (
+        f"{name}: {', '.join(config.feeding(name))} -> {destination} {match}, "
+        f"memory {size_text(pipe.memory)}, overflow {pipe.overflow}"
+    )
+
+
+def _destination_text(destination: Destination) -> str:
+    for key in ("address", "path"):
+        if where := getattr(destination, key, None):
+            return f"{destination.type} {where}"
+    size = getattr(destination, "size", None)
+    return f"{destination.type} {size_text(size)}" if size else destination.type
+
+
+def _unused(config: Config) -> Iterator[str]:
+    feeding = {name for pipe in config.pipes for name in config.feeding(pipe)}
+    used = {pipe.to for pipe in config.pipes.values()}
+    for name in config.listeners:
+        if name not in feeding:
+            yield f"listener {name} feeds no pipe: what it receives goes nowhere"
+    for name in config.destinations:
+        if name not in used:
+            yield f"destination {name} is used by no pipe"
+
+
+def _blocking(config: Config) -> Iterator[str]:
+    for name, pipe in config.pipes.items():
+        if pipe.overflow != "block":
+            continue
+        for listener in config.feeding(name):
+            if config.listeners[listener].type == "unix":
+                yield (
+                    f"pipe {name} blocks and listener {listener} is a unix socket: "
+                    "it waits for room at most 1 s, then drops"
+                )
+
+
+def _never_matching(config: Config) -> Iterator[str]:
+    for name, pipe in config.pipes.items():
+        feeding = config.feeding(name)
+        for place, rule in enumerate(pipe.match):
+            if rule.listener and not set(rule.listener) & set(feeding):
+                yield (
+                    f"pipe {name}: match[{place}] matches nothing: "
+                    f"{', '.join(rule.listener)} does not feed this pipe"
+                )
+
+
+def _own_listeners(config: Config) -> Iterator[str]:
+    ours = _reached(config)
+    for name, listeners in ours.items():
+        for listener in listeners:
+            loop = _loop(config, ours, name, listener)
+            what = f"destination {name} sends to our own listener {listener}"
+            yield f"{what}, in a loop through pipe {' and '.join(loop)}" if loop else what
+
+
+def _reached(config: Config) -> dict[str, tuple[str, ...]]:
+    """The listeners of ours that each destination sends to."""
+    reached = {}
+    for name, destination in config.destinations.items():
+        kind, address = destination.type, getattr(destination, "address", "")
+        if kind == "unix":
+            kind, address = (
+                f"unix-{getattr(destination, 'kind', '')}",
+                getattr(destination, "path", ""),
+            )
+        if not address or kind not in ("tcp", "udp", "unix-datagram", "unix-stream"):
+            continue
+        reached[name] = tuple(
+            listener
+            for listener, it in config.listeners.items()
+            if any(reaches(kind, address, end, config.relay.name) for end in it.endpoints())
+        )
+    return reached
+
+
+def _loop(
+    config: Config, ours: Mapping[str, tuple[str, ...]], destination: str, listener: str
+) -> list[str]:
+    """The pipes on the shortest way from a listener back to a destination; empty: there is none."""
+    ways: dict[str, list[str]] = {listener: []}
+    waiting = [listener]
+    for here in waiting:  # grows
+        for name, pipe in config.pipes.items():
+            if here not in config.feeding(name):
+                continue
+            way = [*ways[here], name]
+            if pipe.to == destination:
+                return way
+            new = [there for there in ours.get(pipe.to, ()) if there not in ways]
+            ways.update((there, way) for there in new)
+            waiting += new
+    return []
+
+
+def _silent(config: Config) -> Iterator[str]:
+    if not any(listener.type == "internal" for listener in config.listeners.values()):
+        yield 'no listener of type "internal": losses are told in the log only'
