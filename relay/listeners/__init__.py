@@ -1,0 +1,14 @@
+"""One file a listener type; this table is how configuration finds them."""
+
+from relay.core.component import ListenerKeys
+from relay.listeners.internal import InternalListener
+from relay.listeners.tcp import TcpListener
+from relay.listeners.udp import UdpListener
+from relay.listeners.unix import UnixListener
+
+LISTENERS: dict[str, type[ListenerKeys]] = {
+    "internal": InternalListener,
+    "tcp": TcpListener,
+    "udp": UdpListener,
+    "unix": UnixListener,
+}

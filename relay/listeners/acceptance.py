@@ -1,0 +1,103 @@
+"""Accepting connections, also when the process has no descriptor left for them."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from relay.core.account import ConnectionRefusal
+from relay.core.intake import Intake
+from relay.core.streams import Stream
+from relay.listeners.limits import Limits
+from relay.system.ports import Acceptor, Connection, ReadySet
+from relay.wire.framing import Framer
+
+log = logging.getLogger("relay.listener")
+
+TURN_CONNECTIONS = 64  # accepted in one turn, so that a storm of connects leaves time for data
+DEFER_SECONDS = 1.0  # after EMFILE and its kin; OpenBSD's syslogd waits as long
+
+
+@dataclass(slots=True, eq=False)
+class Acceptance:
+    """The accepting half of a stream listener. Deferred acceptors are not in the ready set."""
+
+    acceptors: Sequence[Acceptor]
+    intake: Intake
+    limits: Limits
+    ready_set: ReadySet
+    deferred: dict[Acceptor, float] = field(default_factory=dict)  # until when
+    complained: set[str] = field(default_factory=set)  # episodes that have been logged
+
+    def __post_init__(self) -> None:
+        for acceptor in self.acceptors:
+            self.ready_set.add(acceptor)
+
+    def accept(
+        self, acceptor: Acceptor, now: float, connections_max: int = TURN_CONNECTIONS
+    ) -> int:
+        """Accept what the backlog holds, or defer; returns how many connections were taken."""
+        for accepted in range(connections_max):
+            try:
+                connection = acceptor.accept()
+            except OSError as exc:
+                self._defer(acceptor, exc, now)
+                return accepted
+            if connection is None:
+                return accepted
+            self.complained.discard("accept")
+            self._take(connection, now)
+        return connections_max
+
+    def resume(self, now: float) -> None:
+        """Watch again the acceptors whose time has come."""
+        for acceptor, until in list(self.deferred.items()):
+            if now >= until:
+                del self.deferred[acceptor]
+                self.ready_set.add(acceptor)
+
+    def finished(self) -> bool:
+        """The stop: nobody connects any more, whoever had connected is accepted.
+
+        Not at once where descriptors are missing: False until closed connections have freed them.
+        """
+        now = self.intake.host.clock.now()
+        for acceptor in self.acceptors:
+            self.ready_set.discard(acceptor)
+            acceptor.seal()
+        self.deferred.clear()
+        while self.acceptors and self.accept(self.acceptors[0], now) < TURN_CONNECTIONS:
+            if self.deferred:
+                return False
+            self.acceptors[0].close()
+            self.acceptors = self.acceptors[1:]
+        return not self.acceptors
+
+    def _take(self, connection: Connection, now: float) -> None:
+        account, streams = self.intake.account, self.intake.streams
+        if len(streams.table) >= self.limits.connections_max:
+            account.connections_refused[ConnectionRefusal.CONNECTIONS_MAX] += 1
+            connection.close()
+            self._complain(
+                "connections", f"has {self.limits.connections_max} connections, refuses more"
+            )
+            return
+        self.complained.discard("connections")
+        account.connections_accepted += 1
+        account.connections_open += 1
+        framer = Framer(
+            self.limits.framing, self.limits.message_max, self.limits.frame_max, account.frames
+        )
+        streams.add(Stream(connection, framer, now))
+        self.ready_set.add(connection)
+        log.debug("listener %s: connection from %s", self.intake.listener, connection.peer)
+
+    def _defer(self, acceptor: Acceptor, exc: OSError, now: float) -> None:
+        self.intake.account.connections_failed["accept"] += 1
+        self.ready_set.discard(acceptor)
+        self.deferred[acceptor] = now + DEFER_SECONDS
+        self._complain("accept", f"defers accepting connections: {exc.strerror or exc}")
+
+    def _complain(self, episode: str, text: str) -> None:
+        if episode not in self.complained:
+            self.complained.add(episode)
+            log.warning("listener %s %s", self.intake.listener, text)

@@ -1,0 +1,71 @@
+"""Syslog over TCP (RFC 6587), octet counted or ended by LF, CRLF or NUL."""
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+from trio_typing import TaskStatus
+
+from relay.core.component import ListenerKeys
+from relay.core.intake import Intake
+from relay.core.values import Duration, Listen, Size
+from relay.listeners.streams import Limits, receive_streams
+from relay.system.ports import Acceptor, DatagramReceiver, Endpoint
+from relay.wire.framing import Framing
+
+
+class StreamKeys(ListenerKeys):
+    """The keys of every listener on a stream."""
+
+    framing: Framing = "auto"
+    """How senders tell messages apart; `auto` finds it out for each message."""
+    frame_max: Annotated[Size, Field(le=1 << 30)] | None = None
+    """Largest octet count that is believed; default 16 × `message_max`."""
+    buffer_max: Annotated[Size, Field(ge=1 << 20)] = 64 << 20
+    """Octets of unfinished messages held for all connections; beyond, the largest are cut."""
+    connections_max: Annotated[int, Field(ge=1, le=1_000_000, strict=True)] = 10_000
+    """Connections open at a time; further ones are closed at once, and counted."""
+    idle_max: Duration = 0.0
+    """Close a connection that was silent for this long; 0: never (keepalive finds the dead)."""
+
+    @field_validator("frame_max")
+    @classmethod
+    def _check_frame_max(cls, frame_max: int | None, info: ValidationInfo) -> int | None:
+        message_max = info.data.get("message_max", 0)  # absent when it is wrong itself
+        if frame_max is not None and frame_max < message_max:
+            raise ValueError(f"{frame_max} is less than message_max, which is {message_max}")
+        return frame_max
+
+    def limits(self) -> Limits:
+        return Limits(
+            framing=self.framing,
+            message_max=self.message_max,
+            frame_max=self.frame_max or 16 * self.message_max,
+            buffer_max=self.buffer_max,
+            connections_max=self.connections_max,
+            idle_seconds_max=self.idle_max or float("inf"),
+        )
+
+
+class TcpListener(StreamKeys):
+    """The keys of a `tcp` listener."""
+
+    type: Literal["tcp"]
+    listen: Annotated[tuple[Listen, ...], Field(min_length=1)]
+    """Addresses to listen on; `*:514` is both families, `fd:NAME` an inherited socket."""
+
+    @property
+    def local(self) -> bool:
+        return False
+
+    def endpoints(self) -> Sequence[Endpoint]:
+        return [Endpoint("tcp", address) for address in self.listen]
+
+    async def run(
+        self,
+        sockets: Sequence[DatagramReceiver | Acceptor],
+        intake: Intake,
+        *,
+        task_status: TaskStatus[None],
+    ) -> None:
+        await receive_streams(sockets, intake, self.limits(), task_status=task_status)  # type: ignore[arg-type]

@@ -1,0 +1,40 @@
+"""Syslog over UDP (RFC 5426): one datagram, one message."""
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from pydantic import Field
+from trio_typing import TaskStatus
+
+from relay.core.component import ListenerKeys
+from relay.core.intake import Intake
+from relay.core.values import Listen, Size
+from relay.listeners.datagrams import receive_datagrams
+from relay.system.ports import Acceptor, DatagramReceiver, Endpoint
+
+
+class UdpListener(ListenerKeys):
+    """The keys of a `udp` listener."""
+
+    type: Literal["udp"]
+    listen: Annotated[tuple[Listen, ...], Field(min_length=1)]
+    """Addresses to listen on; `*:514` is both families, `fd:NAME` an inherited socket."""
+    receive_buffer: Annotated[Size, Field(ge=4096, le=1 << 30)] = 16 << 20
+    """Octets the kernel should hold for us; it may grant less, which is said at start."""
+
+    @property
+    def local(self) -> bool:
+        return False
+
+    def endpoints(self) -> Sequence[Endpoint]:
+        return [Endpoint("udp", address, self.receive_buffer) for address in self.listen]
+
+    async def run(
+        self,
+        sockets: Sequence[DatagramReceiver | Acceptor],
+        intake: Intake,
+        *,
+        task_status: TaskStatus[None],
+    ) -> None:
+        task_status.started()
+        await receive_datagrams(sockets, intake)  # type: ignore[arg-type]

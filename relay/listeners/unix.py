@@ -1,0 +1,76 @@
+"""Syslog from programs on this machine, through a unix socket (as `/dev/log`)."""
+
+import re
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator
+from trio_typing import TaskStatus
+
+from relay.core.intake import Intake
+from relay.core.values import Mode, Path
+from relay.listeners.datagrams import receive_datagrams
+from relay.listeners.streams import receive_streams
+from relay.listeners.tcp import StreamKeys
+from relay.system.ports import Acceptor, DatagramReceiver, Endpoint
+
+ROOM_SECONDS_MAX = 1.0  # a sender waits in its syslog(3) call no longer than this for a full pipe
+PATH_OCTETS_MAX = 107  # sun_path holds 108 with its NUL: unix(7)
+
+
+def _fits(path: str) -> str:
+    octets = len(path.encode())
+    if octets > PATH_OCTETS_MAX:
+        raise ValueError(
+            f"a socket path of {octets} octets, expected no more than {PATH_OCTETS_MAX}"
+        )
+    return path
+
+
+def _owner(owner: str) -> str:
+    if not re.fullmatch(r"[\w.-]+|[\w.-]*:[\w.-]+", owner):
+        raise ValueError(f'expected "USER", "USER:GROUP" or ":GROUP", not {owner!r}')
+    return owner
+
+
+class UnixListener(StreamKeys):
+    """The keys of a `unix` listener."""
+
+    type: Literal["unix"]
+    path: Annotated[Path, AfterValidator(_fits)]
+    """The socket's file, or `fd:NAME` for an inherited socket."""
+    kind: Literal["datagram", "stream"] = "datagram"
+    """The socket's type; syslog(3) tries datagram first."""
+    mode: Mode = 0o666
+    """Permissions of the file: who may send."""
+    owner: Annotated[str, AfterValidator(_owner)] | None = None
+    """Owner of the file, `USER:GROUP`; default: who runs Relay."""
+
+    @property
+    def local(self) -> bool:
+        return True
+
+    def endpoints(self) -> Sequence[Endpoint]:
+        kind: Literal["unix-datagram", "unix-stream"] = (
+            "unix-datagram" if self.kind == "datagram" else "unix-stream"
+        )
+        return [Endpoint(kind, self.path, mode=self.mode, owner=self.owner)]
+
+    async def run(
+        self,
+        sockets: Sequence[DatagramReceiver | Acceptor],
+        intake: Intake,
+        *,
+        task_status: TaskStatus[None],
+    ) -> None:
+        if self.kind == "datagram":
+            task_status.started()
+            await receive_datagrams(sockets, intake, room_seconds_max=ROOM_SECONDS_MAX)  # type: ignore[arg-type]
+        else:
+            await receive_streams(
+                sockets,  # type: ignore[arg-type]
+                intake,
+                self.limits(),
+                room_seconds_max=ROOM_SECONDS_MAX,
+                task_status=task_status,
+            )
