@@ -1,0 +1,139 @@
+"""Messages into files, one line each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Annotated, Literal
+
+from pydantic import Field, StrictBool, ValidationInfo, field_validator
+from trio_typing import TaskStatus
+
+from relay.core.account import Confirmation, Drop
+from relay.core.batch import Batch
+from relay.core.component import DestinationKeys
+from relay.core.lease import Lease
+from relay.core.outlet import Outlet
+from relay.core.values import Mode, Path
+from relay.destinations.files import OpenFiles, PathRefused
+from relay.destinations.session import Reached, all_formatted
+from relay.destinations.template import PathTemplate
+from relay.wire.escape import escape_text
+
+
+class FileDestination(DestinationKeys):
+    """The keys of a `file` destination."""
+
+    type: Literal["file"]
+    path: Path
+    """File, which may hold {host} {program} {facility} {severity} {sender} {listener} {date}."""
+    base: Path | None = None
+    """Directory that no path leaves; default: that of `path` up to its first placeholder."""
+    mode: Mode = 0o640
+    """Permissions of a file that is created."""
+    fsync: StrictBool = False
+    """Wait for the disk after each batch, before it counts as stored."""
+    files_max: Annotated[int, Field(ge=1, le=4096, strict=True)] = 64
+    """Files of a template kept open at a time."""
+
+    @field_validator("path")
+    @classmethod
+    def _check_path(cls, path: str) -> str:
+        PathTemplate.of(path, None)
+        return path
+
+    @field_validator("base")
+    @classmethod
+    def _check_base(cls, base: str | None, info: ValidationInfo) -> str | None:
+        if "path" in info.data:  # absent when it is wrong itself
+            PathTemplate.of(info.data["path"], base)
+        return base
+
+    async def run(self, lease: Lease, outlet: Outlet, *, task_status: TaskStatus[None]) -> None:
+        template = PathTemplate.of(self.path, self.base)
+        files = OpenFiles(
+            outlet.host.disk, outlet.host.clock, outlet.reopening,
+            template.base, self.mode, self.fsync, self.files_max,
+        )  # fmt: skip
+        reached = Reached(outlet.account, task_status)
+        try:
+            if template.fixed:
+                await files.current(template.fixed)
+            reached.opened()
+            while True:
+                batches = await _lend(lease, outlet, files)
+                lines = [line + b"\n" for line in escape_text(all_formatted(batches, self.format))]
+                if template.fixed:
+                    await _write_one(files, template.fixed, lines, lease)
+                else:
+                    paths = template.paths(batches, outlet.host.name)
+                    await _write_each(files, paths, lines, lease)
+                reached.delivered()
+        finally:
+            await files.close()
+
+
+async def _lend(lease: Lease, outlet: Outlet, files: OpenFiles) -> Sequence[Batch]:
+    """Lend, closing all files when the operator has rotated them in the meantime."""
+    while True:
+        with outlet.reopening.interrupts():
+            return await lease.lend()
+        await files.close()
+
+
+async def _write_one(files: OpenFiles, path: str, lines: Sequence[bytes], lease: Lease) -> None:
+    while lines:
+        written = await files.append(path, lines)
+        lease.settle(written, Confirmation.STORED)
+        lines = lines[written:]
+
+
+async def _write_each(
+    files: OpenFiles, paths: Sequence[str], lines: Sequence[bytes], lease: Lease
+) -> None:
+    """Write each line to its own file, each file once.
+
+    When one of them fails, lines behind its first are in their files and not settled: they come
+    again. Only there are duplicates possible, but for a failed sync.
+    """
+    places_of: dict[str, list[int]] = {}
+    for place, path in enumerate(paths):
+        places_of.setdefault(path, []).append(place)
+    progress = _Progress(lease, bytearray(len(lines)))
+    for path, places in places_of.items():
+        try:
+            while places:
+                written = await files.append(path, [lines[place] for place in places])
+                progress.mark(places[:written], _STORED)
+                places = places[written:]
+        except PathRefused as refused:
+            files.tell(refused)
+            progress.mark(places, _REFUSED)
+
+
+_STORED, _REFUSED = 1, 2
+
+
+@dataclass(slots=True, eq=False)
+class _Progress:
+    """What became of the messages lent, in whatever order that was.
+
+    Invariant: the oldest ones of which that is known are settled or refused, `gone` of them.
+    """
+
+    lease: Lease
+    marks: bytearray
+    gone: int = 0
+
+    def mark(self, places: Sequence[int], mark: int) -> None:
+        for place in places:
+            self.marks[place] = mark
+        known = self.marks.find(0)
+        if known < 0:
+            known = len(self.marks)
+        for kind, run in groupby(self.marks[self.gone : known]):
+            messages = len(list(run))
+            if kind == _STORED:
+                self.lease.settle(messages, Confirmation.STORED)
+            else:
+                self.lease.refuse(messages, Drop.REFUSED)
+        self.gone = known
