@@ -1,0 +1,229 @@
+"""From one configuration to the next, changing only what differs. The first one starts from none.
+
+Plain functions: nothing awaits between the first change and the last, so no batch meets half of
+it. What has to end takes its time in tasks of its own, and its successor waits for it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import trio
+
+from relay.config import Config
+from relay.config.addresses import clash
+from relay.core.bounds import Bounds
+from relay.core.channel import Channel
+from relay.core.component import Destination, Listener
+from relay.core.intake import Intake
+from relay.core.outlet import Outlet
+from relay.core.pipe import Pipe
+from relay.core.router import Router
+from relay.core.streams import Streams
+from relay.supervisor.bindings import key
+from relay.supervisor.delivering import Delivering
+from relay.supervisor.listening import Listening, drain_sockets, listen
+from relay.supervisor.machine import Socket
+from relay.supervisor.retire import retire
+from relay.supervisor.state import Relay, routes
+
+
+@dataclass(frozen=True, slots=True)
+class Nurseries:
+    """Where tasks are started; their nesting is the order of the shutdown."""
+
+    receiving: trio.Nursery  # listeners: ends first
+    delivering: trio.Nursery  # pipes, and the listener of our own messages
+
+
+def apply(relay: Relay, new: Config, nurseries: Nurseries) -> None:
+    """Make the relay what the new configuration says."""
+    old, relay.config = relay.config, new
+    renamed = old.relay.name != new.relay.name
+    relay.memory.resize(new.relay.memory_max)
+    pipes = {name: _pipe(relay, name, old, renamed, nurseries) for name in new.pipes}
+    for name in relay.pipes.keys() - new.pipes.keys():
+        going = relay.retiring[name] = relay.pipes.pop(name)
+        going.retirement = trio.CancelScope()
+        nurseries.delivering.start_soon(retire, relay, going)
+    before = relay.router.routes
+    relay.router.routes = routes(new, pipes)
+    _listeners(relay, old, renamed, before, nurseries)
+    relay.rings.keep_only([name for name, it in new.destinations.items() if it.type == "memory"])
+    relay.own.wanted = any(it.type == "internal" for it in new.listeners.values())
+
+
+# -- pipes
+
+
+def _pipe(relay: Relay, name: str, old: Config, renamed: bool, nurseries: Nurseries) -> Pipe:
+    """The pipe as configured now, its delivery running; an unchanged one is not disturbed."""
+    keys = relay.config.pipes[name]
+    destination = relay.config.destinations[keys.to]
+    bounds = Bounds(keys.messages, keys.memory, keys.overflow)
+    account = relay.ledger.pipe(name, keys.to)
+    running = relay.pipes.get(name) or relay.retiring.pop(name, None)
+    if running is None:
+        channel = Channel(account, bounds, relay.memory)
+    else:
+        running.retirement.cancel()
+        channel = running.channel
+        channel.bound(bounds)
+        channel.closing = None
+    unchanged = (
+        name in relay.pipes
+        and not renamed
+        and old.pipes[name].to == keys.to
+        and old.destinations[keys.to] == destination
+    )
+    if not unchanged:
+        _deliver(relay, name, channel, destination, running, nurseries)
+    return Pipe(name, keys.match, channel)
+
+
+def _deliver(
+    relay: Relay,
+    name: str,
+    channel: Channel,
+    destination: Destination,
+    before: Delivering | None,
+    nurseries: Nurseries,
+) -> None:
+    outlet = Outlet(
+        pipe=name,
+        destination=relay.config.pipes[name].to,
+        host=relay.machine.host(relay.config.relay.name),
+        account=channel.account,
+        rings=relay.rings,
+        reopening=relay.reopening,
+    )
+    now = Delivering(name, destination, channel, outlet, relay.machine, before)
+    if before is not None:
+        before.scope.cancel()
+        now.poison = before.poison
+    relay.pipes[name] = now
+    nurseries.delivering.start_soon(now.run, relay.config.relay.drain_max)
+
+
+# -- listeners
+
+
+Routes = Mapping[str, Sequence[Pipe]]
+
+
+def _listeners(
+    relay: Relay, old: Config, renamed: bool, routes_before: Routes, nurseries: Nurseries
+) -> None:
+    new = relay.config
+    before = dict(relay.listeners)
+    kept = {
+        name
+        for name, it in new.listeners.items()
+        if name in before and not renamed and old.listeners[name] == it
+    }
+    changed = [before[name] for name in before.keys() - kept]
+    for listening in changed:
+        listening.scope.cancel()
+    claimed = {key(e) for it in new.listeners.values() for e in it.endpoints()}
+    for listening in changed:
+        _part(relay, listening, claimed, routes_before, nurseries)
+    for name, component in new.listeners.items():
+        if name not in kept:
+            _listen(relay, name, component, before, nurseries)
+
+
+def _listen(
+    relay: Relay,
+    name: str,
+    component: Listener,
+    before: dict[str, Listening],
+    nurseries: Nurseries,
+) -> None:
+    intake = Intake(
+        listener=name,
+        host=relay.machine.host(relay.config.relay.name),
+        router=relay.router,
+        account=relay.ledger.listener(name),
+        message_max=component.message_max,
+        timezone=component.timezone,
+        local=component.local,
+        own=relay.own,
+        streams=_streams(component, before.get(name)),
+    )
+    have = relay.bindings.sockets
+    intake.account.bound = all(key(endpoint) in have for endpoint in component.endpoints())
+    listening = relay.listeners[name] = Listening(name, component, intake)
+    nursery = nurseries.delivering if component.type == "internal" else nurseries.receiving
+    after = [it.ended for it in before.values() if it.name == name or _meet(component, it)]
+    after += [it.ended for it in relay.leaving if _meet(component, it)]
+    nursery.start_soon(listen, listening, relay.bindings, after)
+
+
+def _meet(component: Listener, other: Listening) -> bool:
+    """Whether one has to be off its sockets before the other can bind or use its own."""
+    return any(
+        key(mine) == key(its) or clash(mine, its)
+        for mine in component.endpoints()
+        for its in other.component.endpoints()
+    )
+
+
+def _streams(component: Listener, before: Listening | None) -> Streams:
+    """The connections of the listener of this name before, if it was one of the same kind."""
+    inherits = before is not None and _kinds(before.component) == _kinds(component)
+    return before.intake.streams if before is not None and inherits else Streams()
+
+
+def _kinds(component: Listener) -> set[str]:
+    return {endpoint.kind for endpoint in component.endpoints()}
+
+
+def _part(
+    relay: Relay,
+    old: Listening,
+    claimed: set[tuple[str, str]],
+    routes_before: Routes,
+    nurseries: Nurseries,
+) -> None:
+    """What a changed or removed listener leaves to nobody: its sockets and connections.
+
+    Both are read to their end, in the account of the old listener and along the routes it had: a
+    router of their own, which no reload after this one changes.
+    """
+    now = relay.config.listeners.get(old.name)
+    inherits = now is not None and _kinds(now) == _kinds(old.component)
+    if now is None:
+        del relay.listeners[old.name]
+        old.intake.account.bound = False
+    sockets = [
+        socket
+        for endpoint in old.component.endpoints()
+        if key(endpoint) not in claimed
+        for socket in relay.bindings.take(endpoint)
+    ]
+    router = Router(relay.ledger, {old.name: routes_before.get(old.name, ())})
+    if now is None:  # it may have been woken in this very turn, and read once more
+        old.intake.router = router
+    rest = Intake(
+        listener=old.name,
+        host=old.intake.host,
+        router=router,
+        account=old.intake.account,
+        message_max=old.intake.message_max,
+        timezone=old.intake.timezone,
+        local=old.intake.local,
+        streams=Streams() if inherits else old.intake.streams,
+    )
+    leaving = Listening(old.name, old.component, rest)
+    leaving.drain(relay.now() + relay.config.relay.drain_max / 2)
+    if sockets or rest.streams.table:
+        relay.leaving.add(leaving)
+        nurseries.receiving.start_soon(_leave, relay, leaving, sockets, old.ended)
+
+
+async def _leave(
+    relay: Relay, leaving: Listening, sockets: list[Socket], after: trio.Event
+) -> None:
+    try:
+        await drain_sockets(leaving, sockets, after)
+    finally:
+        relay.leaving.discard(leaving)

@@ -1,0 +1,50 @@
+"""What the supervisor asks of the host it runs on; a simulation hands in its own."""
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from relay.system.ports import Acceptor, DatagramReceiver, Endpoint, Host
+
+Socket = DatagramReceiver | Acceptor
+
+
+class Service(Protocol):
+    """The service manager (sd_notify(3)); no call waits or raises."""
+
+    def ready(self, status: str = ...) -> None: ...
+
+    def reloading(self) -> None: ...
+
+    def stopping(self, status: str = ...) -> None: ...
+
+    def status(self, text: str) -> None: ...
+
+    def alive(self) -> None: ...
+
+
+class Machine(Protocol):
+    @property
+    def service(self) -> Service: ...
+
+    def host(self, relay_name: str) -> Host:
+        """Ports for one listener or pipe, with a limiter of its own for what runs in threads."""
+
+    async def remember(self) -> None:
+        """Keep what the next process must know of sockets that it inherits as well."""
+
+    def abandon(self, host: Host) -> None:
+        """From now on a cancelled call on this host's disk does not wait for its thread."""
+
+    async def prepare(self, endpoints: Iterable[Endpoint]) -> None:
+        """Look up the names of hosts that `open` needs; what fails is told there.
+
+        Takes a few seconds at most, and none for numeric addresses.
+        """
+
+    def open(self, endpoint: Endpoint) -> Sequence[Socket]:
+        """Bind, or pick from what the service manager handed over. A name must be prepared.
+
+        Raises:
+            FamilyMissing: the kernel lacks the address family.
+            OSError: anything else; the text says what and where.
+        """

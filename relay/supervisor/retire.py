@@ -1,0 +1,33 @@
+"""The end of a pipe that is no longer configured."""
+
+import logging
+
+import trio
+
+from relay.core.account import Drop
+from relay.supervisor.delivering import Delivering
+from relay.supervisor.state import Relay
+
+log = logging.getLogger("relay.supervisor")
+
+
+async def retire(relay: Relay, pipe: Delivering) -> None:
+    """Deliver what a removed pipe holds within `drain_max`; book the rest as `removed`.
+
+    Removed listeners that feed it are waited for first: what they still read is for it. Cancelled
+    through `pipe.retirement` when the pipe is configured again in time.
+    """
+    with pipe.retirement:
+        with trio.move_on_after(relay.config.relay.drain_max):
+            for leaving in list(relay.leaving):
+                if leaving.feeds(pipe.channel):
+                    await leaving.ended.wait()
+            await pipe.channel.empty()
+        pipe.stop()
+        await pipe.ended.wait()
+        if relay.retiring.get(pipe.name) is not pipe:
+            return  # configured again in this very turn
+        dropped = pipe.close(Drop.REMOVED)
+        pipe.channel.close()
+        del relay.retiring[pipe.name]
+        log.info("pipe %s is removed, %d messages dropped", pipe.name, dropped)

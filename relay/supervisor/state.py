@@ -1,0 +1,82 @@
+"""The running relay: what lives, by name. Functions beside it start, change and end these."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import trio
+
+from relay.config import Config
+from relay.config.model import EVERY
+from relay.core.ledger import Ledger
+from relay.core.memory import Memory
+from relay.core.outlet import Reopening
+from relay.core.own import OwnMessages
+from relay.core.pipe import Pipe
+from relay.core.ring import Rings
+from relay.core.router import Router
+from relay.supervisor.bindings import Bindings
+from relay.supervisor.delivering import Delivering
+from relay.supervisor.listening import Listening
+from relay.supervisor.machine import Machine
+
+Phase = Literal["starting", "running", "draining", "stopped"]
+
+
+@dataclass(slots=True, eq=False)
+class Relay:
+    """Everything that a reload changes and the admin server shows.
+
+    Invariant: `router.routes` names only pipes in `pipes` or `retiring`.
+    """
+
+    config: Config
+    machine: Machine
+    ledger: Ledger = field(default_factory=Ledger)
+    own: OwnMessages = field(default_factory=OwnMessages)
+    rings: Rings = field(default_factory=Rings)
+    reopening: Reopening = field(default_factory=Reopening)
+    phase: Phase = "starting"
+    reloaded: trio.lowlevel.ParkingLot = field(default_factory=trio.lowlevel.ParkingLot)
+    reloads: int = 0
+    reloads_failed: int = 0
+    listeners: dict[str, Listening] = field(default_factory=dict)
+    pipes: dict[str, Delivering] = field(default_factory=dict)
+    retiring: dict[str, Delivering] = field(default_factory=dict)  # removed, not empty yet
+    leaving: set[Listening] = field(default_factory=set)  # read what removed sockets hold
+    memory: Memory = field(init=False)
+    router: Router = field(init=False)
+    bindings: Bindings = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.memory = Memory(self.config.relay.memory_max)
+        self.router = Router(self.ledger)
+        self.bindings = Bindings(self.machine)
+
+    @property
+    def ready(self) -> bool:
+        """Every listener is bound, and the relay is not about to stop."""
+        bound = all(it.intake.account.bound for it in self.listeners.values())
+        return self.phase == "running" and bound
+
+    def now(self) -> float:
+        return trio.current_time()
+
+    def refresh(self) -> None:
+        """Bring what only the kernel knows up to date, before the books are read."""
+        for account in self.ledger.listeners.values():
+            account.refresh()
+
+
+def sources(config: Config, pipe: str) -> Sequence[str]:
+    """The listeners that feed a pipe: those named, or all of them for "*"."""
+    named = config.pipes[pipe].from_
+    return list(config.listeners) if EVERY in named else list(named)
+
+
+def routes(config: Config, pipes: Mapping[str, Pipe]) -> dict[str, Sequence[Pipe]]:
+    """For each listener the pipes it feeds."""
+    return {
+        listener: [pipes[name] for name in pipes if listener in sources(config, name)]
+        for listener in config.listeners
+    }

@@ -1,0 +1,118 @@
+"""The stop: first nothing more comes in, then what is held goes out, then the books are closed."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import trio
+
+from relay.core.account import Drop
+from relay.supervisor.delivering import Delivering
+from relay.supervisor.listening import close_streams
+from relay.supervisor.state import Relay
+from relay.supervisor.tell import tell_rest
+
+log = logging.getLogger("relay.supervisor")
+
+INTAKE_SHARE = 0.5  # of drain_max: reading what our kernel has acknowledged
+DELIVERY_SHARE = 0.9  # of drain_max: delivering what is held; the rest is for our last words
+REMEMBER_SECONDS_MAX = 0.5  # a disk that hangs must not hold the stop
+GRACE_SECONDS = 1.0  # for a listener that does not keep its time
+
+
+@dataclass(slots=True, eq=False)
+class Patience:
+    """How long each phase of the stop may take; a second signal ends it."""
+
+    seconds: float  # drain_max
+    began: float = field(default_factory=trio.current_time)
+    hurried: bool = False
+    _scopes: set[trio.CancelScope] = field(default_factory=set)
+
+    def until(self, share: float) -> float:
+        return float("-inf") if self.hurried else self.began + self.seconds * share
+
+    @contextmanager
+    def limit(self, share: float) -> Iterator[None]:
+        """What is inside ends when this share of the time is over, or at once in a hurry."""
+        with trio.CancelScope(deadline=self.until(share)) as scope:
+            self._scopes.add(scope)
+            try:
+                yield
+            finally:
+                self._scopes.discard(scope)
+
+    def end(self) -> None:
+        self.hurried = True
+        for scope in self._scopes:
+            scope.cancel()
+
+
+async def drain_listeners(relay: Relay, patience: Patience, receiving: trio.Nursery) -> None:
+    """Every listener but our own reads what our kernel holds, and ends."""
+    relay.phase = "draining"
+    for pipe in (*relay.pipes.values(), *relay.retiring.values()):
+        pipe.channel.stopping = True
+    going = [it for it in relay.listeners.values() if it.component.type != "internal"]
+    going += relay.leaving
+    for listening in going:
+        listening.drain(patience.until(INTAKE_SHARE))
+    receiving.cancel_scope.deadline = patience.until(INTAKE_SHARE) + GRACE_SECONDS
+    with patience.limit(INTAKE_SHARE):
+        for listening in going:
+            await listening.ended.wait()
+    for listening in going:
+        listening.hurry()
+    with trio.move_on_after(GRACE_SECONDS):
+        for listening in going:
+            await listening.ended.wait()
+    receiving.cancel_scope.cancel()
+
+
+async def drain_pipes(relay: Relay, patience: Patience) -> None:
+    """Deliver what is held; at the deadline book the rest and tell it where somebody listens."""
+    with patience.limit(DELIVERY_SHARE), trio.move_on_after(REMEMBER_SECONDS_MAX):
+        await relay.machine.remember()  # before the sockets are closed
+    for listening in relay.listeners.values():
+        if listening.component.type != "internal":
+            close_streams(listening.intake)
+            relay.bindings.release(listening.component.endpoints())
+    pipes = [*relay.pipes.values(), *relay.retiring.values()]
+    with patience.limit(DELIVERY_SHARE):
+        for pipe in pipes:
+            await pipe.channel.empty()
+    stuck = [pipe for pipe in pipes if pipe.channel.held().octets]
+    await _end(stuck)
+    closed = {pipe.channel for pipe in stuck}
+    relay.router.routes = {
+        listener: [pipe for pipe in fed if pipe.channel not in closed]
+        for listener, fed in relay.router.routes.items()
+    }
+    await _last_words(relay, patience)
+    await _end(pipes)
+    tell_rest(relay)
+    relay.phase = "stopped"
+
+
+async def _end(pipes: Sequence[Delivering]) -> None:
+    """End these deliveries, all at once, and book what they leave."""
+    for pipe in pipes:
+        pipe.stop()
+    for pipe in pipes:
+        await pipe.ended.wait()
+        pipe.close(Drop.SHUTDOWN)
+
+
+async def _last_words(relay: Relay, patience: Patience) -> None:
+    """Tell what was dropped, on the pipes that are up; then our own listener ends, the last one."""
+    tell_rest(relay)
+    log.info("exiting")
+    own = [it for it in relay.listeners.values() if it.component.type == "internal"]
+    for listening in own:
+        listening.drain(patience.until(1.0))
+        await listening.ended.wait()
+    with patience.limit(1.0):
+        for pipe in relay.pipes.values():
+            if pipe.channel.closing is None:
+                await pipe.channel.empty()

@@ -1,0 +1,56 @@
+"""Telling losses: into the log, and from there into the pipes as messages of our own."""
+
+import logging
+
+import trio
+
+from relay.core.own import OwnMessage, OwnMessages
+from relay.supervisor.state import Relay
+
+log = logging.getLogger("relay.losses")
+
+WARNING = 4  # the severity of a notice, as OpenBSD's syslogd has it; RFC 5424 section 6.2.1
+SEVERITIES = {
+    logging.DEBUG: 7,
+    logging.INFO: 6,
+    logging.WARNING: 4,
+    logging.ERROR: 3,
+    logging.CRITICAL: 2,
+}
+LOOK_SECONDS = 1.0
+
+
+async def tell_losses(relay: Relay) -> None:
+    """Tell the first drop of an episode at once, then go on as `Losses.due` says."""
+    news = trio.lowlevel.ParkingLot()
+    relay.ledger.losses.on_news = news.unpark_all
+    while True:
+        if not relay.ledger.losses.pending:
+            await news.park()
+        for text in relay.ledger.losses.due(relay.now()):
+            log.error(text, extra={"notice": True})
+        with trio.move_on_after(LOOK_SECONDS):
+            await news.park()
+
+
+def tell_rest(relay: Relay) -> None:
+    """Tell all that is untold, because the relay stops."""
+    relay.refresh()
+    for text in relay.ledger.losses.rest(relay.now()):
+        log.error(text, extra={"notice": True})
+
+
+class OwnHandler(logging.Handler):
+    """Turns what is logged from INFO up into messages of our own."""
+
+    def __init__(self, own: OwnMessages) -> None:
+        super().__init__(logging.INFO)
+        self._own = own
+
+    def emit(self, record: logging.LogRecord) -> None:
+        notice = bool(getattr(record, "notice", False))
+        text = record.getMessage()
+        if record.exc_info and record.exc_info[1] is not None:
+            text += f": {record.exc_info[1]!r}"
+        severity = WARNING if notice else SEVERITIES.get(record.levelno, 6)
+        self._own.add(OwnMessage(severity, text, notice))
