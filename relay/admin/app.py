@@ -1,0 +1,194 @@
+"""What the admin server answers. Imports Starlette: to be loaded once the listeners are bound."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import trio
+from prometheus_client.registry import CollectorRegistry
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from relay import __version__
+from relay.admin.books import books, unreadiness
+from relay.admin.exposition import expose, registry_of
+from relay.admin.lifetime import Lifetime
+from relay.admin.rings import Reading, Wish, as_json, begin, next_number
+from relay.admin.state import Admin
+
+FOLLOWERS_MAX = 16  # a quarter of the connections: who follows must not keep a scrape out
+NUMBER_DIGITS_MAX = 18
+
+_METHODS = ("GET", "HEAD")
+_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+_INDEX = f"""\
+Relay {__version__}
+
+/metrics        for Prometheus; OpenMetrics when asked for
+/healthz        200 while the process works
+/readyz         200 while every listener is bound, otherwise 503 and the reasons
+/ledger         every account, in JSON
+/memory/NAME    lines of a memory destination; ?since=NUMBER&lines=COUNT&follow=1
+"""
+
+
+def create_app(admin: Admin) -> ASGIApp:
+    """The application; everything it reads is read without awaiting in between."""
+    pages = Pages(admin, registry_of(admin))
+    routes = [
+        Route("/", pages.index),
+        Route("/metrics", pages.metrics),
+        Route("/healthz", pages.health),
+        Route("/readyz", pages.readiness),
+        Route("/ledger", pages.ledger),
+        Route("/memory/{name}", pages.memory),
+    ]
+    return Guard(Starlette(routes=routes))
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """Lets only reading requests through, and each for a limited time."""
+
+    app: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await send({"type": "websocket.close"})
+            return
+        lifetime: Lifetime = scope["state"]["lifetime"]
+        lifetime.begin()
+        try:
+            if scope["method"] in _METHODS:
+                await self.app(scope, receive, send)
+            else:
+                answer = _plain("method not allowed", 405, {"Allow": ", ".join(_METHODS)})
+                await answer(scope, receive, send)
+        finally:
+            lifetime.finish()
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """One method a path."""
+
+    admin: Admin
+    registry: CollectorRegistry
+
+    async def index(self, _: Request) -> Response:
+        return PlainTextResponse(_INDEX, headers=_HEADERS)
+
+    async def metrics(self, request: Request) -> Response:
+        text, content_type = expose(self.registry, request.headers.get("accept", ""))
+        return Response(text, headers={**_HEADERS, "Content-Type": content_type})
+
+    async def health(self, _: Request) -> Response:
+        return _plain("ok")
+
+    async def readiness(self, _: Request) -> Response:
+        relay = self.admin.relay
+        reasons = unreadiness(relay)
+        answer = {"ready": relay.ready, "phase": relay.phase, "reasons": reasons}
+        return _json(answer, 200 if relay.ready else 503)
+
+    async def ledger(self, _: Request) -> Response:
+        return _json(books(self.admin.relay))
+
+    async def memory(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        rings = self.admin.relay.rings
+        if name not in rings.rings:
+            known = ", ".join(sorted(rings.rings)) or "none"
+            return _plain(f"no memory destination {name!r} (there are: {known})", 404)
+        try:
+            wish = _wish(request.query_params)
+        except ValueError as exc:
+            return _plain(str(exc), 400)
+        reading = begin(rings, name, wish)
+        if "application/json" in request.headers.get("accept", ""):
+            if wish.follow:
+                return _plain("follow gives lines of text, no JSON", 400)
+            return Response(as_json(reading), headers=_HEADERS, media_type="application/json")
+        if wish.follow and self.admin.followers >= FOLLOWERS_MAX:
+            return _plain(f"{FOLLOWERS_MAX} clients follow already", 503)
+        return Lines(self.admin, reading)
+
+
+class Lines(Response):
+    """Streams a reading until its end, or until the client is gone."""
+
+    media_type = "text/plain"
+
+    def __init__(self, admin: Admin, reading: Reading) -> None:
+        self._admin = admin
+        self._reading = reading
+        super().__init__(headers={**_HEADERS, **_numbers(reading)})
+        del self.headers["content-length"]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        following = self._reading.end is None
+        self._admin.followers += following
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_until_gone, receive, nursery.cancel_scope)
+                await self._stream(scope, send, endless=following)
+                nursery.cancel_scope.cancel()
+        finally:
+            self._admin.followers -= following
+
+    async def _stream(self, scope: Scope, send: Send, *, endless: bool) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        if scope["method"] != "HEAD":
+            if endless:
+                scope["state"]["lifetime"].unlimited()
+            async for piece in self._reading:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _until_gone(receive: Receive, scope: trio.CancelScope) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    scope.cancel()
+
+
+def _numbers(reading: Reading) -> Mapping[str, str]:
+    end = next_number(reading.ring) if reading.end is None else reading.end
+    return {
+        "Relay-First": str(max(reading.number, reading.ring.first)),
+        "Relay-Next": str(end),
+        "Relay-Overwritten": str(reading.ring.overwritten),
+    }
+
+
+def _wish(query: Mapping[str, str]) -> Wish:
+    unknown = sorted(query.keys() - {"since", "lines", "follow"})
+    if unknown:
+        raise ValueError(f"unknown parameter {unknown[0]!r} (known: since, lines, follow)")
+    follow = query.get("follow", "0")
+    if follow not in ("0", "1"):
+        raise ValueError(f"follow: expected 0 or 1, not {follow!r}")
+    return Wish(_number(query, "since"), _number(query, "lines"), follow == "1")
+
+
+def _number(query: Mapping[str, str], key: str) -> int | None:
+    text = query.get(key)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= NUMBER_DIGITS_MAX):
+        raise ValueError(f"{key}: expected a number, not {text[:40]!r}")
+    return int(text)
+
+
+def _plain(text: str, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return PlainTextResponse(text + "\n", status, headers={**_HEADERS, **(headers or {})})
+
+
+def _json(answer: Any, status: int = 200) -> Response:  # noqa: ANN401 - JSON
+    text = json.dumps(answer, indent=2) + "\n"
+    return Response(text, status, headers=_HEADERS, media_type="application/json")

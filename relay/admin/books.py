@@ -1,0 +1,134 @@
+"""The ledger for people and scripts: every account with its identity written out."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from relay import __version__
+from relay.admin.metrics import held_octets, oldest_seconds
+from relay.core.account import ListenerAccount, PipeAccount
+from relay.supervisor.state import Relay
+
+View = dict[str, Any]
+
+
+def books(relay: Relay) -> View:
+    """Everything in the ledger, of one moment."""
+    relay.refresh()
+    pipes = [_pipe(relay, account) for account in relay.ledger.pipes.values()]
+    listeners = [_listener(relay, account) for account in relay.ledger.listeners.values()]
+    return {
+        "version": __version__,
+        "phase": relay.phase,
+        "pipes": {it["name"]: it for it in pipes},
+        "listeners": {it["name"]: it for it in listeners},
+        "totals": _totals(relay, pipes, listeners),
+    }
+
+
+def unreadiness(relay: Relay) -> list[str]:
+    """Why the relay is not ready; empty when it is."""
+    reasons = [] if relay.phase == "running" else [f"the relay is {relay.phase}"]
+    for name, listening in relay.listeners.items():
+        if not listening.intake.account.bound:
+            reasons.append(f"listener {name} is not bound")
+    return reasons
+
+
+def _pipe(relay: Relay, account: PipeAccount) -> View:
+    held = account.held()
+    keys = relay.config.pipes.get(account.name)
+    delivered, dropped = sum(account.delivered.values()), sum(account.dropped.values())
+    return {
+        "name": account.name,
+        "destination": account.destination,
+        "state": _state(relay, account),
+        "down_reason": account.down_reason,
+        "received": account.received,
+        "recovered": account.recovered,
+        "filtered": account.filtered,
+        "delivered": _named(account.delivered),
+        "dropped": _named(account.dropped),
+        "dropped_notices": account.notices_dropped,
+        "retried": account.retried,
+        "replayed": account.replayed,
+        "truncated": account.truncated,
+        "truncated_bytes": account.truncated_octets,
+        "network_errors": account.network_errors,
+        "held": {"memory": held.memory, "spool": 0, "lent": held.lent, "orphan": 0},
+        "held_bytes": held_octets(account),
+        "oldest_seconds": round(oldest_seconds(account), 3),
+        "capacity_messages": keys.messages if keys else 0,
+        "capacity_bytes": keys.memory if keys else 0,
+        "connections": account.connections,
+        "failures": account.failures,
+        "restarts": account.restarts,
+        "identity": (
+            f"received {account.received} + recovered {account.recovered} = "
+            f"filtered {account.filtered} + delivered {delivered} + "
+            f"dropped {dropped} + held {held.memory + held.lent}"
+        ),
+        "residual": account.residual(),
+    }
+
+
+def _state(relay: Relay, account: PipeAccount) -> str:
+    if account.name not in relay.pipes:
+        return "retiring" if account.name in relay.retiring else "removed"
+    if account.stalled:
+        return "stalled"
+    return "up" if account.up else "down"
+
+
+def _listener(relay: Relay, account: ListenerAccount) -> View:
+    frames = account.frames
+    configured = account.name in relay.listeners
+    return {
+        "name": account.name,
+        "state": "removed" if not configured else "bound" if account.bound else "unbound",
+        "received": account.received,
+        "received_bytes": account.received_octets,
+        "accepted": account.accepted,
+        "refused": _named(account.refused),
+        "offered": account.offered,
+        "unrouted": account.unrouted,
+        "frames": {"octet": frames.octet, "line": frames.line, "nul": frames.nul},
+        "empty_frames": frames.empty,
+        "truncated": frames.truncated + account.truncated,
+        "truncated_bytes": frames.truncated_octets + account.truncated_octets,
+        "incomplete": frames.incomplete,
+        "incomplete_bytes": frames.incomplete_octets,
+        "invalid_headers": account.invalid_headers,
+        "kernel_dropped": account.kernel_dropped,
+        "connections": {
+            "open": account.connections_open,
+            "accepted": account.connections_accepted,
+            "refused": _named(account.connections_refused),
+            "failed": _named(account.connections_failed),
+        },
+        "restarts": account.restarts,
+        "identity": (
+            f"received {account.received} = accepted {account.accepted} + "
+            f"refused {sum(account.refused.values())}"
+        ),
+        "residual": account.residual(),
+    }
+
+
+def _totals(relay: Relay, pipes: Iterable[View], listeners: Iterable[View]) -> View:
+    offered = sum(it["offered"] for it in listeners)
+    received = sum(it["received"] for it in pipes)
+    return {
+        "received": sum(it["received"] for it in listeners),
+        "offered": offered,
+        "pipes_received": received,
+        "delivered": sum(sum(it["delivered"].values()) for it in pipes),
+        "dropped": sum(sum(it["dropped"].values()) for it in pipes),
+        "held": sum(sum(it["held"].values()) for it in pipes),
+        "losses_untold": relay.ledger.losses.untold,
+        "identity": f"offered {offered} = received by the pipes {received}",
+        "residual": relay.ledger.residual(),
+    }
+
+
+def _named(numbers: Mapping[Any, int]) -> dict[str, int]:
+    return {str(name): number for name, number in numbers.items()}

@@ -1,0 +1,218 @@
+"""Every metric in one table: name, type, help, labels, and how it is read from the books.
+
+The table is the exposition, so what docs/metrics.md says of it can be tested. Counters belong to
+accounts, which live as long as the process: none goes backwards at a reload. What tells the state
+of something (up, bound, capacities) is there while that thing is configured.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+
+from relay import __version__
+from relay.admin.metric import (
+    Metric,
+    Numbers,
+    Sample,
+    by_destination,
+    by_listener,
+    by_listener_and,
+    by_pipe,
+    by_pipe_and,
+    by_ring,
+    one,
+)
+from relay.admin.state import Admin
+from relay.core.account import ListenerAccount, PipeAccount
+from relay.core.memory import cost
+
+
+def _held(account: PipeAccount) -> Numbers:
+    held = account.held()
+    return {"memory": held.memory, "spool": 0, "lent": held.lent, "orphan": 0}
+
+
+def held_octets(account: PipeAccount) -> float:
+    held = account.held()
+    return cost(held.memory + held.lent, held.octets)
+
+
+def _at_risk(account: PipeAccount) -> float:
+    held = account.held()
+    return held.memory + held.lent
+
+
+def oldest_seconds(account: PipeAccount) -> float:
+    oldest_ns = account.held().oldest_ns
+    return max(0.0, (time.time_ns() - oldest_ns) / 1e9) if oldest_ns is not None else 0.0
+
+
+def _capacity_messages(admin: Admin) -> Iterator[Sample]:
+    for name, keys in admin.relay.config.pipes.items():
+        yield (name,), keys.messages
+
+
+def _capacity_octets(admin: Admin) -> Iterator[Sample]:
+    for name, keys in admin.relay.config.pipes.items():
+        yield (name,), keys.memory
+
+
+def _frames(account: ListenerAccount) -> Numbers:
+    return {
+        "octet": account.frames.octet,
+        "line": account.frames.line,
+        "nul": account.frames.nul,
+    }
+
+
+def _bound(admin: Admin) -> Iterator[Sample]:
+    for name, listening in admin.relay.listeners.items():
+        yield (name,), listening.intake.account.bound
+
+
+def _restarts(admin: Admin) -> Iterator[Sample]:
+    for pipe in admin.relay.ledger.pipes.values():
+        yield (f"pipe {pipe.name}",), pipe.restarts
+    for listener in admin.relay.ledger.listeners.values():
+        yield (f"listener {listener.name}",), listener.restarts
+    yield ("admin server",), admin.restarts
+
+
+def _reloads(admin: Admin) -> Iterator[Sample]:
+    yield ("success",), admin.relay.reloads
+    yield ("failure",), admin.relay.reloads_failed
+
+
+_PIPES = (
+    by_pipe("received_total", "counter",
+            "Messages put to the pipe, before its match rules.", lambda it: it.received),
+    by_pipe("recovered_total", "counter",
+            "Messages found again after an unclean end.", lambda it: it.recovered),
+    by_pipe("filtered_total", "counter",
+            "Messages that no match rule took.", lambda it: it.filtered),
+    by_pipe_and("delivered_total", "counter",
+                "Messages delivered, by who confirmed it.", "confirmation",
+                lambda it: it.delivered),
+    by_pipe_and("dropped_total", "counter",
+                "Messages dropped, by reason.", "reason", lambda it: it.dropped),
+    by_pipe("dropped_notices_total", "counter",
+            "Of the dropped: notices of loss, which are not told again.",
+            lambda it: it.notices_dropped),
+    by_pipe("retried_total", "counter",
+            "Messages taken back from a delivery that ended before they were delivered.",
+            lambda it: it.retried),
+    by_pipe("replayed_total", "counter",
+            "Messages sent again although delivered, after an unclean break: possible duplicates.",
+            lambda it: it.replayed),
+    by_pipe("truncated_total", "counter",
+            "Messages cut because the destination takes no longer ones.", lambda it: it.truncated),
+    by_pipe("truncated_bytes_total", "counter",
+            "Bytes cut off these messages.", lambda it: it.truncated_octets),
+    by_pipe("network_errors_total", "counter",
+            "ICMP errors reported for datagrams sent; no message is dropped for one.",
+            lambda it: it.network_errors),
+    by_pipe_and("held_messages", "gauge",
+                "Messages held: waiting in memory or in the spool, lent to a delivery, or left in "
+                "the spool of a removed pipe.", "where", _held),
+    by_pipe("held_bytes", "gauge",
+            "Bytes held, each message's overhead included, as the key memory counts them.",
+            held_octets),
+    by_pipe("at_risk_messages", "gauge",
+            "Messages that a crash would lose now: held, and not on disk.", _at_risk),
+    by_pipe("oldest_seconds", "gauge",
+            "Age of the oldest message held; 0 when nothing is held.", oldest_seconds),
+    Metric("relay_pipe_capacity_messages", "gauge",
+           "Messages the pipe may hold (key messages).", ("pipe",), _capacity_messages),
+    Metric("relay_pipe_capacity_bytes", "gauge",
+           "Bytes the pipe may hold (key memory).", ("pipe",), _capacity_octets),
+    Metric("relay_ledger_residual", "gauge",
+           "Messages that the pipe's book cannot explain; anything but 0 is a bug.", ("pipe",),
+           lambda admin: [((it.name,), it.residual()) for it in admin.relay.ledger.pipes.values()]),
+    by_destination("up", "gauge", "1 while the destination is reached.", lambda it: it.up),
+    by_destination("stalled", "gauge",
+                   "1 while the destination is reached and does not read.", lambda it: it.stalled),
+    by_destination("connections_total", "counter",
+                   "Times the destination was reached.", lambda it: it.connections),
+    by_destination("failures_total", "counter",
+                   "Times the destination was found down.", lambda it: it.failures),
+)  # fmt: skip
+
+_LISTENERS = (
+    by_listener("received_total", "counter", "Messages received.", lambda it: it.received),
+    by_listener("received_bytes_total", "counter",
+                "Bytes that came over the wire for them.", lambda it: it.received_octets),
+    by_listener("accepted_total", "counter", "Messages accepted.", lambda it: it.accepted),
+    by_listener_and("refused_total", "Messages not accepted, by reason.", "reason",
+                    lambda it: it.refused),
+    by_listener("offered_total", "counter",
+                "Accepted messages times the pipes they were put to.", lambda it: it.offered),
+    by_listener("unrouted_total", "counter",
+                "Accepted messages that no pipe took.", lambda it: it.unrouted),
+    by_listener_and("frames_total", "Messages cut out of streams, by framing.", "framing", _frames),
+    by_listener("empty_frames_total", "counter",
+                "Frames without text, which give no message.", lambda it: it.frames.empty),
+    by_listener("truncated_total", "counter",
+                "Messages cut because they were longer than message_max.",
+                lambda it: it.frames.truncated + it.truncated),
+    by_listener("truncated_bytes_total", "counter", "Bytes cut off these messages.",
+                lambda it: it.frames.truncated_octets + it.truncated_octets),
+    by_listener("incomplete_total", "counter",
+                "Frames that ended with their connection and gave no message.",
+                lambda it: it.frames.incomplete),
+    by_listener("incomplete_bytes_total", "counter",
+                "Bytes of these frames.", lambda it: it.frames.incomplete_octets),
+    by_listener("invalid_headers_total", "counter",
+                "Messages that no parser understood; forwarded as they came.",
+                lambda it: it.invalid_headers),
+    by_listener("kernel_dropped_total", "counter",
+                "Datagrams that the kernel dropped on our sockets.", lambda it: it.kernel_dropped),
+    by_listener("connections_open", "gauge", "Connections open.", lambda it: it.connections_open),
+    by_listener("connections_accepted_total", "counter",
+                "Connections accepted.", lambda it: it.connections_accepted),
+    by_listener_and("connections_refused_total", "Connections refused, by reason.", "reason",
+                    lambda it: it.connections_refused),
+    by_listener_and("connections_failed_total", "Connections that ended badly, by reason.",
+                    "reason", lambda it: it.connections_failed),
+    Metric("relay_listener_bound", "gauge",
+           "1 while all addresses of the listener are bound.", ("listener",), _bound),
+    Metric("relay_ledger_listener_residual", "gauge",
+           "Messages that the listener's book cannot explain; anything but 0 is a bug.",
+           ("listener",),
+           lambda admin: [
+               ((it.name,), it.residual()) for it in admin.relay.ledger.listeners.values()
+           ]),
+)  # fmt: skip
+
+_RELAY = (
+    one("relay_ledger_offered_residual", "gauge",
+        "Messages offered by listeners that reached no pipe's book; anything but 0 is a bug.",
+        lambda admin: admin.relay.ledger.residual()),
+    one("relay_losses_untold", "gauge",
+        "Dropped messages that no notice of loss has told yet.",
+        lambda admin: admin.relay.ledger.losses.untold),
+    one("relay_memory_used_bytes", "gauge",
+        "Bytes held by all pipes together, overhead included.",
+        lambda admin: sum(admin.relay.memory.used.values())),
+    one("relay_memory_max_bytes", "gauge",
+        "Bytes that all pipes together may hold (key memory_max).",
+        lambda admin: admin.relay.memory.octets_max),
+    by_ring("overwritten_total", "counter",
+            "Lines of a memory ring overwritten by newer ones.", lambda it: it.overwritten),
+    by_ring("held_messages", "gauge", "Lines in a memory ring.", lambda it: len(it.lines)),
+    by_ring("held_bytes", "gauge", "Bytes in a memory ring, overhead included.",
+            lambda it: it.octets),
+    Metric("relay_restarts_total", "counter",
+           "Restarts of a component after an unexpected exception.", ("component",), _restarts),
+    Metric("relay_reloads_total", "counter",
+           "Times the configuration was read again, by result.", ("result",), _reloads),
+    one("relay_ready", "gauge", "1 while every listener is bound and the relay is not stopping.",
+        lambda admin: admin.relay.ready),
+    one("relay_admin_connections_open", "gauge",
+        "Connections to the admin server.", lambda admin: admin.connections),
+    one("relay_admin_connections_refused_total", "counter",
+        "Connections to the admin server closed because there were too many.",
+        lambda admin: admin.connections_refused),
+    Metric("relay_info", "gauge", "Always 1; the version is in the label.", ("version",),
+           lambda _: [((__version__,), 1)]),
+)  # fmt: skip
+
+METRICS: Sequence[Metric] = (*_PIPES, *_LISTENERS, *_RELAY)

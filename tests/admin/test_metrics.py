@@ -1,0 +1,181 @@
+"""Every number of the books is a metric, there from the start, in both formats."""
+
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Mapping
+from itertools import product
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_families
+from prometheus_client.parser import text_string_to_metric_families as classic_families
+
+from relay import __version__
+from relay.admin.exposition import expose, registry_of
+from relay.admin.metrics import METRICS
+from relay.admin.state import Admin
+from relay.core.account import Confirmation, ConnectionRefusal, Drop, Refusal
+from relay.core.batch import Batch
+from tests.admin.conftest import TEXT, Rig
+
+Series = Mapping[tuple[str, frozenset[tuple[str, str]]], float]
+
+OPEN = "application/openmetrics-text; version=1.0.0"
+
+WHERES = ("memory", "spool", "lent", "orphan")
+LABELS = {
+    "confirmation": tuple(Confirmation),
+    "where": WHERES,
+    "framing": ("octet", "line", "nul"),
+    "component": ("pipe forward", "pipe look", "listener net", "listener internal", "admin server"),
+    "result": ("success", "failure"),
+    "version": (__version__,),
+    "pipe": ("forward", "look"),
+    "listener": ("net", "internal"),
+    "destination": ("recent",),
+}
+REASONS = {
+    "relay_pipe_dropped_total": tuple(Drop),
+    "relay_listener_refused_total": tuple(Refusal),
+    "relay_listener_connections_refused_total": tuple(ConnectionRefusal),
+    "relay_listener_connections_failed_total": ("reset", "idle", "accept", "internal-error"),
+}
+NOT_ZERO = {
+    "relay_pipe_capacity_messages", "relay_pipe_capacity_bytes", "relay_listener_bound",
+    "relay_memory_max_bytes", "relay_ready", "relay_info",
+}  # fmt: skip
+
+
+def series_of(rig: Rig, accept: str = "") -> Series:
+    text, _ = expose(registry_of(Admin(rig.relay)), accept)
+    families = open_families if accept else classic_families
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in families(text.decode())
+        for sample in family.samples
+        if sample.name.startswith("relay_")
+    }
+
+
+def value(series: Series, name: str, **labels: str) -> float:
+    return series[name, frozenset(labels.items())]
+
+
+@pytest.mark.parametrize("accept", ["", OPEN])
+def test_every_series_is_there_at_zero_from_the_start(rig: Rig, accept: str) -> None:
+    expected = {
+        (metric.name, frozenset(zip(metric.labels, values, strict=True)))
+        for metric in METRICS
+        for values in product(
+            *(
+                REASONS[metric.name] if label == "reason" else LABELS[label]
+                for label in metric.labels
+            )
+        )
+    }
+    series = series_of(rig, accept)
+    assert series.keys() == expected
+    assert {name for (name, _), number in series.items() if number} == NOT_ZERO
+
+
+def test_names_of_the_table_are_unique_and_follow_practice() -> None:
+    names = [metric.name for metric in METRICS]
+    assert len(names) == len(set(names))
+    for metric in METRICS:
+        assert re.fullmatch(r"relay_[a-z_]+", metric.name)
+        assert metric.name.endswith("_total") == (metric.kind == "counter")
+        assert metric.help.endswith(".")
+
+
+def test_what_is_booked_is_what_is_exposed(rig: Rig) -> None:
+    relay = rig.relay
+    channel = relay.pipes["forward"].channel
+    now = time.time_ns()
+    messages = [b"0123456789"] * 10
+    channel.put(Batch(messages, ["h"] * 10, "net", now - 2_000_000_000, 100, zone="UTC"))
+    with channel.lease() as lease:
+        channel._lend(10)
+        lease.settle(3, Confirmation.ACKED)
+        lease.refuse(1, Drop.REFUSED)
+        series = series_of(rig)
+        where = {"pipe": "forward", "where": "lent"}
+        assert value(series, "relay_pipe_held_messages", **where) == 6
+        acked = {"pipe": "forward", "confirmation": "acked"}
+        assert value(series, "relay_pipe_delivered_total", **acked) == 3
+        refused = {"pipe": "forward", "reason": "refused"}
+        assert value(series, "relay_pipe_dropped_total", **refused) == 1
+        assert value(series, "relay_pipe_held_bytes", pipe="forward") == 6 * (10 + 64)
+        assert value(series, "relay_memory_used_bytes") == 6 * (10 + 64)
+        assert 2 <= value(series, "relay_pipe_oldest_seconds", pipe="forward") < 60
+    series = series_of(rig)
+    assert value(series, "relay_pipe_retried_total", pipe="forward") == 6
+    assert value(series, "relay_ledger_residual", pipe="forward") == 0
+    assert value(series, "relay_losses_untold") == 1
+    assert value(series, "relay_pipe_capacity_messages", pipe="forward") == 100
+
+
+def test_listeners_sum_up_what_framing_and_length_cut(rig: Rig) -> None:
+    account = rig.relay.ledger.listener("net")
+    account.truncated, account.truncated_octets = 2, 20
+    account.frames.truncated, account.frames.truncated_octets = 3, 30
+    series = series_of(rig)
+    assert value(series, "relay_listener_truncated_total", listener="net") == 5
+    assert value(series, "relay_listener_truncated_bytes_total", listener="net") == 50
+
+
+def test_the_kernel_is_asked_before_the_books_are_read(rig: Rig) -> None:
+    account = rig.relay.ledger.listener("net")
+
+    def refresh() -> None:
+        rig.relay.ledger.kernel_dropped(account, 7)
+
+    account.probes.append(refresh)
+    series = series_of(rig)
+    assert value(series, "relay_listener_kernel_dropped_total", listener="net") == 7
+
+
+def test_a_book_that_does_not_balance_shows(rig: Rig) -> None:
+    rig.relay.ledger.pipes["look"].received += 2
+    rig.relay.ledger.listeners["net"].received += 3
+    series = series_of(rig)
+    assert value(series, "relay_ledger_residual", pipe="look") == 2
+    assert value(series, "relay_ledger_offered_residual") == -2
+    assert value(series, "relay_ledger_listener_residual", listener="net") == 3
+
+
+def test_counters_of_what_is_no_longer_configured_stay_and_its_state_goes(rig: Rig) -> None:
+    relay = rig.relay
+    relay.ledger.pipes["forward"].filtered = relay.ledger.pipes["forward"].received = 5
+    before = series_of(rig)
+    text = TEXT[: TEXT.index("[pipes.forward]")] + TEXT[TEXT.index("[pipes.look]") :]
+    relay.config = rig.load(text)
+    del relay.pipes["forward"]
+    del relay.listeners["net"]
+    after = series_of(rig)
+    counters = {metric.name for metric in METRICS if metric.kind == "counter"}
+    kept = {key: number for key, number in before.items() if key[0] in counters}
+    assert kept == {key: number for key, number in after.items() if key[0] in counters}
+    assert {name for name, _ in before.keys() - after.keys()} == {
+        "relay_pipe_capacity_messages", "relay_pipe_capacity_bytes",
+        "relay_destination_up", "relay_destination_stalled", "relay_listener_bound",
+    }  # fmt: skip
+
+
+@pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not installed")
+def test_promtool_has_nothing_to_say(rig: Rig) -> None:
+    text, _ = expose(registry_of(Admin(rig.relay)), "")
+    run = subprocess.run(
+        ["promtool", "check", "metrics"], input=text, capture_output=True, check=False
+    )
+    assert (run.returncode, run.stdout, run.stderr) == (0, b"", b"")
+
+
+@given(st.text(alphabet="aplication/openmetrics-textversion=;,.q0123*/ plain escaping=xyz\"'"))
+def test_any_accept_header_gets_an_answer(accept: str) -> None:
+    expose(CollectorRegistry(), accept)
+    expose(CollectorRegistry(), "application/openmetrics-text;" + accept)
+    expose(CollectorRegistry(), "text/plain;version=" + accept)
