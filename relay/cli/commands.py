@@ -1,0 +1,148 @@
+"""The subcommands: options and arguments only. What they do stands in the module each imports."""
+
+import signal
+
+import click
+
+from relay import __version__
+from relay.cli.program import Program
+
+CONFIG = "config/relay.toml"
+LEVELS = ("debug", "info", "warning", "error")
+
+_config = click.option(
+    "--config", "-c", default=CONFIG, show_default=True, metavar="PATH",
+    help="The configuration file.",
+)  # fmt: skip
+_admin = click.option(
+    "--admin", metavar="HOST:PORT",
+    help="The admin server of the relay to ask.  [default: as the configuration says]",
+)  # fmt: skip
+
+
+@click.group(
+    "relay",
+    cls=Program,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="relay", message="%(prog)s %(version)s")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """A syslog relay that never loses a message without saying so."""
+    if context.invoked_subcommand != "run":
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP, signal.SIGTERM})
+
+
+@cli.command()
+@_config
+@click.option(
+    "--log-level", type=click.Choice(LEVELS), default="info", show_default=True,
+    help="What is logged on stderr, this or worse.",
+)  # fmt: skip
+def run(config: str, log_level: str) -> None:
+    """Relay messages until SIGTERM; SIGHUP reads the configuration again."""
+    from relay.cli.run import run as run_relay
+
+    run_relay(config, log_level)
+
+
+@cli.command()
+@_config
+def check(config: str) -> None:
+    """Say what is wrong with the configuration, or what it means."""
+    from relay.cli.configuration import load_or_fail
+    from relay.config.summary import summary
+
+    click.echo("\n".join(summary(load_or_fail(config))))
+
+
+@cli.command()
+def schema() -> None:
+    """Print the JSON schema of the configuration, for editors."""
+    import json
+
+    from relay.config.schema import schema as schema_of_file
+
+    click.echo(json.dumps(schema_of_file(), indent=2))
+
+
+@cli.command()
+@click.option("--udp", metavar="HOST:PORT", help="Send datagrams there.")
+@click.option("--tcp", metavar="HOST:PORT", help="Send over a TCP connection.")
+@click.option("--unix", metavar="PATH", help="Send to a unix datagram socket.")
+@click.option("--stream", is_flag=True, help="With --unix: it is a stream socket.")
+@click.option(
+    "--framing", type=click.Choice(["lf", "octet", "nul"]), default="lf", show_default=True,
+    help="How messages are told apart on a stream.",
+)  # fmt: skip
+@click.option(
+    "--count", type=click.IntRange(1), metavar="N",
+    help="Send the message N times; each ends in its number, ' seq=1' to ' seq=N'.",
+)  # fmt: skip
+@click.option("--number", is_flag=True, help="Number messages also without --count.")
+@click.option(
+    "--rate", type=click.FloatRange(0, min_open=True), metavar="R",
+    help="Messages a second.  [default: as fast as it goes]",
+)  # fmt: skip
+@click.option("--facility", default="user", show_default=True, help="Name or number.")
+@click.option("--severity", default="notice", show_default=True, help="Name or number.")
+@click.option(
+    "--priority", "-p", metavar="FACILITY.SEVERITY", help="Both at once, as logger has it."
+)
+@click.option("--program", "-t", default="relay-send", show_default=True, help="Who says it.")
+@click.option(
+    "--rfc", type=click.Choice(["5424", "3164", "raw"]), default="5424", show_default=True,
+    help="The header that goes in front; raw: none, not even a priority.",
+)  # fmt: skip
+@click.argument("message", nargs=-1)
+def send(**options: object) -> None:
+    """Send MESSAGE, or every line of stdin, as syslog messages."""
+    from relay.cli.send import Sending, transmit
+
+    click.echo(transmit(Sending.of(**options)))
+
+
+@cli.command()
+@_config
+@_admin
+@click.option("--json", "as_json", is_flag=True, help="Print the whole ledger as JSON.")
+def ledger(config: str, admin: str | None, as_json: bool) -> None:
+    """Show where every message of the running relay has gone."""
+    from relay.cli.client import AdminClient, admin_address
+    from relay.cli.table import ledger_text
+
+    text = AdminClient(admin or admin_address(config)).get("/ledger")
+    click.echo(text if as_json else ledger_text(text), nl=not as_json)
+
+
+@cli.command()
+@click.argument("name")
+@_config
+@_admin
+@click.option("--follow", "-f", is_flag=True, help="Go on with new lines as they come.")
+@click.option(
+    "--lines", "-n", type=click.IntRange(0), metavar="N", help="Only the last N.  [default: all]"
+)
+def memory(name: str, config: str, admin: str | None, follow: bool, lines: int | None) -> None:
+    """Show the lines that the memory destination NAME of the running relay holds."""
+    from relay.cli.client import AdminClient, admin_address
+    from relay.cli.memory import show
+
+    show(AdminClient(admin or admin_address(config)), name, lines=lines, follow=follow)
+
+
+@cli.command()
+def version() -> None:
+    """Print the version."""
+    click.echo(f"relay {__version__}")
+
+
+@cli.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print a script that makes a shell complete relay's arguments."""
+    from click.shell_completion import get_completion_class
+
+    found = get_completion_class(shell)
+    assert found is not None
+    click.echo(found(cli, {}, "relay", "_RELAY_COMPLETE").source())

@@ -1,0 +1,131 @@
+"""`relay ledger` and `relay memory` against a relay that runs."""
+
+import json
+import re
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from relay.cli.client import ADDRESS, admin_address
+from relay.cli.failure import Failure
+from relay.cli.table import ledger_text
+from tests.cli.conftest import Execute, Process, free_port, write
+
+
+def send(execute: Execute, running: Path, *arguments: str) -> None:
+    result = execute("send", "--unix", f"{running}/log.sock", "--rfc", "raw", *arguments)
+    assert result.exit_code == 0
+
+
+def config(running: Path) -> str:
+    return f"{running}/relay.toml"
+
+
+def lines_of(execute: Execute, running: Path, *arguments: str) -> list[str]:
+    result = execute("memory", "recent", "--config", config(running), *arguments)
+    assert result.exit_code == 0, result.output
+    return result.stdout.splitlines()
+
+
+def wait_for_line(execute: Execute, running: Path, text: str) -> None:
+    while not any(line.endswith(text) for line in lines_of(execute, running, "--lines", "5")):
+        time.sleep(0.01)
+
+
+def test_the_ring_is_shown_whole_or_its_end(execute: Execute, running: Path) -> None:
+    send(execute, running, "--count", "1000", "numbered")
+    wait_for_line(execute, running, "seq=1000")
+    lines = lines_of(execute, running)
+    ends = [line.rsplit(" ", 1)[1] for line in lines if "numbered" in line]
+    assert ends == [f"seq={n}" for n in range(1, 1001)]
+    assert lines_of(execute, running, "-n", "3") == lines[-3:]
+    assert lines_of(execute, running, "-n", "0") == []
+    assert lines_of(execute, running, "-n", "600") == lines[-600:]
+
+
+def test_following_shows_what_comes(execute: Execute, running: Path) -> None:
+    send(execute, running, "before")
+    wait_for_line(execute, running, "before")
+    follower = Process("memory", "recent", "-f", "-n", "1", "--config", config(running))
+    process = follower.process
+    assert process.stdout
+    assert process.stdout.readline().endswith(b"before\n")
+    send(execute, running, "--count", "2", "after")
+    assert process.stdout.readline().endswith(b"after seq=1\n")
+    assert process.stdout.readline().endswith(b"after seq=2\n")
+    follower.signal(signal.SIGINT)
+    code, out, err = follower.end()
+    assert (code, out, err.strip()) == (130, "", "")
+
+
+def test_the_ledger_is_a_table(execute: Execute, running: Path) -> None:
+    send(execute, running, "--count", "2", "hello")
+    result = execute("ledger", "--config", config(running))
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert re.match(r"PIPE +TO +STATE +RECEIVED", lines[0])
+    assert re.match(r"look +recent +up +\d+ ", lines[1])
+    assert re.match(r"LISTENER +STATE +RECEIVED", lines[3])
+    assert re.match(r"programs +bound +\d+ ", lines[4])
+    assert lines[1].endswith(" 0")
+    assert len(lines[0]) == len(lines[1])
+
+
+def test_the_ledger_in_json(execute: Execute, running: Path) -> None:
+    result = execute("ledger", "--config", config(running), "--json")
+    assert json.loads(result.stdout)["totals"]["residual"] == 0
+
+
+def test_a_ring_that_is_not_there(execute: Execute, running: Path) -> None:
+    result = execute("memory", "nosuch", "--config", config(running))
+    expected = "relay: no memory destination 'nosuch' (there are: recent)\n"
+    assert (result.exit_code, result.stderr) == (1, expected)
+
+
+def test_nobody_answers(execute: Execute) -> None:
+    port = free_port()
+    result = execute("ledger", "--admin", f"127.0.0.1:{port}")
+    expected = f"relay: admin server at 127.0.0.1:{port}: connection refused\n"
+    assert (result.exit_code, result.stderr) == (1, expected)
+
+
+@pytest.mark.parametrize(
+    ("listen", "address"),
+    [
+        ("127.0.0.1:1234", "127.0.0.1:1234"),
+        ("0.0.0.0:1234", "127.0.0.1:1234"),
+        ("*:1234", "127.0.0.1:1234"),
+        ("[::]:1234", "[::1]:1234"),
+        ("[::1]:1234", "[::1]:1234"),
+    ],
+)
+def test_the_address_is_that_of_the_configuration(
+    tmp_path: Path, listen: str, address: str
+) -> None:
+    assert admin_address(write(tmp_path, listen)) == address
+
+
+def test_without_a_valid_configuration_it_is_the_default(tmp_path: Path) -> None:
+    assert admin_address(str(tmp_path / "none.toml")) == ADDRESS
+    assert admin_address(write(tmp_path, "nonsense")) == ADDRESS
+
+
+@pytest.mark.parametrize(
+    ("listen", "text"), [("off", "switches the admin server off"), ("fd:x", "give --admin")]
+)
+def test_where_nobody_can_be_asked(tmp_path: Path, listen: str, text: str) -> None:
+    with pytest.raises(Failure, match=text):
+        admin_address(write(tmp_path, listen))
+
+
+def test_a_residual_is_marked(execute: Execute, running: Path) -> None:
+    books = json.loads(execute("ledger", "--config", config(running), "--json").stdout)
+    books["pipes"]["look"]["residual"] = -3
+    books["pipes"]["look"]["dropped"]["full"] = 7
+    books["totals"]["residual"] = 2
+    lines = ledger_text(json.dumps(books).encode()).splitlines()
+    assert lines[1].endswith(" !-3")
+    assert "pipe look: dropped 7 full" in lines
+    assert lines[-1].endswith(" !2")
