@@ -1,0 +1,81 @@
+"""The process that sends: prepares everything, says so, waits for the word, sends, reports."""
+
+import json
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+from tests.bench.datagrams import SegmentedDatagrams, SingleDatagrams
+from tests.bench.load import Load
+from tests.bench.messages import DISTINCT, line_octets, messages
+from tests.bench.pace import Send, pace
+
+HOST = "127.0.0.1"
+
+
+def sending(load: Load, port: int) -> Callable[[], None]:
+    """Connect, and return what sends the whole load."""
+    kind = socket.SOCK_STREAM if load.transport == "tcp" else socket.SOCK_DGRAM
+    sockets = [socket.socket(type=kind) for _ in range(load.connections)]
+    for sock in sockets:
+        sock.connect((HOST, port))
+    if load.transport == "udp":
+        send = _send_datagrams(sockets[0], segmented=load.segmented)
+    else:
+        send = _send_lines(sockets)
+    if load.rate is None:
+        return partial(send, 0, load.messages)
+    return partial(pace, load.messages, load.rate, load.burst, send)
+
+
+def _send_lines(sockets: Sequence[socket.socket]) -> Send:
+    """On one connection large buffers; on many one message a call, each connection in turn."""
+    lines = [each + b"\n" for each in messages()]
+    buffer = memoryview(b"".join(lines))
+    sends = [sock.send for sock in sockets]
+
+    def flood(start: int, stop: int) -> None:
+        for piece in pieces(start, stop, DISTINCT):
+            sockets[0].sendall(buffer[line_octets(piece.start) : line_octets(piece.stop)])
+
+    def trickle(start: int, stop: int) -> None:
+        for number in range(start, stop):
+            sends[number % len(sends)](lines[number % DISTINCT])
+
+    return flood if len(sockets) == 1 else trickle
+
+
+def _send_datagrams(sock: socket.socket, *, segmented: bool) -> Send:
+    datagrams = (SegmentedDatagrams if segmented else SingleDatagrams)(sock, messages())
+
+    def send(start: int, stop: int) -> None:
+        for piece in pieces(start, stop, DISTINCT):
+            datagrams.send(piece)
+
+    return send
+
+
+def pieces(start: int, stop: int, size: int) -> Iterator[range]:
+    """The places in the buffer of these messages, `size` at most and none across its end."""
+    while start < stop:
+        place = start % DISTINCT
+        count = min(size, stop - start, DISTINCT - place)
+        yield range(place, place + count)
+        start += count
+
+
+def main() -> None:
+    load, port = Load(**json.loads(sys.argv[1])), int(sys.argv[2])
+    send = sending(load, port)
+    print(json.dumps({}), flush=True)
+    sys.stdin.readline()
+    started = time.monotonic()
+    send()
+    print(json.dumps({"started": started, "ended": time.monotonic()}), flush=True)
+    sys.stdin.readline()  # the connections stay open until everybody has counted
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""The programs that are compared: how each is configured, started, and known to be ready."""
+
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tests.bench.child import ROOT, Silent
+from tests.bench.generator import HOST
+
+HERE = Path(__file__).parent
+PORTS = ("tcp", "many", "udp", "admin")  # "many" is for many connections at once
+READY_SECONDS_MAX = 20.0
+STOP_SECONDS_MAX = 20.0
+_LISTENING = "0A"  # the state of a listening socket in /proc/net/tcp: include/net/tcp_states.h
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    name: str
+    template: Path  # a configuration with @names@ to fill in
+    command: tuple[str, ...]  # the same names
+    bound: tuple[tuple[str, str], ...]  # when ready: kinds of socket, and the names of their ports
+
+    def missing(self) -> bool:
+        return shutil.which(self.command[0]) is None
+
+
+RELAY = Program(
+    "relay",
+    HERE / "relay.toml",
+    (sys.executable, "-m", "relay", "run", "--config", "@configuration@"),
+    # The admin server as well: what it imports on its way up is no cost of a message.
+    (("tcp", "tcp"), ("tcp", "many"), ("udp", "udp"), ("tcp", "admin")),
+)
+RSYSLOG = Program(
+    "rsyslog",
+    HERE / "rsyslog.conf",
+    ("rsyslogd", "-n", "-f", "@configuration@", "-i", "@directory@/pid"),
+    (("tcp", "tcp"), ("tcp", "many"), ("udp", "udp")),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    pid: int
+    ports: Mapping[str, int]  # by name
+
+
+@contextmanager
+def running(program: Program, sink_port: int) -> Iterator[Running]:
+    """The program, forwarding to the sink; it is stopped at the end.
+
+    Raises:
+        Silent: it did not become ready.
+    """
+    with TemporaryDirectory(prefix="relay-bench-") as directory:
+        ports = {name: _free_port() for name in PORTS}
+        configuration = Path(directory, program.template.name)
+        values = {
+            "configuration": str(configuration),
+            "directory": directory,
+            "sink": str(sink_port),
+            **{name: str(port) for name, port in ports.items()},
+        }
+        configuration.write_text(filled(program.template.read_text(), values))
+        command = [filled(word, values) for word in program.command]
+        with Path(directory, "log").open("w+") as log:
+            process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
+            try:
+                _wait_until_ready(process, [(kind, ports[name]) for kind, name in program.bound])
+                yield Running(process.pid, ports)
+            except Silent as silent:
+                log.seek(0)
+                raise Silent(f"{program.name}: {silent}\n{log.read()[-2000:]}") from silent
+            finally:
+                _stop(process)
+
+
+def filled(template: str, values: Mapping[str, str]) -> str:
+    """The template with each `@name@` replaced."""
+    for name, value in values.items():
+        template = template.replace(f"@{name}@", value)
+    return template
+
+
+def _free_port() -> int:
+    with socket.socket() as stream, socket.socket(type=socket.SOCK_DGRAM) as datagram:
+        stream.bind((HOST, 0))
+        port: int = stream.getsockname()[1]
+        datagram.bind((HOST, port))
+        return port
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], sockets: Sequence[tuple[str, int]]) -> None:
+    """Until all are bound: without a connection or a message, which would be counted."""
+    deadline = time.monotonic() + READY_SECONDS_MAX
+    while not all(_is_bound(transport, port) for transport, port in sockets):
+        if process.poll() is not None:
+            raise Silent(f"ended with {process.returncode}")
+        if time.monotonic() > deadline:
+            raise Silent(f"not ready after {READY_SECONDS_MAX:g} s")
+        time.sleep(0.02)
+
+
+def _is_bound(transport: str, port: int) -> bool:
+    rows = Path(f"/proc/net/{transport}").read_text().splitlines()[1:]
+    return any(
+        fields[1].endswith(f":{port:04X}") and (transport == "udp" or fields[3] == _LISTENING)
+        for fields in map(str.split, rows)
+    )
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS_MAX)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

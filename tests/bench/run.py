@@ -1,0 +1,95 @@
+"""One run: a load through a program, or past it, with all that is measured."""
+
+import dataclasses
+import json
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from tests.bench.child import Child
+from tests.bench.cost import cpu_seconds, memory_peak, waiting_seconds
+from tests.bench.load import Load
+from tests.bench.messages import OCTETS, counted_octets, line_octets
+from tests.bench.program import Program, running
+
+START_SECONDS_MAX = 20.0
+RUN_SECONDS_MAX = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    sent: int  # messages
+    received: int  # messages at the sink
+    sending_seconds: float
+    seconds: float  # from the first octet sent to the last one at the sink
+    cpu_seconds: float = 0.0  # of the program, all threads
+    waiting_seconds: float = 0.0  # its threads, ready and without a processor
+    memory_peak: int = 0  # octets
+    generator_cpu_seconds: float = 0.0
+    sink_cpu_seconds: float = 0.0
+
+    @property
+    def lost(self) -> int:
+        return self.sent - self.received
+
+    @property
+    def offered(self) -> float:
+        """Messages a second that the generator sent."""
+        return self.sent / self.sending_seconds
+
+    @property
+    def rate(self) -> float:
+        """Messages a second at the sink."""
+        return self.received / self.seconds if self.received else 0.0
+
+    @property
+    def cpu_us(self) -> float:
+        """Microseconds of CPU for each message that arrived."""
+        return self.cpu_seconds / self.received * 1e6 if self.received else float("inf")
+
+
+def measure(program: Program | None, load: Load) -> Run:
+    """Send the load through the program to the sink; without a program, straight to it.
+
+    Raises:
+        Silent: some part of the run failed.
+    """
+    transport = "tcp" if program else load.transport
+    octets = arriving_octets(load.messages, load, forwarded=program is not None)
+    with ExitStack() as stack:
+        sink = stack.enter_context(Child("sink", transport, str(octets)))
+        port = sink.hear(START_SECONDS_MAX)["port"]
+        pid = None
+        if program:
+            it = stack.enter_context(running(program, port))
+            pid, port = it.pid, it.ports[load.port]
+        what = json.dumps(dataclasses.asdict(load))
+        generator = stack.enter_context(Child("generator", what, str(port)))
+        generator.hear(START_SECONDS_MAX)
+        pids = (pid, generator.pid, sink.pid)
+        before = [cpu_seconds(each) if each else 0.0 for each in pids]
+        waited = waiting_seconds(pid) if pid else 0.0
+        generator.say()
+        sending = generator.hear(RUN_SECONDS_MAX)
+        sink.say()
+        arrived = sink.hear(RUN_SECONDS_MAX)
+        after = [cpu_seconds(each) if each else 0.0 for each in pids]
+        costs = [then - now for then, now in zip(after, before, strict=True)]
+        one = arriving_octets(1, load, forwarded=program is not None)
+        return Run(
+            sent=load.messages,
+            received=arrived["octets"] // one,
+            sending_seconds=sending["ended"] - sending["started"],
+            seconds=arrived["last"] - sending["started"],
+            cpu_seconds=costs[0],
+            waiting_seconds=waiting_seconds(pid) - waited if pid else 0.0,
+            memory_peak=memory_peak(pid) if pid else 0,
+            generator_cpu_seconds=costs[1],
+            sink_cpu_seconds=costs[2],
+        )
+
+
+def arriving_octets(messages: int, load: Load, *, forwarded: bool) -> int:
+    """What so many messages are at the sink: both programs forward them octet counted."""
+    if forwarded:
+        return counted_octets(messages)
+    return line_octets(messages) if load.transport == "tcp" else messages * OCTETS
