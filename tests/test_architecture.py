@@ -48,7 +48,12 @@ TESTED_ELSEWHERE = {
     "listeners/limits.py": "names only",
     "listeners/streams.py": "what tcp and unix share: their tests",
     "system/machine.py": "joins the others: tests/listeners and tests/supervisor run on it",
-    "system/ports.py": "protocols only",
+    "system/ports/datagram.py": "protocols only",
+    "system/ports/disk.py": "protocols only",
+    "system/ports/endpoint.py": "protocols only",
+    "system/ports/host.py": "protocols only",
+    "system/ports/network.py": "protocols only",
+    "system/ports/stream.py": "protocols only",
     "system/receive_buffer.py": "needs real sockets: tests/system/test_sockets.py",
     "system/recvmmsg.py": "the system call of datagram.py: its tests",
 }

@@ -1,0 +1,33 @@
+"""The narrow ports through which Relay touches clock, network and disk.
+
+Everything that opens a socket or a file is handed in through these protocols, so that a
+simulation hands in its own and runs the code that ships. The real ones stand in
+`relay.system.clock`, `relay.system.net` and `relay.system.disk`; nothing else implements or goes
+around them, and `tests/test_architecture.py` says so.
+
+Calls that are not `async` never block. `OSError` leaves a port only where its docstring says so.
+"""
+
+from relay.system.ports.datagram import DatagramReceiver, DatagramSender
+from relay.system.ports.disk import Disk, File
+from relay.system.ports.endpoint import Endpoint, FamilyMissing
+from relay.system.ports.host import Clock, Host
+from relay.system.ports.network import Network, Unreachable
+from relay.system.ports.stream import Acceptor, Connection, ConnectionBroken, ReadySet
+
+__all__ = [
+    "Acceptor",
+    "Clock",
+    "Connection",
+    "ConnectionBroken",
+    "DatagramReceiver",
+    "DatagramSender",
+    "Disk",
+    "Endpoint",
+    "FamilyMissing",
+    "File",
+    "Host",
+    "Network",
+    "ReadySet",
+    "Unreachable",
+]

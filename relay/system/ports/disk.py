@@ -1,0 +1,47 @@
+"""Files, in threads."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+
+class File(Protocol):
+    """A file open for appending. Each call is one hop to a thread.
+
+    A cancelled call still runs to its end and returns its result, unless the stop's deadline has
+    abandoned it: what is on disk is always known while the relay runs.
+    """
+
+    async def append(self, lines: Sequence[bytes], *, sync: bool = False) -> int:
+        """Write whole lines at the end; return how many are there entirely, at least one.
+
+        A line that fits only in part (full disk) is cut away again. With `sync`, `fdatasync` before
+        returning.
+
+        Raises:
+            OSError: not even the first line could be written, or the sync failed.
+        """
+
+    async def replaced(self) -> bool:
+        """True when the path no longer leads to this file (rotated away or removed)."""
+
+    async def close(self) -> None: ...
+
+
+class Disk(Protocol):
+    """Files, in threads of the pipe's own limiter."""
+
+    async def open_append(self, base: str, path: str, *, mode: int) -> File:
+        """Open or create `base/path` for appending, creating the directories between.
+
+        No symbolic link below `base` is followed and no path leaves it.
+
+        Raises:
+            OSError: as open(2); ELOOP for a symbolic link.
+        """
+
+    async def write_stdout(self, data: bytes) -> int:
+        """Write to standard output; octets taken, at least one.
+
+        Raises:
+            OSError: closed or broken.
+        """

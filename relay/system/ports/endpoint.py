@@ -1,0 +1,23 @@
+"""Where a listener listens."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+class FamilyMissing(OSError):
+    """This kernel has no IPv6, or no IPv4: an endpoint to be skipped with one warning."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a listener listens; the identity under which a socket outlives a reload.
+
+    `address` is `HOST:PORT` as configured (`[::1]:514`, `*:514` for both families), an absolute or
+    relative path for unix sockets, or `fd:NAME` for a socket that the service manager hands over.
+    """
+
+    kind: Literal["udp", "tcp", "unix-datagram", "unix-stream"]
+    address: str
+    receive_buffer: int | None = None  # octets; None leaves the kernel's default
+    mode: int | None = None  # permissions of a unix socket's file
+    owner: str | None = None  # USER, USER:GROUP or :GROUP of a unix socket's file

@@ -1,0 +1,25 @@
+"""The clock, and all ports together as a component gets them."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from relay.system.ports.disk import Disk
+from relay.system.ports.network import Network
+
+
+class Clock(Protocol):
+    def now(self) -> float:
+        """Monotonic seconds, for durations (`trio.current_time`)."""
+
+    def wall_ns(self) -> int:
+        """Nanoseconds since the epoch, for stamps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """All ports together, as a listener or a pipe gets them."""
+
+    name: str  # our host name, `relay.name` of the configuration
+    clock: Clock
+    network: Network
+    disk: Disk
