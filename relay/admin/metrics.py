@@ -28,7 +28,7 @@ from relay.core.memory import cost
 
 def _held(account: PipeAccount) -> Numbers:
     held = account.held()
-    return {"memory": held.memory, "spool": 0, "lent": held.lent, "orphan": 0}
+    return {"memory": held.memory, "spool": held.spool, "lent": held.lent, "orphan": 0}
 
 
 def held_octets(account: PipeAccount) -> float:
@@ -37,8 +37,7 @@ def held_octets(account: PipeAccount) -> float:
 
 
 def _at_risk(account: PipeAccount) -> float:
-    held = account.held()
-    return held.memory + held.lent
+    return account.held().at_risk
 
 
 def oldest_seconds(account: PipeAccount) -> float:

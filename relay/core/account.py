@@ -56,10 +56,16 @@ class ConnectionRefusal(StrEnum):
 class Held:
     """What a channel holds at this moment."""
 
-    memory: int = 0  # messages waiting
+    memory: int = 0  # messages waiting in memory
     lent: int = 0  # messages a delivery has in hand
-    octets: int = 0  # of both together
-    oldest_ns: int | None = None  # when the oldest of them was received
+    spool: int = 0  # messages only on disk, or on their way there
+    octets: int = 0  # of those in memory and in hand
+    at_risk: int = 0  # messages that a crash would lose now
+    oldest_ns: int | None = None  # when the oldest of those in memory was received
+
+    @property
+    def messages(self) -> int:
+        return self.memory + self.lent + self.spool
 
 
 class Holder(Protocol):
@@ -112,7 +118,7 @@ class PipeAccount:
         """Messages that the book cannot explain: 0, or there is a bug."""
         held = self.held()
         gone = self.filtered + sum(self.delivered.values()) + sum(self.dropped.values())
-        return self.received + self.recovered - gone - held.memory - held.lent
+        return self.received + self.recovered - gone - held.messages
 
 
 @dataclass(slots=True, eq=False)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from relay.core.receipt import Receipt
 
+TURN_OCTETS = 256 << 10  # one turn of one task handles no more, so that nobody else waits long
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:

@@ -1,24 +1,33 @@
-"""The channel: a pipe's bounded buffer in memory, and the lease under which a delivery empties it.
+"""The channel: a pipe's bounded buffer in memory, with an optional spool behind it.
 
 Putting never waits and always takes the whole batch or none of it. Leaving a lease, however that
-happens, puts what was lent and not settled back in front, in order. A spool will stand behind
-`put` and `lend`: what calls them will not see a difference.
+happens, puts what was lent and not settled back in front, in order. With a backlog the channel
+never has to drop for want of memory: what does not fit waits on disk.
 """
 
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from typing import Protocol
 
 import trio
 
-from relay.core.account import Drop, Held, PipeAccount
+from relay.core.account import Confirmation, Drop, Held, PipeAccount
+from relay.core.backlog import Backlog
 from relay.core.batch import Batch
 from relay.core.bounds import Bounds
 from relay.core.lease import Lease
 from relay.core.memory import Memory, cost
+from relay.core.queue import Entry, Queue
+from relay.core.receipt import Debts
+from relay.core.spooling import Spooling
+from relay.core.tail import Tail
 
-TURN_OCTETS = 256 << 10  # one turn of one task handles no more, so that nobody else waits long
+
+class Record(Protocol):
+    """Where a channel's books survive the process."""
+
+    def write(self, account: PipeAccount, next_number: int, head: int) -> None:
+        """After a change of the books: the next message's number, and the oldest one held."""
 
 
 class Channel:
@@ -27,30 +36,37 @@ class Channel:
     Invariants, after every call:
 
     - `received + recovered == filtered + delivered + Σ dropped + held` in the account;
-    - `held` is what the two queues really contain;
-    - no more than one batch above its bounds, and one notice.
+    - `held` is what the queue and the backlog really contain;
+    - without a spool, no more than one batch above its bounds, one notice, and what holds receipts.
     """
 
-    def __init__(self, account: PipeAccount, bounds: Bounds, memory: Memory) -> None:
+    def __init__(
+        self,
+        account: PipeAccount,
+        bounds: Bounds,
+        memory: Memory,
+        *,
+        first: int = 0,
+        record: Record | None = None,
+    ) -> None:
         self.account = account
-        self.departed = 0  # messages that ever left at the head: names the message there
+        self.next = first  # number of the next message
         self.stopping = False  # the relay stops: what finds no room here has no later chance
-        self._closing: Drop | None = None
         self.recalled = 0  # messages put back when the last lease was left
+        self.backlog: Backlog | None = None
+        self.tail = Tail()
+        self.debts = Debts()
+        self._closing: Drop | None = None
         self._bounds = bounds
         self._memory = memory
-        self._waiting: deque[Batch] = deque()
-        self._lent: deque[Batch] = deque()
-        self._settled = 0  # of the oldest lent batch, messages already settled
-        self._waiting_messages = 0
-        self._lent_messages = 0
-        self._octets = 0
-        self._notices = 0  # batches here that tell of losses
+        self._record = record
+        self._queue = Queue()
         self._careful = 0  # messages still to be lent one by one, after an unexpected failure
         self._leased = False
         self._arrival = trio.lowlevel.ParkingLot()
         self._room = trio.lowlevel.ParkingLot()
         self._emptied = trio.lowlevel.ParkingLot()
+        self.spooling = Spooling(self)
         memory.join(self)
         account.holder = self
 
@@ -64,35 +80,34 @@ class Channel:
         """
         self.account.received += len(batch)
         if self.closing is not None:
-            self.account.drop(len(batch), self.closing, notice=batch.notice)
+            self._drop(batch, self.closing)
             return
         if full is None:
             full = self.full
         if full and self._bounds.overflow == "drop-oldest":
             self._drop_oldest()
             full = self.full
-        if full and not (batch.notice and not self._notices):
+        if full and not self._must_take(batch):
             waits = self.stopping and self._bounds.overflow == "block"
-            reason = Drop.SHUTDOWN if waits else Drop.FULL
-            self.account.drop(len(batch), reason, notice=batch.notice)
+            self._drop(batch, Drop.SHUTDOWN if waits else Drop.FULL)
             return
-        if batch.receipt and self.keeps:
-            batch.receipt.owe(len(batch))
-        elif batch.receipt:
-            batch = replace(batch, receipt=None)  # only who owes pays, whatever `bound` says later
-        self._waiting.append(batch)
-        self._waiting_messages += len(batch)
+        entry = Entry(self.next, batch)
+        self.next += len(batch)
+        if batch.receipt is not None and self.keeps:
+            self.debts.owe(entry.end, batch.receipt)
+        if self.backlog is None or not self.spooling.take(entry):
+            self._queue.add(entry)
         self._weigh(len(batch), batch.octets)
-        self._notices += batch.notice
         self._arrival.unpark_all()
+        self._save()
 
-    async def room(self) -> None:
+    async def room(self, *, acknowledging: bool = False) -> None:
         """Wait while the channel is full and must not drop.
 
         Returns without another checkpoint after it has looked: what the caller reads and puts
         before its next `await` finds the room that was seen.
         """
-        while self.blocked:
+        while self.makes_wait(acknowledging=acknowledging):
             await self._room.park()
 
     @property
@@ -109,21 +124,31 @@ class Channel:
     def blocked(self) -> bool:
         return self._bounds.overflow == "block" and self.full
 
+    def makes_wait(self, *, acknowledging: bool) -> bool:
+        """Whether a listener must not read now; one that acknowledges waits for all who keep."""
+        return self.full and (self._bounds.overflow == "block" or (acknowledging and self.keeps))
+
     @property
     def full(self) -> bool:
         if self.closing is not None:
             return False  # `put` has its answer
-        messages = self._waiting_messages + self._lent_messages
+        if self.backlog is not None and not (self.backlog.failing and not self.backlog.active):
+            return self.backlog.full(self._bounds.memory)
+        return self.memory_full
+
+    @property
+    def memory_full(self) -> bool:
+        messages = self._queue.messages
         return (
             messages >= self._bounds.messages
-            or cost(messages, self._octets) >= self._bounds.memory
+            or cost(messages, self._queue.octets) >= self._bounds.memory
             or self._memory.exhausted(self)
         )
 
     @property
     def keeps(self) -> bool:
         """True when no policy of this pipe drops a message that holds a receipt."""
-        return self._bounds.overflow == "block"
+        return self._bounds.overflow == "block" or self.backlog is not None
 
     # -- the delivery's side
 
@@ -138,7 +163,7 @@ class Channel:
         finally:
             lease.close()
             self._leased = False
-            self._recall()
+            self._recall(replay=lease.replays)
             self._arrival.unpark_all()  # who still waits under this lease hears that it was left
 
     # -- the supervisor's side
@@ -149,36 +174,44 @@ class Channel:
         self._wake()
 
     def drop_all(self, reason: Drop) -> int:
-        """Drop what is waiting; return how many messages that were. No lease may be held."""
+        """Drop what is waiting in memory; return how many messages. No lease may be held.
+
+        What is durable on disk stays there.
+        """
         assert not self._leased
-        dropped = self._waiting_messages
-        while self._waiting:
-            batch = self._waiting.popleft()
-            self._leave(batch, len(batch), batch.octets)
-            self._waiting_messages -= len(batch)
-            self.account.drop(len(batch), reason, notice=batch.notice)
-        self._wake()
+        dropped = 0
+        for entry in [*self.spooling.give_up(), *self._queue.take_waiting()]:
+            self._weigh(-len(entry.batch), -entry.batch.octets)
+            self.account.drop(len(entry.batch), reason, notice=entry.batch.notice)
+            dropped += len(entry.batch)
+        self.debts.abandon()
+        self._left()
         return dropped
 
     def refuse_head(self, reason: Drop) -> None:
         """Drop the message at the head, on which deliveries keep failing. No lease may be held."""
         assert not self._leased
-        if self._waiting:
-            self._lend_one()
+        if self._queue.waiting:
+            self._queue.lend(1, 0)
             self._refuse(1, reason)
 
     async def empty(self) -> None:
         """Wait until nothing is held."""
-        while self._waiting_messages or self._lent_messages:
+        while not self.is_empty:
             await self._emptied.park()
+
+    @property
+    def is_empty(self) -> bool:
+        on_disk = self.backlog.gap_messages if self.backlog is not None else 0
+        return not self._queue.messages + on_disk
 
     def be_careful(self, messages: int) -> None:
         """Lend the next messages one by one: among them is one that a delivery fails on."""
         self._careful = max(self._careful, messages)
 
     def close(self) -> None:
-        """Give the memory back. Nothing may be held any more."""
-        assert not self._waiting_messages + self._lent_messages
+        """Give the memory back. Nothing may be held in it any more."""
+        assert not self._queue.messages
         self._memory.leave(self)
 
     def freed(self) -> None:
@@ -186,131 +219,99 @@ class Channel:
         if not self.blocked:
             self._room.unpark_all()
 
+    @property
+    def head(self) -> int:
+        """Number of the oldest message held, or of the next one: names the message there."""
+        head = self._queue.head
+        if head is not None:
+            return head
+        gap = self.backlog.gap if self.backlog is not None else None
+        return self.next if gap is None else gap
+
     def held(self) -> Held:
-        oldest = (self._lent or self._waiting or (None,))[0]
+        queue = self._queue
+        lent = queue.lent_messages - queue.lent_echoes
+        oldest = queue.oldest()
         return Held(
-            memory=self._waiting_messages,
-            lent=self._lent_messages,
-            octets=self._octets,
-            oldest_ns=oldest.received_ns if oldest else None,
+            memory=queue.messages - lent,
+            lent=lent,
+            octets=queue.octets,
+            oldest_ns=oldest.batch.received_ns if oldest else None,
+            **self.spooling.held(),
         )
 
-    def recount(self) -> Held:
-        """The same as `held`, counted from the queues: what tests compare it with."""
-        waiting = sum(len(batch) for batch in self._waiting)
-        lent = sum(len(batch) for batch in self._lent) - self._settled
-        octets = sum(batch.octets for batch in (*self._lent, *self._waiting))
-        if self._lent:
-            octets -= sum(map(len, self._lent[0].messages[: self._settled]))
-        return Held(waiting, lent, octets, self.held().oldest_ns)
+    # -- below: the books
 
-    # -- below: the queues
+    def _must_take(self, batch: Batch) -> bool:
+        """Full or not: one notice of losses, and what the sender will be told yes for."""
+        if batch.receipt is not None and self.keeps:
+            return True
+        return batch.notice and not self._queue.notices
+
+    def _drop(self, batch: Batch, reason: Drop) -> None:
+        self.account.drop(len(batch), reason, notice=batch.notice)
+        if batch.receipt is not None and self.keeps and reason is not Drop.FULL:
+            batch.receipt.abandon()  # the pipe ends, and has kept nothing of it
+        self._save()
 
     def _drop_oldest(self) -> None:
-        while self._waiting and self.full:
-            batch = self._waiting.popleft()
-            self._waiting_messages -= len(batch)
-            self._leave(batch, len(batch), batch.octets)
-            self.account.drop(len(batch), Drop.OLDEST, notice=batch.notice)
+        if self.backlog is not None and self.backlog.active:
+            self.spooling.drop_oldest()
+        if self.debts:
+            return  # nobody drops what a receipt is for
+        while self.memory_full and not (self.backlog is not None and self.backlog.active):
+            entry = self._queue.drop_oldest_waiting()
+            if entry is None:
+                return
+            self._weigh(-len(entry.batch), -entry.batch.octets)
+            self.account.drop(len(entry.batch), Drop.OLDEST, notice=entry.batch.notice)
 
-    def _lend(self, messages_max: int) -> list[Batch]:
-        if self._careful:
-            self._lend_one()
-            return [self._lent[-1]]
-        taken: list[Batch] = []
-        messages = octets = 0
-        while self._waiting:
-            batch = self._waiting[0]
-            messages += len(batch)
-            octets += batch.octets
-            beyond = messages > messages_max or octets > TURN_OCTETS
-            if beyond and taken:
-                break
-            if len(batch) > messages_max:
-                batch = self._split_head(messages_max)
-            taken.append(self._waiting.popleft())
-            self._waiting_messages -= len(batch)
-            self._lent.append(batch)
-            self._lent_messages += len(batch)
-        return taken
-
-    def _lend_one(self) -> None:
-        batch = self._split_head(1) if len(self._waiting[0]) > 1 else self._waiting[0]
-        self._waiting.popleft()
-        self._waiting_messages -= 1
-        self._lent.append(batch)
-        self._lent_messages += 1
-
-    def _split_head(self, messages: int) -> Batch:
-        """Make the first so many messages of the oldest waiting batch one of their own."""
-        batch = self._waiting.popleft()
-        self._waiting.appendleft(batch.part(messages))
-        self._waiting.appendleft(batch.part(0, messages))
-        self._notices += batch.notice  # there are two batches now
-        return self._waiting[0]
+    def _settle(self, messages: int, level: Confirmation) -> None:
+        delivered = 0
+        leaving = self._queue.shift(messages)
+        for entry in leaving:
+            if not entry.echo:
+                delivered += len(entry.batch)
+                self._weigh(-len(entry.batch), -entry.batch.octets)
+        self.account.delivered[level] += delivered
+        if self.tail.octets_max and level is Confirmation.ACKED:
+            self.tail.keep(leaving)
+        self._careful = max(0, self._careful - messages)
+        self._left()
 
     def _refuse(self, messages: int, reason: Drop) -> None:
-        notices = self._shift(messages)
-        if messages > notices:
-            self.account.drop(messages - notices, reason)
-        if notices:
-            self.account.drop(notices, reason, notice=True)
-
-    def _shift(self, messages: int) -> int:
-        """The oldest lent messages leave; returns how many of them were notices."""
-        assert 0 <= messages <= self._lent_messages, "more settled than lent"
-        notices = 0
-        self._lent_messages -= messages
+        for entry in self._queue.shift(messages):
+            if not entry.echo:
+                self._weigh(-len(entry.batch), -entry.batch.octets)
+                self.account.drop(len(entry.batch), reason, notice=entry.batch.notice)
         self._careful = max(0, self._careful - messages)
-        while messages:
-            batch = self._lent[0]
-            part = min(messages, len(batch) - self._settled)
-            whole = part == len(batch)
-            end = self._settled + part
-            octets = batch.octets if whole else sum(map(len, batch.messages[self._settled : end]))
-            if end == len(batch):
-                self._lent.popleft()
-                self._settled = 0
-                self._leave(batch, part, octets)
-            else:
-                self._settled = end
-                self.departed += part
-                self._weigh(-part, -octets)
-                if batch.receipt:
-                    batch.receipt.pay(part)
-            messages -= part
-            notices += part * batch.notice
+        self._left()
+
+    def _recall(self, *, replay: bool) -> None:
+        again = replay or self._queue.lent_echoes + self._queue.waiting_echoes
+        self.recalled = self._queue.recall()
+        self.account.retried += self.recalled
+        if again:
+            self.account.replayed += self._queue.echo(self.tail)
+
+    def _left(self) -> None:
+        """Messages have left at the head."""
+        head = self.head
+        self.spooling.left(head)
+        self.debts.secured(head)
+        self._save()
         self._wake()
-        return notices
 
-    def _recall(self) -> None:
-        self.recalled = self._lent_messages
-        if not self._lent:
-            return
-        self.account.retried += self._lent_messages
-        self._waiting_messages += self._lent_messages
-        self._lent_messages = 0
-        if self._settled:
-            self._lent[0] = self._lent[0].part(self._settled)
-            self._settled = 0
-        self._waiting.extendleft(reversed(self._lent))
-        self._lent.clear()
-
-    def _leave(self, batch: Batch, messages: int, octets: int) -> None:
-        """The last messages of this batch are gone."""
-        self._notices -= batch.notice
-        self.departed += messages
-        self._weigh(-messages, -octets)
-        if batch.receipt:
-            batch.receipt.pay(messages)
+    def _save(self) -> None:
+        if self._record is not None:
+            self._record.write(self.account, self.next, self.head)
 
     def _weigh(self, messages: int, octets: int) -> None:
-        self._octets += octets
         self._memory.change(self, cost(messages, octets))
 
     def _wake(self) -> None:
         self._arrival.unpark_all()  # the window may be open again
         if not self.blocked:
             self._room.unpark_all()
-        if not self._waiting_messages + self._lent_messages:
+        if self.is_empty:
             self._emptied.unpark_all()

@@ -53,8 +53,8 @@ class Poison:
         if not channel.recalled:
             return False
         channel.be_careful(channel.recalled)
-        self.failures = self.failures + 1 if channel.departed == self.head else 1
-        self.head = channel.departed
+        self.failures = self.failures + 1 if channel.head == self.head else 1
+        self.head = channel.head
         if self.failures >= POISON_FAILURES:
             channel.refuse_head(Drop.INTERNAL_ERROR)
             self.failures = 0

@@ -8,6 +8,7 @@ import trio
 from relay.core.account import ListenerAccount, Refusal
 from relay.core.batch import Batch
 from relay.core.own import OwnMessages
+from relay.core.receipt import Receipt
 from relay.core.router import Router
 from relay.core.streams import Streams
 from relay.system.ports import Host
@@ -26,6 +27,7 @@ class Intake:
     message_max: int
     timezone: str = "local"
     local: bool = False  # senders are programs on this machine
+    acknowledges: bool = False  # senders are told yes: wait for every pipe that keeps
     draining: trio.Event = field(default_factory=trio.Event)  # read what is there, then return
     own: OwnMessages = field(default_factory=OwnMessages)  # what `internal` listens to
     streams: Streams = field(default_factory=Streams)  # outlive a restart of the listener
@@ -34,9 +36,10 @@ class Intake:
     async def room(self) -> None:
         """Wait while a pipe that this listener feeds is full and must not drop.
 
-        Call it after `readable` and before the read; see `Channel.room`.
+        An acknowledging listener waits for all pipes that keep. Call it after `readable` and before
+        the read; see `Channel.room`.
         """
-        await self.router.room(self.listener)
+        await self.router.room(self.listener, acknowledging=self.acknowledges)
 
     def put(
         self,
@@ -45,31 +48,48 @@ class Intake:
         *,
         octets: int,
         notice: bool = False,
+        framed: bool = False,
+        receipt: Receipt | None = None,
     ) -> None:
         """Book and route what was read: whole messages without framing, parallel to `senders`.
 
-        `octets` is what came over the wire for them. Empty messages are refused.
+        `octets` is what came over the wire for them. Empty messages are refused, and those above
+        `message_max` cut; `framed` says that a framer has left none of either, and saves the look
+        at each (50 of 470 ns a message over TCP). Pipes that keep owe the `receipt`.
         """
         account = self.account
         account.received += len(messages)
         account.received_octets += octets
-        if not all(messages):
-            messages, senders = self._without_empty(messages, senders)
+        if not framed:
+            if not all(messages):
+                messages, senders = self._without_empty(messages, senders)
+            if messages and len(max(messages, key=len)) > self.message_max:
+                messages = self._clipped(messages)
         if messages:
-            self._accept(messages, senders, notice=notice)
+            self._accept(messages, senders, notice=notice, receipt=receipt)
 
-    def _accept(self, messages: Sequence[bytes], senders: Sequence[str], *, notice: bool) -> None:
+    def _accept(
+        self,
+        messages: Sequence[bytes],
+        senders: Sequence[str],
+        notice: bool,
+        receipt: Receipt | None,
+    ) -> None:
         account = self.account
         try:
-            self._route(messages, senders, notice=notice)
+            self._route(messages, senders, notice=notice, receipt=receipt)
         finally:  # a bug may raise; it must not leave messages that nobody has booked
             lost = account.received - account.accepted - sum(account.refused.values())
             account.refused[Refusal.INTERNAL_ERROR] += lost
 
-    def _route(self, messages: Sequence[bytes], senders: Sequence[str], *, notice: bool) -> None:
+    def _route(
+        self,
+        messages: Sequence[bytes],
+        senders: Sequence[str],
+        notice: bool,
+        receipt: Receipt | None,
+    ) -> None:
         account = self.account
-        if len(max(messages, key=len)) > self.message_max:
-            messages = self._clipped(messages)
         received_ns = self.host.clock.wall_ns()
         messages, invalid = normalise(
             messages,
@@ -79,11 +99,10 @@ class Intake:
             local=self.local,
         )
         account.invalid_headers += invalid
-        self.router.put(
-            Batch.of(
-                messages, senders, self.listener, received_ns, zone=self.timezone, notice=notice
-            )
-        )
+        octets = sum(map(len, messages))
+        batch = Batch(messages, senders, self.listener, received_ns, octets, self.timezone,
+                      notice, receipt)  # fmt: skip
+        self.router.put(batch)
 
     def refuse(self, messages: int, reason: Refusal) -> None:
         """Book messages that arrived and are not accepted."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from relay.core.account import Confirmation, Drop
-from relay.core.batch import Batch
+from relay.core.batch import TURN_OCTETS, Batch
 
 if TYPE_CHECKING:
     from relay.core.channel import Channel
@@ -22,11 +22,12 @@ class Lease:
 
     def __init__(self, channel: "Channel") -> None:
         self._channel: Channel | None = channel
+        self.replays = False  # the tail is to be sent again
 
     @property
     def lent(self) -> int:
-        """Messages lent and not settled."""
-        return self._held._lent_messages
+        """Messages lent and not settled, replayed ones included."""
+        return self._held._queue.lent_messages
 
     async def lend(self, messages_max: int = LEND_MESSAGES) -> Sequence[Batch]:
         """Batches, oldest first, as soon as there are any and the window has room.
@@ -36,35 +37,55 @@ class Lease:
         """
         channel = self._held
         await trio.lowlevel.checkpoint()
-        while not (self._held._waiting and self._window_open(channel)):
-            await channel._arrival.park()
-        room = WINDOW_MESSAGES - channel._lent_messages
-        return channel._lend(max(1, min(messages_max, room)))
+        while not self._can_lend(self._held):
+            if not channel._queue.waiting and channel.spooling.behind and _window_open(channel):
+                await channel.spooling.refill()
+            else:
+                await channel._arrival.park()
+        if channel._careful:
+            messages_max = 1
+        room = WINDOW_MESSAGES - channel._queue.lent_messages
+        return channel._queue.lend(max(1, min(messages_max, room)), TURN_OCTETS)
 
     def settle(self, messages: int, level: Confirmation) -> None:
-        """The oldest `messages` lent are delivered."""
-        channel = self._held
-        channel._shift(messages)
-        channel.account.delivered[level] += messages
+        """The oldest `messages` lent are delivered. Replayed ones are not counted again."""
+        self._held._settle(messages, level)
 
     def refuse(self, messages: int, reason: Drop) -> None:
         """The oldest `messages` lent can never be delivered."""
-        channel = self._held
-        channel._refuse(messages, reason)
+        self._held._refuse(messages, reason)
+
+    def keep(self, octets: int) -> None:
+        """From now on the channel keeps so many octets of what is settled last as `acked`."""
+        self._held.tail.resize(octets)
+
+    def replay(self) -> None:
+        """The connection broke uncleanly: the tail comes again, before what is recalled."""
+        assert self._channel is not None
+        self.replays = True
+
+    def forget(self) -> None:
+        """The peer has read everything that was settled: nothing of it has to come again."""
+        if not self._held._queue.lent_echoes + self._held._queue.waiting_echoes:
+            self._held.tail.forget()
 
     def close(self) -> None:
         self._channel = None
 
     @staticmethod
-    def _window_open(channel: "Channel") -> bool:
-        lent = channel._lent_messages
-        if not lent or channel._careful:  # careful: one in hand, so that it is the one that fails
-            return not lent
-        octets = sum(batch.octets for batch in channel._lent)
-        return lent < WINDOW_MESSAGES and octets < WINDOW_OCTETS
+    def _can_lend(channel: "Channel") -> bool:
+        waits = bool(channel._queue.waiting) and not channel.spooling.holds_back
+        return waits and _window_open(channel)
 
     @property
     def _held(self) -> "Channel":
         if self._channel is None:
             raise RuntimeError("this lease was left")
         return self._channel
+
+
+def _window_open(channel: "Channel") -> bool:
+    queue = channel._queue
+    if not queue.lent_messages or channel._careful:
+        return not queue.lent_messages  # careful: one in hand, so that it is the one that fails
+    return queue.lent_messages < WINDOW_MESSAGES and queue.lent_octets < WINDOW_OCTETS

@@ -1,32 +1,66 @@
-"""The receipt: what a listener that can acknowledge holds until the pipes have taken over.
+"""The receipt: what a listener that can acknowledge holds until the pipes have taken over."""
 
-No listener of this version can acknowledge, so nobody makes one yet; channels already keep the
-count that a receipt needs, so that an acknowledging listener is one file.
-"""
-
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
 
 
-class Receipt(Protocol):
-    """Counts what pipes that keep still owe for the batch that carries it."""
+@dataclass(slots=True, eq=False)
+class Receipt:
+    """Of what was put at once. The listener itself owes until its `put` has returned.
 
-    def owe(self, messages: int) -> None:
-        """A pipe that keeps has taken this many messages and has not secured them yet."""
+    `paid` is called once, when nobody owes any more: the sender may be told yes. `broken` is called
+    once instead, when somebody who owes will never pay: the sender must not be answered. Both run
+    inside a settle or a commit and must neither wait nor raise.
+    """
 
-    def pay(self, messages: int) -> None:
-        """This many of the messages owed are delivered or on disk."""
+    paid: Callable[[], None]
+    broken: Callable[[], None]
+    owed: int = 1
+    _over: bool = False
+
+    def owe(self) -> None:
+        """A pipe that keeps has taken the batch, and has not secured it yet."""
+        assert self.owed, "nobody owes again who has paid"
+        self.owed += 1
+
+    def pay(self) -> None:
+        """What one of them owed is delivered or on disk; or `put` has returned."""
+        assert self.owed, "more is paid than was owed"
+        self.owed -= 1
+        if not self.owed and not self._over:
+            self._over = True
+            self.paid()
+
+    def abandon(self) -> None:
+        """What one of them owed will not be secured here: its pipe ends."""
+        if not self._over:
+            self._over = True
+            self.broken()
 
 
-@dataclass(slots=True)
-class CountingReceipt:
-    """The plain receipt. Invariant: `owed >= 0`, and the sender may be answered when it is 0."""
+@dataclass(slots=True, eq=False)
+class Debts:
+    """The receipts that one channel owes, in the order of its numbers."""
 
-    owed: int = field(default=0)
+    _owed: deque[tuple[int, Receipt]] = field(default_factory=deque)
 
-    def owe(self, messages: int) -> None:
-        self.owed += messages
+    def __bool__(self) -> bool:
+        return bool(self._owed)
 
-    def pay(self, messages: int) -> None:
-        assert messages <= self.owed
-        self.owed -= messages
+    def owe(self, end: int, receipt: Receipt) -> None:
+        """Until everything below `end` is secured."""
+        receipt.owe()
+        self._owed.append((end, receipt))
+
+    def secured(self, number: int) -> None:
+        """Everything below this number is delivered or on disk."""
+        while self._owed and self._owed[0][0] <= number:
+            self._owed.popleft()[1].pay()
+
+    def renumber(self, delta: int) -> None:
+        self._owed = deque((end + delta, receipt) for end, receipt in self._owed)
+
+    def abandon(self) -> None:
+        while self._owed:
+            self._owed.popleft()[1].abandon()

@@ -52,22 +52,25 @@ class Router:
         if taken is not None:
             account.unrouted += len(batch) - len(taken)
 
-    async def room(self, listener: str) -> None:
+    async def room(self, listener: str, *, acknowledging: bool = False) -> None:
         """Wait until no pipe that this listener feeds is full and must not drop.
 
-        After it has looked at all of them it returns without another checkpoint.
+        A pipe that keeps must not drop what an `acknowledging` listener brings. After it has looked
+        at all of them this returns without another checkpoint.
         """
-        while full := self._full(listener):
+        while full := self._full(listener, acknowledging):
             with trio.CancelScope() as scope:
                 self._waiting.add(scope)
                 try:
-                    await full.room()
+                    await full.room(acknowledging=acknowledging)
                 finally:
                     self._waiting.discard(scope)
 
-    def _full(self, listener: str) -> Channel | None:
-        channels = (pipe.channel for pipe in self.routes.get(listener, ()))
-        return next((channel for channel in channels if channel.blocked), None)
+    def _full(self, listener: str, acknowledging: bool) -> Channel | None:
+        for pipe in self.routes.get(listener, ()):
+            if pipe.channel.makes_wait(acknowledging=acknowledging):
+                return pipe.channel
+        return None
 
 
 def _put(pipe: Pipe, batch: Batch, views: Views, *, full: bool) -> Sequence[int] | None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import trio
 
-from relay.core.channel import TURN_OCTETS
+from relay.core.batch import TURN_OCTETS
 from relay.core.intake import Intake
 from relay.listeners.pause import Pause
 from relay.system.ports import DatagramReceiver

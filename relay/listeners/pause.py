@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from relay.core.channel import TURN_OCTETS
+from relay.core.batch import TURN_OCTETS
 
 FULL_OCTETS = TURN_OCTETS // 2
 BUSY_SECONDS = 0.02  # turns further apart than this gain nothing from waiting

@@ -12,7 +12,7 @@ import trio
 from trio_typing import TaskStatus
 
 from relay.core.account import Refusal
-from relay.core.channel import TURN_OCTETS
+from relay.core.batch import TURN_OCTETS
 from relay.core.intake import Intake
 from relay.core.streams import READ_MESSAGES, Stream
 from relay.listeners.acceptance import Acceptance
@@ -251,7 +251,7 @@ class _Reader:
         if empty := self.intake.account.frames.empty - turn.empty_before:
             self.intake.refuse(empty, Refusal.EMPTY)
         if turn.messages:
-            self.intake.put(turn.messages, turn.senders, octets=turn.octets)
+            self.intake.put(turn.messages, turn.senders, octets=turn.octets, framed=True)
         else:
             self.intake.account.received_octets += turn.octets
 

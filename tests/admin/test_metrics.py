@@ -98,7 +98,7 @@ def test_what_is_booked_is_what_is_exposed(rig: Rig) -> None:
     messages = [b"0123456789"] * 10
     channel.put(Batch(messages, ["h"] * 10, "net", now - 2_000_000_000, 100, zone="UTC"))
     with channel.lease() as lease:
-        channel._lend(10)
+        channel._queue.lend(10, 1 << 20)
         lease.settle(3, Confirmation.ACKED)
         lease.refuse(1, Drop.REFUSED)
         series = series_of(rig)

@@ -1,12 +1,12 @@
 """Small parts that the tests of the core are built from."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import trio
 
-from relay.core.account import ListenerAccount, PipeAccount
+from relay.core.account import Held, ListenerAccount, PipeAccount
 from relay.core.batch import Batch
 from relay.core.bounds import Bounds
 from relay.core.channel import Channel
@@ -56,6 +56,11 @@ def make_batch(
     )
 
 
+def make_receipt() -> Receipt:
+    """One that nobody listens to."""
+    return Receipt(lambda: None, lambda: None)
+
+
 def numbered(start: int, stop: int, octets: int = 0, *, notice: bool = False) -> Batch:
     """A batch of the messages `start` to `stop - 1`, each at least so long."""
     return make_batch(*(b"%d" % n + b"." * (octets - len(b"%d" % n)) for n in range(start, stop)),
@@ -80,19 +85,39 @@ def make_outlet(channel: Channel) -> Outlet:
 
 def lent(channel: Channel) -> list[int]:
     """The numbers of the messages that a delivery has in hand."""
-    return numbers(list(channel._lent))[channel._settled :]
+    held = [entry.batch for entry in channel._queue.held()]
+    return numbers(held)[: channel.held().lent]
 
 
 def contents(channel: Channel) -> list[int]:
     """The numbers of all messages held, oldest first."""
-    return lent(channel) + numbers(list(channel._waiting))
+    return numbers([entry.batch for entry in channel._queue.held()])
+
+
+def waiting(channel: Channel) -> list[Batch]:
+    """The batches that wait in memory, oldest first."""
+    return [entry.batch for entry in channel._queue.waiting]
+
+
+def recount(channel: Channel) -> Held:
+    """The same as `held`, counted from the queues."""
+    held = channel.held()
+    queue = channel._queue
+    entries = [entry.batch for entry in queue.held()]
+    everything = [entry for entry in (*queue.lent, *queue.waiting) if not entry.echo]
+    assert queue.notices == sum(entry.batch.notice for entry in everything)
+    return replace(
+        held,
+        memory=sum(map(len, entries)) - held.lent,
+        octets=sum(batch.octets for batch in entries),
+    )
 
 
 def check(channel: Channel) -> None:
     """The invariants of a channel and its account."""
     account = channel.account
     assert account.residual() == 0
-    assert channel.held() == channel.recount()
+    assert channel.held() == recount(channel)
     check_memory(channel._memory)
 
 

@@ -3,13 +3,13 @@ import dataclasses
 import pytest
 
 from relay.core.batch import Batch
-from relay.core.receipt import CountingReceipt
+from tests.core.parts import make_receipt
 
 
 def whole() -> Batch:
     return Batch(
         [b"a", b"bb", b"ccc", b"dddd"], ["1", "2", "3", "4"], "net", 7, 10,
-        zone="+02:00", notice=True, receipt=CountingReceipt(),
+        zone="+02:00", notice=True, receipt=make_receipt(),
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from relay.core.account import Confirmation, Drop, PipeAccount
 from relay.core.bounds import Bounds, Overflow
 from relay.core.channel import Channel
 from relay.core.memory import MESSAGE_OVERHEAD, Memory
-from relay.core.receipt import CountingReceipt
+from relay.core.receipt import Receipt
 from tests.core.parts import (
     WIDE,
     check,
@@ -14,6 +14,7 @@ from tests.core.parts import (
     lent,
     make_batch,
     make_channel,
+    make_receipt,
     numbered,
     numbers,
 )
@@ -442,18 +443,18 @@ async def test_a_channel_that_keeps_owes_and_pays_whatever_its_policy_is_by_then
     overflow: Overflow, bound_later: Overflow | None
 ) -> None:
     channel = make_channel(Bounds(HELD, HELD, overflow))
-    receipt = CountingReceipt()
+    receipt = make_receipt()
     channel.put(make_batch(b"0", b"1", b"2", b"3", b"4", receipt=receipt))
-    owed = 5 if overflow == "block" else 0
+    receipt.pay()
+    owed = 1 if overflow == "block" else 0
     assert receipt.owed == owed
     if bound_later:
         channel.bound(Bounds(HELD, HELD, bound_later))
     with channel.lease() as lease:
         await lease.lend()
         lease.settle(1, Confirmation.SENT)
-        assert receipt.owed == max(0, owed - 1)
         lease.refuse(1, Drop.REFUSED)
-    assert receipt.owed == max(0, owed - 2)
+    assert receipt.owed == owed, "not before the last of the batch has left"
     with channel.lease() as lease:
         await lease.lend()
         lease.settle(3, Confirmation.SENT)
@@ -461,9 +462,30 @@ async def test_a_channel_that_keeps_owes_and_pays_whatever_its_policy_is_by_then
     check(channel)
 
 
-def test_a_channel_that_is_full_owes_nothing() -> None:
+def test_a_full_channel_that_keeps_takes_what_the_sender_will_be_told_yes_for() -> None:
     channel = make_channel(Bounds(1, HELD, "block"))
     channel.put(numbered(0, 1))
-    receipt = CountingReceipt()
-    channel.put(make_batch(b"1", receipt=receipt))
-    assert receipt.owed == 0
+    channel.put(make_batch(b"1", receipt=make_receipt()))
+    channel.put(numbered(2, 3))
+    assert contents(channel) == [0, 1]
+    check(channel)
+
+
+def test_nothing_that_a_receipt_is_for_is_dropped_when_the_policy_changes() -> None:
+    channel = make_channel(Bounds(2, HELD, "block"))
+    channel.put(make_batch(b"0", b"1", receipt=make_receipt()))
+    channel.bound(Bounds(2, HELD, "drop-oldest"))
+    channel.put(numbered(2, 3))
+    assert contents(channel) == [0, 1]
+    assert channel.account.dropped[Drop.FULL] == 1
+
+
+def test_a_pipe_that_ends_breaks_its_receipts() -> None:
+    broken: list[int] = []
+    channel = make_channel(Bounds(9, HELD, "block"))
+    channel.put(make_batch(b"0", receipt=Receipt(lambda: None, lambda: broken.append(0))))
+    channel.closing = Drop.REMOVED
+    channel.put(make_batch(b"1", receipt=Receipt(lambda: None, lambda: broken.append(1))))
+    channel.drop_all(Drop.REMOVED)
+    assert sorted(broken) == [0, 1]
+    assert channel.account.dropped[Drop.REMOVED] == 2

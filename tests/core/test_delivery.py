@@ -440,7 +440,7 @@ def test_failures_in_a_row_are_counted_at_one_message() -> None:
 
     def fail(settled: int = 0) -> bool:
         with channel.lease() as lease:
-            channel._lend(3)
+            channel._queue.lend(1, 1 << 20)
             lease.settle(settled, Confirmation.SENT)
         return poison.failed(channel)
 

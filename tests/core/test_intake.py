@@ -13,7 +13,7 @@ from relay.core.ledger import Ledger
 from relay.core.memory import Memory
 from relay.core.pipe import Pipe
 from relay.core.router import Router
-from tests.core.parts import RECEIVED_NS, WIDE, check, check_listener, make_host
+from tests.core.parts import RECEIVED_NS, WIDE, check, check_listener, make_host, waiting
 
 STAMPED = b"<38>Oct 11 22:14:15 mymachine su: text"
 MESSAGE_MAX = 50
@@ -34,7 +34,7 @@ class Rig:
         self.intake.put(messages, ["192.0.2.1"] * len(messages), octets=octets, notice=notice)
 
     def held(self) -> list[bytes]:
-        return [message for batch in self.channel._waiting for message in batch.messages]
+        return [message for batch in waiting(self.channel) for message in batch.messages]
 
     def check(self) -> None:
         check_listener(self.account)
@@ -48,7 +48,7 @@ def test_what_was_read_is_booked_and_routed() -> None:
     rig.check()
     account = rig.account
     assert (account.received, account.accepted, account.received_octets) == (2, 2, 99)
-    [batch] = rig.channel._waiting
+    [batch] = waiting(rig.channel)
     assert list(batch.messages) == [STAMPED, STAMPED]
     assert list(batch.senders) == ["192.0.2.1", "local"]
     assert (batch.listener, batch.received_ns, batch.zone) == ("net", RECEIVED_NS, "+02:00")
@@ -94,7 +94,7 @@ def test_empty_messages_are_refused(messages: list[bytes], held: list[bytes]) ->
 def test_senders_stay_beside_their_messages() -> None:
     rig = Rig()
     rig.intake.put([b"", STAMPED, b"", STAMPED], ["1", "2", "3", "4"], octets=0)
-    assert [list(batch.senders) for batch in rig.channel._waiting] == [["2", "4"]]
+    assert [list(batch.senders) for batch in waiting(rig.channel)] == [["2", "4"]]
 
 
 def test_what_is_too_long_is_cut_between_characters_and_counted() -> None:
@@ -114,7 +114,7 @@ def test_notices_stay_together() -> None:
     rig.put(STAMPED)
     rig.put(*[STAMPED] * 2500, notice=True)
     rig.check()
-    assert [len(batch) for batch in rig.channel._waiting] == [1, 2500]
+    assert [len(batch) for batch in waiting(rig.channel)] == [1, 2500]
 
 
 def test_what_is_refused_was_received() -> None:

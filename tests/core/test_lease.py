@@ -5,7 +5,7 @@ import trio
 import trio.testing
 
 from relay.core.account import Confirmation, Drop, Held
-from relay.core.channel import TURN_OCTETS
+from relay.core.batch import TURN_OCTETS
 from relay.core.lease import LEND_MESSAGES, WINDOW_MESSAGES, WINDOW_OCTETS
 from tests.core.parts import RECEIVED_NS, check, contents, make_channel, numbered, numbers
 
@@ -63,7 +63,7 @@ async def test_leaving_recalls_in_order_what_is_not_settled(
     assert contents(channel) == left
     assert account.delivered[Confirmation.ACKED] == settled
     assert account.retried == channel.recalled == retried
-    assert channel.departed == settled
+    assert channel.head == settled
     assert channel.held().lent == 0
 
 
@@ -75,7 +75,7 @@ async def test_settling_inside_a_batch_and_again_after_a_recall() -> None:
         lease.settle(1, Confirmation.SENT)
         lease.settle(2, Confirmation.SENT)
         check(channel)
-        assert channel.held() == Held(memory=0, lent=2, octets=20, oldest_ns=RECEIVED_NS)
+        assert channel.held() == Held(lent=2, octets=20, at_risk=2, oldest_ns=RECEIVED_NS)
     check(channel)
     channel.put(numbered(5, 6, 10))
     with channel.lease() as lease:
@@ -280,3 +280,68 @@ async def test_careful_lasts_until_the_messages_are_gone() -> None:
         channel.put(numbered(3, 4))
         assert numbers(await lease.lend()) == [2, 3]
     check(channel)
+
+
+# -- replay
+
+
+async def test_after_an_unclean_break_the_tail_comes_again_and_is_not_counted_twice() -> None:
+    channel = make_channel()
+    channel.put(numbered(0, 10, 10))
+    with channel.lease() as lease:
+        lease.keep(30)
+        await lease.lend(4)
+        lease.settle(1, Confirmation.ACKED)
+        lease.settle(3, Confirmation.ACKED)
+        await lease.lend(2)
+        lease.replay()
+    check(channel)
+    assert channel.account.replayed == 3
+    assert channel.account.retried == channel.recalled == 2
+    assert channel.held().messages == 6
+    with channel.lease() as lease:
+        assert numbers(await lease.lend(100)) == [1, 2, 3, 4, 5, 6, 7, 8, 9]
+        lease.settle(3, Confirmation.ACKED)
+        check(channel)
+        assert channel.account.delivered[Confirmation.ACKED] == 4
+        lease.settle(6, Confirmation.ACKED)
+    assert channel.account.delivered[Confirmation.ACKED] == 10
+    assert channel.is_empty
+
+
+async def test_what_was_replayed_and_not_settled_comes_again_however_the_lease_is_left() -> None:
+    channel = make_channel()
+    channel.put(numbered(0, 4, 10))
+    with channel.lease() as lease:
+        lease.keep(20)
+        await lease.lend()
+        lease.settle(4, Confirmation.ACKED)
+        lease.replay()
+    for _ in range(2):
+        with channel.lease() as lease:
+            assert numbers(await lease.lend()) == [0, 1, 2, 3]
+            lease.settle(1, Confirmation.ACKED)
+            lease.forget()
+        check(channel)
+    assert channel.account.replayed == 12
+    with channel.lease() as lease:
+        await lease.lend()
+        lease.settle(4, Confirmation.ACKED)
+        lease.forget()
+        lease.replay()
+    assert channel.account.replayed == 12, "the peer has read it all"
+    check(channel)
+
+
+async def test_what_was_not_confirmed_by_the_peers_kernel_is_not_replayed() -> None:
+    channel = make_channel()
+    channel.put(numbered(0, 4, 10))
+    with channel.lease() as lease:
+        lease.keep(100)
+        await lease.lend()
+        lease.settle(2, Confirmation.SENT)
+        lease.settle(1, Confirmation.CONFIRMED)
+        lease.settle(1, Confirmation.ACKED)
+        lease.replay()
+    with channel.lease() as lease:
+        assert numbers(await lease.lend()) == [3]

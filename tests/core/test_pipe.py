@@ -4,7 +4,7 @@ from relay.core.account import Drop
 from relay.core.bounds import Bounds
 from relay.core.match import Match, Views
 from relay.core.pipe import Pipe
-from tests.core.parts import WIDE, check, contents, make_channel, numbered
+from tests.core.parts import WIDE, check, contents, make_channel, numbered, waiting
 
 
 def contains(*texts: str) -> Match:
@@ -41,7 +41,7 @@ def test_a_batch_that_is_taken_whole_stays_the_object_it_was() -> None:
     channel = make_channel()
     batch = numbered(0, 2)
     Pipe("pipe", [contains("0", "1")], channel).put(batch, Views(batch))
-    assert list(channel._waiting) == [batch]
+    assert waiting(channel) == [batch]
 
 
 def test_what_is_filtered_is_not_dropped_when_the_pipe_is_closing() -> None:

@@ -19,6 +19,7 @@ from relay.core.pipe import Pipe
 from relay.core.router import Router
 from relay.system.machine import SystemMachine
 from relay.system.ports import Acceptor, DatagramReceiver, Endpoint
+from tests.core.parts import waiting
 
 
 @dataclass(slots=True, eq=False)
@@ -93,7 +94,7 @@ class Rig:
 
     def held(self) -> list[bytes]:
         """Every message in the channel, in order, without taking any."""
-        return [m for batch in self.channel._waiting for m in batch.messages]
+        return [m for batch in waiting(self.channel) for m in batch.messages]
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import re
 from relay.core.account import Refusal
 from relay.core.own import BACKLOG_MESSAGES, OwnMessage
 from relay.listeners.internal import InternalListener
+from tests.core.parts import waiting
 from tests.listeners.conftest import Rig
 
 INTERNAL = InternalListener(type="internal")
@@ -31,7 +32,7 @@ async def test_notices_and_other_messages_keep_their_order_in_batches_of_their_o
         for text, notice in (("a", False), ("b", False), ("n", True), ("c", False)):
             rig.own.add(OwnMessage(6, text, notice))
         assert await rig.texts(4) == [b"a", b"b", b"n", b"c"]
-        assert [batch.notice for batch in rig.channel._waiting] == [False, True, False]
+        assert [batch.notice for batch in waiting(rig.channel)] == [False, True, False]
 
 
 async def test_what_finds_the_book_full_is_refused_and_counted(rig: Rig) -> None:

@@ -5,6 +5,7 @@ import resource
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import pytest
 import trio
@@ -141,11 +142,9 @@ async def test_short_lines_make_short_turns(rig: Rig, monkeypatch: pytest.Monkey
     turns: list[int] = []
     put = Intake.put
 
-    def noted(
-        intake: Intake, messages: Sequence[bytes], senders: Sequence[str], *, octets: int
-    ) -> None:
+    def noted(intake: Intake, messages: Sequence[bytes], *args: Any, **keys: Any) -> None:  # noqa: ANN401
         turns.append(len(messages))
-        put(intake, messages, senders, octets=octets)
+        put(intake, messages, *args, **keys)
 
     monkeypatch.setattr(Intake, "put", noted)
     async with rig.running(tcp()):

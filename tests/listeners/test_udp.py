@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from relay.core.account import Refusal
 from relay.listeners.udp import UdpListener
+from tests.core.parts import waiting
 from tests.listeners.conftest import Rig
 
 STAMPED = b"<13>Nov 23 07:45:25 web01 app: "
@@ -34,7 +35,7 @@ async def test_datagrams_of_both_families_and_several_addresses_arrive(rig: Rig)
             with sender(bound.address) as sock:
                 sock.send(STAMPED + b"%d" % number)
         assert sorted(await rig.texts(3)) == [b"0", b"1", b"2"]
-        (first, *_) = [batch.senders for batch in rig.channel._waiting]
+        (first, *_) = [batch.senders for batch in waiting(rig.channel)]
         assert set(first) <= {"127.0.0.1", "::1"}
 
 

@@ -1,0 +1,271 @@
+"""The channel's side of its spool: what goes to disk, and what comes back."""
+
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypedDict
+
+import trio
+
+from relay.core.account import Drop
+from relay.core.backlog import Backlog, Lost, Spool
+from relay.core.queue import Entry
+
+if TYPE_CHECKING:
+    from relay.core.channel import Channel
+
+log = logging.getLogger("relay.spool")
+
+READ_OCTETS = 1 << 20  # a hop: a hundred microseconds of it is the hop itself
+READ_FAILED_SECONDS = 1.0  # until the disk is asked again
+
+
+class HeldOnDisk(TypedDict):
+    spool: int
+    at_risk: int
+
+
+class Spooling:
+    """Invariant: a message held is in the queue, or in the gap of the backlog, never in both."""
+
+    def __init__(self, channel: "Channel") -> None:
+        self._channel = channel
+        self._switching = False  # the old content of the disk comes in: nothing may be lent
+
+    @property
+    def holds_back(self) -> bool:
+        """What is in the queue has to wait: older messages may be on disk."""
+        backlog = self._channel.backlog
+        return backlog is not None and (not backlog.tried or self._switching)
+
+    @property
+    def behind(self) -> bool:
+        """There is more than the queue has, and it can be had."""
+        backlog = self._channel.backlog
+        return backlog is not None and backlog.gap is not None and not self.holds_back
+
+    def held(self) -> HeldOnDisk:
+        channel, backlog = self._channel, self._channel.backlog
+        if backlog is None:
+            return {"spool": 0, "at_risk": channel._queue.messages}
+        if not backlog.active:
+            return {"spool": backlog.gap_messages, "at_risk": channel._queue.messages}
+        at_risk = channel.next - max(backlog.committed, channel.head)
+        return {"spool": backlog.gap_messages, "at_risk": at_risk}
+
+    # -- what is put
+
+    def take(self, entry: Entry) -> bool:
+        """The channel takes this entry: write it, if it is to be written.
+
+        True when it has to wait there for its turn; False when it goes into the queue.
+        """
+        backlog = self._backlog
+        if not backlog.active and self._channel.memory_full and not backlog.failing:
+            self.spill()
+        if not backlog.active:
+            return False
+        backlog.add(entry)
+        if backlog.gap is None and backlog.tried and not self._channel.memory_full:
+            return False
+        backlog.widen(entry)
+        return True
+
+    def spill(self) -> None:
+        """From now on everything is written, beginning with what is held, lent messages first."""
+        backlog = self._backlog
+        if not backlog.active:
+            backlog.active = True
+            for entry in self._channel._queue.held():
+                backlog.add(entry)
+
+    # -- what comes back
+
+    async def refill(self) -> None:
+        """Bring the next messages of the gap into the queue. Cancelled: nothing is taken."""
+        backlog = self._backlog
+        if self._adopt():
+            return
+        first = backlog.gap
+        assert first is not None
+        assert backlog.spool is not None
+        try:
+            found = await backlog.spool.read(first, READ_OCTETS)
+        except OSError as exc:
+            log.warning("pipe %s: spool cannot be read: %s", self._channel.account.name, exc)
+            await trio.sleep(READ_FAILED_SECONDS)
+            return
+        if backlog.gap == first and not self._switching:
+            self._accept(found)
+
+    def _adopt(self) -> bool:
+        """Take what is next from what is still in memory, as much of it as the queue may hold."""
+        channel, backlog = self._channel, self._backlog
+        if backlog.gap is None or backlog.gap < backlog.committed:
+            return False
+        before = backlog.gap
+        for entry in backlog.unwritten:
+            if entry.first == backlog.gap:
+                channel._queue.add(entry)
+                backlog.pass_gap(entry.end, len(entry.batch))
+                if backlog.gap is None or channel.memory_full:
+                    break
+        assert backlog.gap != before, "what is not on disk is in memory"
+        return True
+
+    def _accept(self, found: Sequence[Entry | Lost]) -> None:
+        channel, backlog = self._channel, self._backlog
+        for it in found:
+            if backlog.hole_at(it.first):
+                continue  # dropped since, or while this was read
+            if isinstance(it, Lost):
+                log.error("pipe %s: spool is damaged: %s", channel.account.name, it.what)
+                backlog.pass_gap(it.first + it.messages, it.messages)
+                channel.account.drop(it.messages, Drop.DAMAGED)
+            else:
+                channel._queue.add(it)
+                channel._weigh(len(it.batch), it.batch.octets)
+                backlog.pass_gap(it.end, len(it.batch))
+        if any(isinstance(it, Lost) for it in found):
+            channel._left()
+
+    # -- what the spool's task says
+
+    async def open(
+        self, spool: Spool, *, settled: int, end: int, messages: int, recovered: int
+    ) -> None:
+        """The directory is open: numbers `settled` to `end`, in which there are so many messages.
+
+        `recovered` is how many of this pipe's messages were held when the process before ended.
+        What comes from the disk is older than all that is held: with something lent, this waits.
+        """
+        channel, backlog = self._channel, self._backlog
+        self._switching = True
+        try:
+            while messages and channel._queue.lent_messages:
+                await channel._arrival.park()
+        finally:
+            self._switching = False
+        if messages or backlog.active or backlog.mode == "always":
+            self._write_all(behind_disk=bool(messages))
+        self._renumber(max(0, end - channel.head))
+        if messages:
+            backlog.gap = settled
+            backlog.gap_messages += messages
+        backlog.spool = spool
+        backlog.committed = max(end, channel.head)
+        backlog.ready = backlog.tried = True
+        backlog.failing = ""
+        channel.account.recovered += max(recovered, messages)
+        if recovered > messages:
+            channel.account.drop(recovered - messages, Drop.CRASH)
+        channel._left()
+
+    def committed(self, number: int) -> None:
+        """Everything below this number is durable."""
+        channel, backlog = self._channel, self._backlog
+        for entry in backlog.pop_unwritten(number):
+            if backlog.only_here(entry):
+                channel._weigh(-len(entry.batch), -entry.batch.octets)
+        backlog.committed = max(backlog.committed, number)
+        backlog.failing = ""
+        channel.debts.secured(number)
+        channel._save()
+        channel._wake()
+
+    def failed(self, reason: str) -> None:
+        """The disk takes nothing now: the pipe goes on from memory."""
+        backlog = self._backlog
+        backlog.tried = True
+        backlog.failing = reason
+        self._channel._left()
+
+    def left(self, head: int) -> None:
+        """Everything below this number has left the channel."""
+        backlog = self._channel.backlog
+        if backlog is None:
+            return
+        if backlog.holes:
+            backlog.holes = [hole for hole in backlog.holes if hole.end > head]
+        if backlog.failing:
+            backlog.pop_unwritten(head)  # nobody needs it on disk any more
+        if head == self._channel.next and backlog.active and backlog.mode != "always":
+            backlog.pop_unwritten(head)
+            backlog.active = False  # the disk is empty: on from memory
+            backlog.work.unpark_all()
+
+    # -- losses
+
+    def drop_oldest(self) -> None:
+        """Make room on disk, a segment at a time: the oldest in which nothing is lent."""
+        channel, backlog = self._channel, self._backlog
+        while channel.full:
+            self.retreat()
+            gap = backlog.gap
+            lent_end = channel._queue.lent[-1].end if channel._queue.lent else 0
+            segment = next(
+                (it for it in backlog.segments
+                 if it.first >= lent_end and gap is not None and gap < it.end <= backlog.committed),
+                None,
+            )  # fmt: skip
+            if segment is None:
+                return
+            dropped = backlog.drop_segment(segment)
+            channel.account.drop(dropped, Drop.OLDEST)
+            channel._left()
+
+    def retreat(self) -> None:
+        """Leave to the disk what waits in the queue, as far as it is there or on its way."""
+        channel, backlog = self._channel, self._backlog
+        taken = channel._queue.take_waiting()
+        if not taken:
+            return
+        for entry in taken:
+            if entry.end <= backlog.committed:
+                channel._weigh(-len(entry.batch), -entry.batch.octets)
+        backlog.split_at(taken[0].first)
+        backlog.gap = taken[0].first
+        backlog.gap_messages += sum(len(entry.batch) for entry in taken)
+
+    def give_up(self) -> Sequence[Entry]:
+        """What will not reach the disk any more is taken out of the backlog, and returned."""
+        backlog = self._channel.backlog
+        if backlog is None or not backlog.active:
+            return ()
+        self.retreat()
+        rest = [entry for entry in backlog.pop_unwritten(self._channel.next)
+                if backlog.only_here(entry)]  # fmt: skip
+        backlog.gap_messages -= sum(len(entry.batch) for entry in rest)
+        if not backlog.gap_messages:
+            backlog.gap = None
+        return rest
+
+    # -- below
+
+    def _write_all(self, *, behind_disk: bool) -> None:
+        """Everything held is to be written; behind old messages on disk it is read from there."""
+        channel, backlog = self._channel, self._backlog
+        self.spill()
+        if backlog.unwritten and backlog.unwritten[0].first < channel.head:
+            gone = channel.head - backlog.unwritten[0].first
+            backlog.trim_first(gone)
+        if behind_disk:
+            self.retreat()
+
+    def _renumber(self, delta: int) -> None:
+        """Numbers of the disk were used already: ours follow them."""
+        if not delta:
+            return
+        channel, backlog = self._channel, self._backlog
+        queue = channel._queue
+        for entry in {*queue.lent, *queue.waiting, *backlog.unwritten}:
+            entry.first += delta
+        if backlog.gap is not None:
+            backlog.gap += delta
+        channel.next += delta
+        channel.debts.renumber(delta)
+
+    @property
+    def _backlog(self) -> Backlog:
+        backlog = self._channel.backlog
+        assert backlog is not None
+        return backlog
