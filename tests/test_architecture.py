@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "listeners": {"wire", "core", "system"},
     "destinations": {"wire", "core", "system"},
     "config": {"wire", "core", "listeners", "destinations", "system"},
-    "supervisor": {"wire", "core", "listeners", "destinations", "config", "system"},
+    "supervisor": {"wire", "core", "spool", "listeners", "destinations", "config", "system"},
     "admin": {"wire", "core", "config", "supervisor", "system"},
     "cli": {"wire", "core", "listeners", "destinations", "config", "supervisor", "admin", "system"},
 }
@@ -48,6 +48,7 @@ TESTED_ELSEWHERE = {
     "listeners/limits.py": "names only",
     "listeners/streams.py": "what tcp and unix share: their tests",
     "system/machine.py": "joins the others: tests/listeners and tests/supervisor run on it",
+    "system/page_file.py": "the crash page's file: tests/spool/test_page.py",
     "system/ports/datagram.py": "protocols only",
     "system/ports/disk.py": "protocols only",
     "system/ports/endpoint.py": "protocols only",
@@ -57,7 +58,7 @@ TESTED_ELSEWHERE = {
     "system/receive_buffer.py": "needs real sockets: tests/system/test_sockets.py",
     "system/recvmmsg.py": "the system call of datagram.py: its tests",
 }
-MIRRORED = ("wire", "core", "listeners", "destinations", "system")
+MIRRORED = ("wire", "core", "spool", "listeners", "destinations", "system")
 LINES_MAX = 320  # style: 300, and a little for what would read worse in two
 
 # Names from a module that touch the host although the module itself is allowed.

@@ -54,7 +54,7 @@ def _pipe(relay: Relay, account: PipeAccount) -> View:
         "truncated": account.truncated,
         "truncated_bytes": account.truncated_octets,
         "network_errors": account.network_errors,
-        "held": {"memory": held.memory, "spool": 0, "lent": held.lent, "orphan": 0},
+        "held": {"memory": held.memory, "spool": held.spool, "lent": held.lent, "orphan": 0},
         "held_bytes": held_octets(account),
         "oldest_seconds": round(oldest_seconds(account), 3),
         "capacity_messages": keys.messages if keys else 0,
@@ -65,7 +65,7 @@ def _pipe(relay: Relay, account: PipeAccount) -> View:
         "identity": (
             f"received {account.received} + recovered {account.recovered} = "
             f"filtered {account.filtered} + delivered {delivered} + "
-            f"dropped {dropped} + held {held.memory + held.lent}"
+            f"dropped {dropped} + held {held.messages}"
         ),
         "residual": account.residual(),
     }

@@ -99,7 +99,7 @@ class Channel:
             self._queue.add(entry)
         self._weigh(len(batch), batch.octets)
         self._arrival.unpark_all()
-        self._save()
+        self.save()
 
     async def room(self, *, acknowledging: bool = False) -> None:
         """Wait while the channel is full and must not drop.
@@ -219,6 +219,11 @@ class Channel:
         if not self.blocked:
             self._room.unpark_all()
 
+    def save(self) -> None:
+        """Let the books survive the process as they are now."""
+        if self._record is not None:
+            self._record.write(self.account, self.next, self.head)
+
     @property
     def head(self) -> int:
         """Number of the oldest message held, or of the next one: names the message there."""
@@ -252,7 +257,7 @@ class Channel:
         self.account.drop(len(batch), reason, notice=batch.notice)
         if batch.receipt is not None and self.keeps and reason is not Drop.FULL:
             batch.receipt.abandon()  # the pipe ends, and has kept nothing of it
-        self._save()
+        self.save()
 
     def _drop_oldest(self) -> None:
         if self.backlog is not None and self.backlog.active:
@@ -299,12 +304,8 @@ class Channel:
         head = self.head
         self.spooling.left(head)
         self.debts.secured(head)
-        self._save()
+        self.save()
         self._wake()
-
-    def _save(self) -> None:
-        if self._record is not None:
-            self._record.write(self.account, self.next, self.head)
 
     def _weigh(self, messages: int, octets: int) -> None:
         self._memory.change(self, cost(messages, octets))

@@ -169,7 +169,7 @@ class Spooling:
         backlog.committed = max(backlog.committed, number)
         backlog.failing = ""
         channel.debts.secured(number)
-        channel._save()
+        channel.save()
         channel._wake()
 
     def failed(self, reason: str) -> None:

@@ -1,9 +1,11 @@
 """The open connections of a stream listener; they outlive its restarts and its reloads."""
 
 from dataclasses import dataclass, field
+from typing import Protocol
+
+import trio
 
 from relay.system.ports import Connection
-from relay.wire.framing import Framer
 
 READ_MESSAGES = 256  # what one read should bring at most, as far as the reads before it can tell
 READ_OCTETS_MIN = 2 * READ_MESSAGES  # the shortest messages: one octet and its terminator
@@ -11,12 +13,29 @@ READ_OCTETS_FIRST = 4 << 10
 READ_OCTETS_MAX = 64 << 10
 
 
+class StreamFramer(Protocol):
+    """Takes the bytes of one connection and gives its messages. Never raises on any bytes."""
+
+    @property
+    def buffered(self) -> int:
+        """Octets held of what has begun and has not ended."""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The messages that `data` completes."""
+
+    def cut(self) -> list[bytes]:
+        """Hold less of what has begun; the messages that this makes of it."""
+
+    def close(self) -> list[bytes]:
+        """What the end of the connection completes."""
+
+
 @dataclass(slots=True, eq=False)
 class Stream:
     """One connection and the frame it has begun."""
 
     connection: Connection
-    framer: Framer
+    framer: StreamFramer
     heard_at: float  # monotonic seconds
     buffered: int = 0  # what `Streams.buffered` counts for it
     read_octets: int = READ_OCTETS_FIRST  # of the next read
@@ -58,6 +77,8 @@ class Streams:
 
     table: dict[Connection, Stream] = field(default_factory=dict)
     buffered: int = 0  # octets of unfinished frames
+    answered: dict[Stream, None] = field(default_factory=dict)  # have news for their peers
+    news: trio.lowlevel.ParkingLot = field(default_factory=trio.lowlevel.ParkingLot)
 
     def add(self, stream: Stream) -> None:
         self.table[stream.connection] = stream
@@ -72,6 +93,11 @@ class Streams:
         del self.table[stream.connection]
         self.buffered -= stream.buffered
         stream.buffered = 0
+
+    def answer(self, stream: Stream) -> None:
+        """Wake who sends answers: there is one for this connection. Plain, waits for nobody."""
+        self.answered[stream] = None
+        self.news.unpark_all()
 
     def largest(self) -> Stream:
         return max(self.table.values(), key=lambda stream: stream.buffered)

@@ -23,6 +23,7 @@ from relay.supervisor.bindings import key
 from relay.supervisor.delivering import Delivering
 from relay.supervisor.listening import Listening, drain_sockets, listen
 from relay.supervisor.machine import Socket
+from relay.supervisor.recovery import open_channel
 from relay.supervisor.retire import retire
 from relay.supervisor.state import Relay, routes
 
@@ -63,7 +64,7 @@ def _pipe(relay: Relay, name: str, old: Config, renamed: bool, nurseries: Nurser
     account = relay.ledger.pipe(name, keys.to)
     running = relay.pipes.get(name) or relay.retiring.pop(name, None)
     if running is None:
-        channel = Channel(account, bounds, relay.memory)
+        channel = open_channel(relay, account, bounds)
     else:
         running.retirement.cancel()
         channel = running.channel

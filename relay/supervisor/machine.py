@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from relay.system.ports import Acceptor, DatagramReceiver, Endpoint, Host
+from relay.system.ports import Acceptor, DatagramReceiver, Endpoint, Host, PageFile
 
 Socket = DatagramReceiver | Acceptor
 
@@ -28,6 +28,14 @@ class Machine(Protocol):
 
     def host(self, relay_name: str) -> Host:
         """Ports for one listener or pipe, with a limiter of its own for what runs in threads."""
+
+    @property
+    def boot_id(self) -> str:
+        """Names this boot of the host: what the page cache kept is believed within one."""
+
+    @property
+    def page(self) -> PageFile | None:
+        """The file of the crash page; None where there is no place for it."""
 
     async def remember(self) -> None:
         """Keep what the next process must know of sockets that it inherits as well."""

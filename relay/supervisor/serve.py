@@ -10,6 +10,7 @@ from trio_typing import TaskStatus
 
 from relay.config import ConfigErrors, load
 from relay.supervisor.apply import Nurseries, apply
+from relay.supervisor.recovery import lose_forgotten
 from relay.supervisor.state import Relay
 from relay.supervisor.stop import Patience, drain_listeners, drain_pipes
 from relay.supervisor.tell import OwnHandler, tell_losses
@@ -59,6 +60,7 @@ async def _relay(
     async with trio.open_nursery() as delivering:  # ends last
         async with trio.open_nursery() as receiving:  # ends first
             nurseries = Nurseries(receiving, delivering)
+            lose_forgotten(relay)
             apply(relay, relay.config, nurseries)
             for listening in list(relay.listeners.values()):
                 await listening.tried.wait()
@@ -158,5 +160,5 @@ def _status(relay: Relay) -> str:
     pipes = relay.ledger.pipes.values()
     received = sum(it.received for it in relay.ledger.listeners.values())
     dropped = sum(sum(it.dropped.values()) for it in pipes)
-    held = sum(it.held().memory + it.held().lent for it in pipes)
+    held = sum(it.held().messages for it in pipes)
     return f"{relay.phase}: {received} received, {held} held, {dropped} dropped"

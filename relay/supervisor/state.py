@@ -15,6 +15,7 @@ from relay.core.own import OwnMessages
 from relay.core.pipe import Pipe
 from relay.core.ring import Rings
 from relay.core.router import Router
+from relay.spool.page import CrashPage
 from relay.supervisor.bindings import Bindings
 from relay.supervisor.delivering import Delivering
 from relay.supervisor.listening import Listening
@@ -47,11 +48,14 @@ class Relay:
     memory: Memory = field(init=False)
     router: Router = field(init=False)
     bindings: Bindings = field(init=False)
+    page: CrashPage | None = field(init=False)
 
     def __post_init__(self) -> None:
         self.memory = Memory(self.config.relay.memory_max)
         self.router = Router(self.ledger)
         self.bindings = Bindings(self.machine)
+        file = self.machine.page
+        self.page = CrashPage(file, self.machine.boot_id) if file else None
 
     @property
     def ready(self) -> bool:

@@ -11,10 +11,11 @@ import trio
 from relay.system.clock import SystemClock
 from relay.system.datagram import SocketDatagramReceiver
 from relay.system.disk import SystemDisk
-from relay.system.drop_counts import DropCounts
+from relay.system.drop_counts import DropCounts, boot_id
 from relay.system.inherited import inherited_sockets
 from relay.system.listen_names import ListenNames
 from relay.system.net import SystemNetwork
+from relay.system.page_file import SystemPageFile
 from relay.system.ports import Endpoint, Host
 from relay.system.service import ServiceManager, watchdog_seconds
 from relay.system.sockets import Opened, open_endpoint
@@ -34,6 +35,8 @@ class SystemMachine:
     watchdog_seconds: float | None = None
     inherited: Mapping[str, list[socket.socket]] = field(default_factory=dict)
     drop_counts: DropCounts | None = None  # where there is a place to keep them
+    page: SystemPageFile | None = None  # likewise
+    boot_id: str = field(default_factory=boot_id)
     _capped: set[str] = field(default_factory=set)
     _names: ListenNames = field(default_factory=ListenNames)
     _opened: dict[tuple[str, str], Sequence[Opened]] = field(default_factory=dict)  # or closed
@@ -47,6 +50,7 @@ class SystemMachine:
         """
         return cls(
             drop_counts=DropCounts(state_dir),
+            page=_open_page(state_dir),
             service=ServiceManager.of(environ),
             watchdog_seconds=watchdog_seconds(environ),
             inherited=inherited_sockets(environ),
@@ -105,3 +109,14 @@ class SystemMachine:
                 "%s %s: receive buffer of %d octets granted, %d wanted (raise net.core.rmem_max)",
                 endpoint.kind, opened.address, granted, wanted,
             )  # fmt: skip
+
+
+def _open_page(state_dir: str) -> SystemPageFile | None:
+    try:
+        return SystemPageFile.open(state_dir)
+    except OSError as exc:
+        log.error(  # noqa: TRY400 - the disk's fault, no traceback
+            "crash page cannot be opened in %s, a crash would not be counted: %s",
+            state_dir, exc.strerror or exc,
+        )  # fmt: skip
+        return None

@@ -9,7 +9,7 @@ Calls that are not `async` never block. `OSError` leaves a port only where its d
 """
 
 from relay.system.ports.datagram import DatagramReceiver, DatagramSender
-from relay.system.ports.disk import Disk, File
+from relay.system.ports.disk import Disk, File, PageFile
 from relay.system.ports.endpoint import Endpoint, FamilyMissing
 from relay.system.ports.host import Clock, Host
 from relay.system.ports.network import Network, Unreachable
@@ -28,6 +28,7 @@ __all__ = [
     "File",
     "Host",
     "Network",
+    "PageFile",
     "ReadySet",
     "Unreachable",
 ]

@@ -27,6 +27,24 @@ class File(Protocol):
     async def close(self) -> None: ...
 
 
+class PageFile(Protocol):
+    """A small file that is written in place, in the page cache: these calls do not wait."""
+
+    def read(self) -> bytes:
+        """All of it.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+
+    def write(self, offset: int, data: bytes) -> None:
+        """Replace octets; the file grows as needed.
+
+        Raises:
+            OSError: it cannot be written, or cannot grow.
+        """
+
+
 class Disk(Protocol):
     """Files, in threads of the pipe's own limiter."""
 

@@ -1,0 +1,48 @@
+"""After an unclean end: what the process before held, and what has become of it."""
+
+import logging
+
+from relay.core.account import Drop, PipeAccount
+from relay.core.bounds import Bounds
+from relay.core.channel import Channel
+from relay.supervisor.state import Relay
+
+log = logging.getLogger("relay.supervisor")
+
+
+def open_channel(relay: Relay, account: PipeAccount, bounds: Bounds) -> Channel:
+    """The channel of a pipe that this process has not had so far; its numbers go on.
+
+    What the process before held in memory is booked as recovered, and as lost in the crash.
+    """
+    page = relay.page
+    if page is None:
+        return Channel(account, bounds, relay.memory)
+    first = page.before[account.name].next if account.name in page.before else 0
+    channel = Channel(account, bounds, relay.memory, first=first, record=page.slot(account.name))
+    lose_held(relay, account)
+    channel.save()
+    return channel
+
+
+def lose_held(relay: Relay, account: PipeAccount) -> None:
+    """Book what the process before held for this pipe, and no spool can give back."""
+    held = relay.page.take_held(account.name) if relay.page else 0
+    if held:
+        account.recovered += held
+        account.drop(held, Drop.CRASH)
+        log.error("pipe %s: %d messages were lost in the crash", account.name, held)
+
+
+def lose_forgotten(relay: Relay) -> None:
+    """Book what was held for pipes that are no longer configured."""
+    page = relay.page
+    if page is None:
+        return
+    if page.before and not page.same_boot:
+        log.info("the crash page is of another boot: what only memory held then is not known")
+    for name in [name for name in page.believed() if name not in relay.config.pipes]:
+        if page.believed()[name].held:
+            account = relay.ledger.pipe(name, name)
+            lose_held(relay, account)
+            page.slot(name).write(account, page.before[name].next, page.before[name].next)
