@@ -28,7 +28,7 @@ from relay.core.memory import cost
 
 def _held(account: PipeAccount) -> Numbers:
     held = account.held()
-    return {"memory": held.memory, "spool": held.spool, "lent": held.lent, "orphan": 0}
+    return {"memory": held.memory, "spool": held.spool, "lent": held.lent, "orphan": held.orphan}
 
 
 def held_octets(account: PipeAccount) -> float:
@@ -102,6 +102,9 @@ _PIPES = (
     by_pipe("replayed_total", "counter",
             "Messages sent again although delivered, after an unclean break: possible duplicates.",
             lambda it: it.replayed),
+    by_pipe("in_doubt_total", "counter",
+            "Messages delivered that a peer may not have read when its connection broke, and that "
+            "were not sent again.", lambda it: it.in_doubt),
     by_pipe("truncated_total", "counter",
             "Messages cut because the destination takes no longer ones.", lambda it: it.truncated),
     by_pipe("truncated_bytes_total", "counter",
@@ -133,6 +136,9 @@ _PIPES = (
                    "Times the destination was reached.", lambda it: it.connections),
     by_destination("failures_total", "counter",
                    "Times the destination was found down.", lambda it: it.failures),
+    by_destination("epochs_total", "counter",
+                   "Times the destination has confirmed all that was sent over a connection.",
+                   lambda it: it.epochs),
 )  # fmt: skip
 
 _LISTENERS = (

@@ -89,8 +89,10 @@ def _open(machine: Machine, listen: str) -> list[socket.socket]:
     sockets = []
     for acceptor in machine.open(Endpoint("tcp", listen)):
         assert isinstance(acceptor, SocketAcceptor)
-        each = socket.socket(fileno=os.dup(acceptor.fileno()))
-        acceptor.close()
+        try:
+            each = socket.socket(fileno=os.dup(acceptor.fileno()))
+        finally:
+            acceptor.close()  # or its port is taken for ever when there is no descriptor left
         # Accepted sockets inherit it.
         milliseconds = int(UNREAD_SECONDS_MAX * 1000)
         each.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)

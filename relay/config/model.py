@@ -19,6 +19,7 @@ from pydantic import (
     WrapValidator,
 )
 
+from relay.core.backlog import SpoolMode
 from relay.core.bounds import Overflow
 from relay.core.component import Destination, Listener
 from relay.core.keys import Keys
@@ -59,12 +60,6 @@ def _check_from(names: tuple[str, ...]) -> tuple[str, ...]:
     if EVERY in names and len(names) > 1:
         raise ValueError('"*" is every listener; no other name stands beside it')
     return names
-
-
-def _check_spool(value: object) -> object:
-    if value in ("always", "overflow"):
-        raise ValueError(f'{value!r} is not possible, this version has no spool (known: "never")')
-    return value
 
 
 class RelayKeys(Keys):
@@ -127,8 +122,12 @@ class PipeKeys(Keys):
     """Messages held at most."""
     overflow: Overflow = "drop-newest"
     """What happens when the pipe is full; "block" makes its listeners wait."""
-    spool: Annotated[Literal["never"], BeforeValidator(_check_spool)] = "never"
-    """When messages are kept on disk; this version keeps them in memory only."""
+    spool: Literal["always", "overflow", "never", "auto"] = "auto"
+    """When messages are kept on disk: "auto" is what suits the type of the destination."""
+    spool_size: Annotated[Size, Field(ge=1 << 20, le=1 << 44)] = 1 << 30
+    """Octets of disk that the spool may use."""
+    commit_every: Annotated[Duration, Field(le=10)] = 0.02
+    """How long what is put may wait to be synced together, while no sender waits for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +140,13 @@ class Config:
     listeners: Mapping[str, Listener]
     destinations: Mapping[str, Destination]
     pipes: Mapping[str, PipeKeys]
+
+    def spool(self, pipe: str) -> SpoolMode:
+        """The key `spool` of a pipe, "auto" resolved."""
+        keys = self.pipes[pipe]
+        if keys.spool == "auto":
+            return self.destinations[keys.to].spool
+        return keys.spool
 
     def feeding(self, pipe: str) -> tuple[str, ...]:
         """The names of the listeners that feed a pipe, "*" resolved."""

@@ -21,6 +21,7 @@ def warnings(config: Config) -> list[str]:
     return [
         *_unused(config),
         *_blocking(config),
+        *_not_keeping(config),
         *_never_matching(config),
         *_own_listeners(config),
         *_silent(config),
@@ -44,7 +45,13 @@ def _pipe_text(name: str, pipe: PipeKeys, config: Config) -> str:
     return (
         f"{name}: {', '.join(config.feeding(name))} -> {destination} {match}, "
         f"memory {size_text(pipe.memory)}, overflow {pipe.overflow}"
+        f"{_spool_text(name, pipe, config)}"
     )
+
+
+def _spool_text(name: str, pipe: PipeKeys, config: Config) -> str:
+    mode = config.spool(name)
+    return "" if mode == "never" else f", spool {mode} {size_text(pipe.spool_size)}"
 
 
 def _destination_text(destination: Destination) -> str:
@@ -75,6 +82,18 @@ def _blocking(config: Config) -> Iterator[str]:
                 yield (
                     f"pipe {name} blocks and listener {listener} is a unix socket: "
                     "it waits for room at most 1 s, then drops"
+                )
+
+
+def _not_keeping(config: Config) -> Iterator[str]:
+    for name, pipe in config.pipes.items():
+        if config.spool(name) != "never" or pipe.overflow == "block":
+            continue
+        for listener in config.feeding(name):
+            if config.listeners[listener].acknowledges:
+                yield (
+                    f"pipe {name} does not keep: listener {listener} says yes to its senders "
+                    'without it (spool = "always" or overflow = "block" would change that)'
                 )
 
 

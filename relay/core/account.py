@@ -52,6 +52,12 @@ class ConnectionRefusal(StrEnum):
     CONNECTIONS_MAX = "connections-max"
 
 
+# How a sender's connection ends badly; docs/ledger.md describes each.
+CONNECTION_FAILURES = (
+    "reset", "idle", "accept", "protocol", "too-large", "unanswered", "internal-error",
+)  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Held:
     """What a channel holds at this moment."""
@@ -59,17 +65,25 @@ class Held:
     memory: int = 0  # messages waiting in memory
     lent: int = 0  # messages a delivery has in hand
     spool: int = 0  # messages only on disk, or on their way there
+    orphan: int = 0  # messages on disk whose pipe is no longer configured
     octets: int = 0  # of those in memory and in hand
     at_risk: int = 0  # messages that a crash would lose now
     oldest_ns: int | None = None  # when the oldest of those in memory was received
 
     @property
     def messages(self) -> int:
-        return self.memory + self.lent + self.spool
+        return self.memory + self.lent + self.spool + self.orphan
 
 
 class Holder(Protocol):
     def held(self) -> Held: ...
+
+
+class Record(Protocol):
+    """Where a pipe's book survives the process."""
+
+    def write(self, account: "PipeAccount", next_number: int, head: int) -> None:
+        """After a change of the books: the next message's number, and the oldest one held."""
 
 
 def _no_loss(account: "PipeAccount", reason: Drop, messages: int) -> None:
@@ -94,6 +108,8 @@ class PipeAccount:
     notices_dropped: int = 0  # of the dropped: notices of loss, which are counted and never told
     retried: int = 0
     replayed: int = 0
+    in_doubt: int = 0  # delivered, perhaps unread by a peer that broke off, and not sent again
+    epochs: int = 0  # times a peer has confirmed all of a connection by ending it after us
     truncated: int = 0
     truncated_octets: int = 0
     network_errors: int = 0  # ICMP errors on a UDP destination; no message is dropped for one
@@ -143,7 +159,7 @@ class ListenerAccount:
         default_factory=lambda: dict.fromkeys(ConnectionRefusal, 0)
     )
     connections_failed: dict[str, int] = field(
-        default_factory=lambda: dict.fromkeys(("reset", "idle", "accept", "internal-error"), 0)
+        default_factory=lambda: dict.fromkeys(CONNECTION_FAILURES, 0)
     )
     restarts: int = 0
     bound: bool = False

@@ -7,11 +7,10 @@ never has to drop for want of memory: what does not fit waits on disk.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
 
 import trio
 
-from relay.core.account import Confirmation, Drop, Held, PipeAccount
+from relay.core.account import Confirmation, Drop, Held, PipeAccount, Record
 from relay.core.backlog import Backlog
 from relay.core.batch import Batch
 from relay.core.bounds import Bounds
@@ -21,13 +20,6 @@ from relay.core.queue import Entry, Queue
 from relay.core.receipt import Debts
 from relay.core.spooling import Spooling
 from relay.core.tail import Tail
-
-
-class Record(Protocol):
-    """Where a channel's books survive the process."""
-
-    def write(self, account: PipeAccount, next_number: int, head: int) -> None:
-        """After a change of the books: the next message's number, and the oldest one held."""
 
 
 class Channel:
@@ -51,12 +43,14 @@ class Channel:
     ) -> None:
         self.account = account
         self.next = first  # number of the next message
+        self.orphan = False  # no longer configured: what is on disk stays there
         self.stopping = False  # the relay stops: what finds no room here has no later chance
         self.recalled = 0  # messages put back when the last lease was left
         self.backlog: Backlog | None = None
         self.tail = Tail()
         self.debts = Debts()
         self._closing: Drop | None = None
+        self.memory_max = bounds.memory  # octets, each message's overhead included
         self._bounds = bounds
         self._memory = memory
         self._record = record
@@ -170,7 +164,7 @@ class Channel:
 
     def bound(self, bounds: Bounds) -> None:
         """Other bounds from now on; what is held above them stays."""
-        self._bounds = bounds
+        self._bounds, self.memory_max = bounds, bounds.memory
         self._wake()
 
     def drop_all(self, reason: Drop) -> int:
@@ -202,8 +196,7 @@ class Channel:
 
     @property
     def is_empty(self) -> bool:
-        on_disk = self.backlog.gap_messages if self.backlog is not None else 0
-        return not self._queue.messages + on_disk
+        return not self._queue.messages and not self.spooling.behind_queue
 
     def be_careful(self, messages: int) -> None:
         """Lend the next messages one by one: among them is one that a delivery fails on."""
@@ -213,6 +206,12 @@ class Channel:
         """Give the memory back. Nothing may be held in it any more."""
         assert not self._queue.messages
         self._memory.leave(self)
+
+    def reopen(self) -> None:
+        """The pipe is configured (still, or again) and takes what is put."""
+        self._memory.join(self)
+        self.orphan = False
+        self.closing = None
 
     def freed(self) -> None:
         """There may be more of the shared memory."""
@@ -293,11 +292,12 @@ class Channel:
         self._left()
 
     def _recall(self, *, replay: bool) -> None:
-        again = replay or self._queue.lent_echoes + self._queue.waiting_echoes
+        waited = self._queue.waiting_echoes  # counted when they were put there, and not sent since
+        again = replay or self._queue.lent_echoes + waited
         self.recalled = self._queue.recall()
         self.account.retried += self.recalled
         if again:
-            self.account.replayed += self._queue.echo(self.tail)
+            self.account.replayed += max(0, self._queue.echo(self.tail) - waited)
 
     def _left(self) -> None:
         """Messages have left at the head."""

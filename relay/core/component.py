@@ -10,6 +10,7 @@ from typing import Annotated, Protocol
 from pydantic import AfterValidator, Field
 from trio_typing import TaskStatus
 
+from relay.core.backlog import SpoolMode
 from relay.core.intake import Intake
 from relay.core.keys import Keys
 from relay.core.lease import Lease
@@ -35,12 +36,21 @@ class ListenerKeys(Keys):
     timezone: Annotated[str, AfterValidator(_check_zone)] = "local"
     """Zone of stamps that name none: an IANA name, an offset such as "+02:00", or "local"."""
 
+    @property
+    def acknowledges(self) -> bool:
+        return False
+
 
 class DestinationKeys(Keys):
     """The keys of every destination."""
 
     format: Format = "preserve"
     """How messages leave: as they came, or converted."""
+
+    @property
+    def spool(self) -> SpoolMode:
+        """What `spool = "auto"` of its pipes means: never for what is on this machine."""
+        return "never"
 
 
 class Listener(Protocol):
@@ -58,6 +68,10 @@ class Listener(Protocol):
     @property
     def local(self) -> bool:
         """True where senders are programs on this machine."""
+
+    @property
+    def acknowledges(self) -> bool:
+        """True where senders are told when their messages are secured: receipts."""
 
     def endpoints(self) -> Sequence[Endpoint]:
         """What the supervisor binds and hands to `run`."""
@@ -81,6 +95,9 @@ class Destination(Protocol):
 
     @property
     def type(self) -> str: ...
+
+    @property
+    def spool(self) -> SpoolMode: ...
 
     async def run(self, lease: Lease, outlet: Outlet, *, task_status: TaskStatus[None]) -> None:
         """Deliver what the lease lends until cancelled.

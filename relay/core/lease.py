@@ -29,6 +29,11 @@ class Lease:
         """Messages lent and not settled, replayed ones included."""
         return self._held._queue.lent_messages
 
+    @property
+    def full(self) -> bool:
+        """True while the window is: something lent has to leave before more is lent."""
+        return not _window_open(self._held)
+
     async def lend(self, messages_max: int = LEND_MESSAGES) -> Sequence[Batch]:
         """Batches, oldest first, as soon as there are any and the window has room.
 
@@ -59,10 +64,13 @@ class Lease:
         """From now on the channel keeps so many octets of what is settled last as `acked`."""
         self._held.tail.resize(octets)
 
-    def replay(self) -> None:
-        """The connection broke uncleanly: the tail comes again, before what is recalled."""
-        assert self._channel is not None
+    def replay(self) -> int:
+        """The connection broke uncleanly: the tail comes again, before what is recalled.
+
+        Returns how many messages that are.
+        """
         self.replays = True
+        return sum(len(entry.batch) for entry in self._held.tail)
 
     def forget(self) -> None:
         """The peer has read everything that was settled: nothing of it has to come again."""

@@ -21,6 +21,7 @@ READ_FAILED_SECONDS = 1.0  # until the disk is asked again
 
 class HeldOnDisk(TypedDict):
     spool: int
+    orphan: int
     at_risk: int
 
 
@@ -43,14 +44,22 @@ class Spooling:
         backlog = self._channel.backlog
         return backlog is not None and backlog.gap is not None and not self.holds_back
 
+    @property
+    def behind_queue(self) -> int:
+        """Messages that are not in the queue."""
+        backlog = self._channel.backlog
+        return backlog.gap_messages if backlog is not None else 0
+
     def held(self) -> HeldOnDisk:
         channel, backlog = self._channel, self._channel.backlog
         if backlog is None:
-            return {"spool": 0, "at_risk": channel._queue.messages}
-        if not backlog.active:
-            return {"spool": backlog.gap_messages, "at_risk": channel._queue.messages}
-        at_risk = channel.next - max(backlog.committed, channel.head)
-        return {"spool": backlog.gap_messages, "at_risk": at_risk}
+            return {"spool": 0, "orphan": 0, "at_risk": channel._queue.messages}
+        if channel.orphan:
+            return {"spool": 0, "orphan": backlog.gap_messages, "at_risk": 0}
+        at_risk = channel._queue.messages
+        if backlog.active:
+            at_risk = channel.next - max(backlog.committed, channel.head)
+        return {"spool": backlog.gap_messages, "orphan": 0, "at_risk": at_risk}
 
     # -- what is put
 
@@ -139,6 +148,10 @@ class Spooling:
         What comes from the disk is older than all that is held: with something lent, this waits.
         """
         channel, backlog = self._channel, self._backlog
+        if backlog.ready:  # opened again: the channel knows what is there
+            backlog.spool, backlog.failing = spool, ""
+            channel._wake()
+            return
         self._switching = True
         try:
             while messages and channel._queue.lent_messages:
@@ -160,14 +173,15 @@ class Spooling:
             channel.account.drop(recovered - messages, Drop.CRASH)
         channel._left()
 
-    def committed(self, number: int) -> None:
-        """Everything below this number is durable."""
+    def committed(self, number: int, *, fails: bool = False) -> None:
+        """Everything below this number is durable; the rest, if it `fails`, is not yet."""
         channel, backlog = self._channel, self._backlog
         for entry in backlog.pop_unwritten(number):
             if backlog.only_here(entry):
                 channel._weigh(-len(entry.batch), -entry.batch.octets)
         backlog.committed = max(backlog.committed, number)
-        backlog.failing = ""
+        if not fails:
+            backlog.failing = ""
         channel.debts.secured(number)
         channel.save()
         channel._wake()

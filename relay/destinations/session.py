@@ -44,21 +44,22 @@ async def wait_for_room(port: Writable, account: PipeAccount) -> None:
 
 
 async def work_watched(
-    work: Callable[[], Awaitable[None]], watch: Callable[[], Awaitable[str]]
+    work: Callable[[], Awaitable[None]], *watches: Callable[[], Awaitable[str]]
 ) -> None:
-    """Do the work until `watch` returns why the destination is down, and raise that.
+    """Do the work until one of `watches` returns why the destination is down, and raise that.
 
-    Whichever of the two finds out, it comes out as a plain `DestinationDown`; a group holds bugs.
+    Whichever of them finds out, it comes out as a plain `DestinationDown`; a group holds bugs.
     """
     down: DestinationDown | None = None
 
-    async def end_work() -> None:
+    async def end_work(watch: Callable[[], Awaitable[str]]) -> None:
         nonlocal down
         down = DestinationDown(await watch())
         nursery.cancel_scope.cancel()
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(end_work)
+        for watch in watches:
+            nursery.start_soon(end_work, watch)
         try:
             await work()
         except DestinationDown as fault:

@@ -1,97 +1,153 @@
-"""A session on a connected stream: send frames, watch for the peer's end."""
+"""A session on a connected stream whose messages are delivered when some kernel has them."""
 
-from functools import partial
+from dataclasses import dataclass
 
 import trio
 
-from relay.core.account import Confirmation, PipeAccount
+from relay.core.account import Confirmation
 from relay.core.errors import DestinationDown
-from relay.core.lease import Lease
-from relay.destinations.session import lend_formatted, plain, wait_for_room, work_watched
-from relay.system.ports import Connection, ConnectionBroken
-from relay.wire.formats import Format
-from relay.wire.frames import Framed, OutFraming, frame
+from relay.core.lease import WINDOW_OCTETS, Lease
+from relay.core.outlet import Outlet
+from relay.destinations.doubt import TCP_UNREAD_OCTETS_MAX, UNIX_UNREAD_OCTETS_MAX, Doubt
+from relay.destinations.session import work_watched
+from relay.destinations.transit import PAUSE_SECONDS, PAUSE_SECONDS_MAX, Transit, Way
+from relay.system.ports import Connection
 
-DISCARD_OCTETS = 64 << 10  # what a peer says is read in such pieces, one a wake-up
 GOODBYE_SECONDS_MAX = 1.0  # how long a session that we end waits for the peer to have read all
+ACKNOWLEDGE_SECONDS_MAX = 5.0  # and one that the peer ends, for its kernel to acknowledge it all
 
 
-async def run_session(
-    connection: Connection,
-    lease: Lease,
-    account: PipeAccount,
-    *,
-    framing: OutFraming,
-    form: Format,
-) -> None:
-    """Send what the lease lends until cancelled; closes the connection.
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """When a message is delivered, and what follows from that."""
 
-    A message is settled as `sent` as soon as our kernel has taken its last octet, so that a break
-    recalls only what it had not. A frame that a break has cut stays cut: the next connection
-    begins with that message as a whole.
+    level: Confirmation  # `sent` or `acked`
+    replay: int = 0  # octets of the tail that comes again after an unclean break
+    window: int = WINDOW_OCTETS  # octets on their way at most
+    unread_octets_max: int = TCP_UNREAD_OCTETS_MAX  # what the peer's kernel may hold
 
-    Raises:
-        DestinationDown: the peer closed or reset the connection; noticed at once, also while idle.
+    @property
+    def acked(self) -> bool:
+        return self.level is Confirmation.ACKED
+
+
+UNIX = Terms(Confirmation.SENT, unread_octets_max=UNIX_UNREAD_OCTETS_MAX)
+
+
+class StreamSession:
+    """Sends what the lease lends, and settles it as our kernel takes it or as the peer's has it.
+
+    Invariant: what is lent is what is outstanding, except between lending and framing, where
+    nothing awaits. A frame that a break has cut stays cut: the next connection begins with that
+    message as a whole.
     """
-    try:
-        await work_watched(
-            partial(_send_lent, connection, lease, account, framing, form),
-            partial(_watch, connection),
-        )
-    finally:
-        # With messages in hand the last frame may be cut: there is nothing to say goodbye with.
-        if not lease.lent:
-            with trio.move_on_after(GOODBYE_SECONDS_MAX, shield=True):
-                await _say_goodbye(connection)
-        connection.close()
 
+    def __init__(
+        self, connection: Connection, lease: Lease, outlet: Outlet, way: Way, terms: Terms
+    ) -> None:
+        self._connection = connection
+        self._lease = lease
+        self._account = outlet.account
+        self._terms = terms
+        self._transit = Transit(connection, outlet, way)
+        self._doubt = Doubt()
+        self._settled_octets = 0  # where the last message settled so far ends, or beyond
 
-async def _send_lent(
-    connection: Connection, lease: Lease, account: PipeAccount, framing: OutFraming, form: Format
-) -> None:
-    while True:
-        # All that is lent at once becomes one buffer and one system call: 0.19 us of CPU a message
-        # in batches of 1, where a call for each batch costs 9.7; 0.25 either way from 256 on.
-        messages = await lend_formatted(lease, form)
+    async def run(self) -> None:
+        """Send until cancelled; closes the connection.
+
+        Raises:
+            DestinationDown: the peer closed or reset the connection, noticed at once, or is dead.
+        """
+        self._lease.keep(self._terms.replay)
+        down = False
         try:
-            await _send(connection, frame(messages, framing), lease, account)
-        except ConnectionBroken as broken:
-            raise DestinationDown(plain(str(broken))) from broken
+            await work_watched(self._send_lent, self._transit.watch, self._follow)
+        except DestinationDown as fault:
+            down = True
+            await self._hear_out()
+            raise DestinationDown(self._transit.over) from fault.__cause__
+        finally:
+            if not down:
+                await self._say_goodbye()
+            self._transit.look()  # a last time, before the descriptor is closed
+            self._settle()
+            self._take_stock(again=down)
+            self._connection.close()
 
+    async def _send_lent(self) -> None:
+        transit = self._transit
+        while True:
+            await self._wait_for_window()
+            # All that is lent at once becomes one buffer and one system call: 0.19 us of CPU a
+            # message in batches of 1, where a call for each batch costs 9.7; 0.25 from 256 on.
+            await transit.send(await self._lease.lend(), self._settle)
+            self._settle_batches()
 
-async def _send(connection: Connection, framed: Framed, lease: Lease, account: PipeAccount) -> None:
-    left = memoryview(framed.data)
-    sent = settled = 0
-    while True:
-        taken = connection.send([left])
-        if taken:
-            account.stalled = False
-            left = left[taken:]
-            sent += taken
-            complete = framed.complete(sent)
-            lease.settle(complete - settled, Confirmation.SENT)
-            settled = complete
-        if not left:
+    async def _wait_for_window(self) -> None:
+        """Look often while it is full: whoever follows may look up to 50 ms later."""
+        pause = PAUSE_SECONDS
+        while self._window_is_full():
+            await trio.sleep(pause)
+            pause = min(pause * 2, PAUSE_SECONDS_MAX)
+            self._transit.look()
+            self._settle()
+
+    def _window_is_full(self) -> bool:
+        on_its_way = self._transit.outstanding.end - self._settled_octets
+        return self._lease.full or on_its_way >= self._terms.window
+
+    async def _follow(self) -> str:
+        if self._terms.acked:
+            return await self._transit.follow(self._settle)
+        return await self._transit.ask()
+
+    def _settle_batches(self) -> None:
+        """Settle whole batches; parts of one are left to the next look, they cost more."""
+        if self._terms.acked:
+            self._transit.look()
+        self._settle(exact=False)
+        self._transit.launch()
+
+    def _settle(self, *, exact: bool = True) -> None:
+        transit = self._transit
+        octets = transit.acknowledged if self._terms.acked else transit.sent
+        messages = transit.outstanding.pass_to(octets, exact=exact)
+        if messages:
+            self._doubt.add(octets - self._settled_octets, messages)
+            self._settled_octets = octets
+            self._lease.settle(messages, self._terms.level)
+
+    async def _hear_out(self) -> None:
+        """The peer has ended, or is gone: what does its kernel still acknowledge?"""
+        if not self._transit.clean or self._may_be_cut:
             return
-        # Cancelled here: all that our kernel has whole is settled.
-        await wait_for_room(connection, account)
+        seconds_max = ACKNOWLEDGE_SECONDS_MAX if self._terms.acked else GOODBYE_SECONDS_MAX
+        with trio.move_on_after(seconds_max):
+            await self._transit.settle_down()
 
+    async def _say_goodbye(self) -> None:
+        """Send FIN and read until the peer's.
 
-async def _watch(connection: Connection) -> str:
-    """Read and discard what the peer says; return how the connection ended."""
-    try:
-        while connection.receive(DISCARD_OCTETS) != b"":
-            await connection.readable()
-    except ConnectionBroken as broken:
-        return plain(str(broken))
-    return "connection closed by peer"
+        Closing with something unread would send a reset, which throws away what the peer's kernel
+        has not yet acknowledged (RFC 1122 section 4.2.2.13).
+        """
+        if not self._may_be_cut:
+            with trio.move_on_after(GOODBYE_SECONDS_MAX, shield=True):
+                await self._transit.settle_down()
 
+    @property
+    def _may_be_cut(self) -> bool:
+        """The last frame is not out as a whole, and what is before it is settled already."""
+        return not self._terms.acked and self._lease.lent > 0
 
-async def _say_goodbye(connection: Connection) -> None:
-    """Send FIN and read until the peer's.
-
-    Closing with something unread would send a reset, which throws away what the peer's kernel has
-    not yet acknowledged (RFC 1122 section 4.2.2.13).
-    """
-    connection.half_close()
-    await _watch(connection)
+    def _take_stock(self, *, again: bool) -> None:
+        """Of what was settled, what is known to be read, and what is to be sent again?"""
+        transit = self._transit
+        if transit.clean:
+            if transit.ended and transit.acknowledged == transit.sent:
+                self._lease.forget()
+            return
+        replayed = self._lease.replay() if again and self._terms.replay else 0
+        unread = self._terms.unread_octets_max + self._settled_octets - transit.acknowledged
+        self._account.in_doubt += max(0, self._doubt.within(unread) - replayed)

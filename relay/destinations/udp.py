@@ -10,6 +10,7 @@ from pydantic import Field
 from trio_typing import TaskStatus
 
 from relay.core.account import PipeAccount
+from relay.core.backlog import SpoolMode
 from relay.core.component import DestinationKeys
 from relay.core.errors import DestinationDown
 from relay.core.lease import Lease
@@ -33,6 +34,10 @@ class UdpDestination(DestinationKeys):
     """Longest datagram; longer messages are cut, delivered and counted. 1180 fits IPv6's 1280."""
     resolve_every: Annotated[Duration, Field(ge=1)] = 60.0
     """How long a resolved address is used before the name is looked up again."""
+
+    @property
+    def spool(self) -> SpoolMode:
+        return "overflow"
 
     async def run(self, lease: Lease, outlet: Outlet, *, task_status: TaskStatus[None]) -> None:
         network = outlet.host.network

@@ -11,7 +11,8 @@ from relay.core.outlet import Outlet
 from relay.core.values import Path
 from relay.destinations.datagram import send_datagrams
 from relay.destinations.session import lend_formatted, plain
-from relay.destinations.stream import run_session
+from relay.destinations.stream import UNIX, StreamSession
+from relay.destinations.transit import Way
 from relay.system.ports import Unreachable
 from relay.wire.frames import OutFraming
 
@@ -42,7 +43,8 @@ class UnixDestination(DestinationKeys):
     ) -> None:
         connection = await outlet.host.network.connect_unix(self.path)
         task_status.started()
-        await run_session(connection, lease, outlet.account, framing=self.framing, form=self.format)
+        way = Way(self.framing, self.format)
+        await StreamSession(connection, lease, outlet, way, UNIX).run()
 
     async def _run_datagram(
         self, lease: Lease, outlet: Outlet, task_status: TaskStatus[None]

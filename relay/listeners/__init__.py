@@ -2,12 +2,14 @@
 
 from relay.core.component import ListenerKeys
 from relay.listeners.internal import InternalListener
+from relay.listeners.relp import RelpListener
 from relay.listeners.tcp import TcpListener
 from relay.listeners.udp import UdpListener
 from relay.listeners.unix import UnixListener
 
 LISTENERS: dict[str, type[ListenerKeys]] = {
     "internal": InternalListener,
+    "relp": RelpListener,
     "tcp": TcpListener,
     "udp": UdpListener,
     "unix": UnixListener,

@@ -1,15 +1,14 @@
 """Accepting connections, also when the process has no descriptor left for them."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from relay.core.account import ConnectionRefusal
 from relay.core.intake import Intake
-from relay.core.streams import Stream
+from relay.core.streams import Stream, StreamFramer
 from relay.listeners.limits import Limits
 from relay.system.ports import Acceptor, Connection, ReadySet
-from relay.wire.framing import Framer
 
 log = logging.getLogger("relay.listener")
 
@@ -25,6 +24,7 @@ class Acceptance:
     intake: Intake
     limits: Limits
     ready_set: ReadySet
+    framer: Callable[[], StreamFramer]
     deferred: dict[Acceptor, float] = field(default_factory=dict)  # until when
     complained: set[str] = field(default_factory=set)  # episodes that have been logged
 
@@ -84,10 +84,7 @@ class Acceptance:
         self.complained.discard("connections")
         account.connections_accepted += 1
         account.connections_open += 1
-        framer = Framer(
-            self.limits.framing, self.limits.message_max, self.limits.frame_max, account.frames
-        )
-        streams.add(Stream(connection, framer, now))
+        streams.add(Stream(connection, self.framer(), now))
         self.ready_set.add(connection)
         log.debug("listener %s: connection from %s", self.intake.listener, connection.peer)
 

@@ -2,16 +2,11 @@
 
 from dataclasses import dataclass
 
-from relay.wire.framing import Framing
-
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Octets, connections and seconds; each bounds what one sender can take from the others."""
 
-    framing: Framing
-    message_max: int
-    frame_max: int
     buffer_max: int
     connections_max: int
     idle_seconds_max: float

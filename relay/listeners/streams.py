@@ -4,35 +4,23 @@ One task serves a listener: a task for each connection costs 51 µs a message at
 over 900 connections, one epoll set with an adaptive pause 15 (Python 3.11, Trio 0.35).
 """
 
-import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 
 import trio
 from trio_typing import TaskStatus
 
-from relay.core.account import Refusal
-from relay.core.batch import TURN_OCTETS
 from relay.core.intake import Intake
-from relay.core.streams import READ_MESSAGES, Stream
+from relay.core.streams import StreamFramer
 from relay.listeners.acceptance import Acceptance
 from relay.listeners.limits import Limits
 from relay.listeners.pause import Pause
-from relay.listeners.resets import Resets
-from relay.system.ports import Acceptor, ConnectionBroken, ReadySet
+from relay.listeners.reader import Reader
+from relay.system.ports import Acceptor
 
-log = logging.getLogger("relay.listener")
-
-__all__ = ["Limits", "receive_streams"]
-
-READ_OCTETS = 16 << 10  # of each connection in one turn; more when few have something to say
-# With the read that passes it, one batch (1024). 2.6 MB of `a\n` in one turn took 0.4 s.
-TURN_MESSAGES = 1025 - READ_MESSAGES
-SEALED_SECONDS = 0.05  # after the seal: see `Connection.seal`
-LINGER_SECONDS = 1.5  # after our FIN a peer may say the rest; who does not hear it is sealed
 PAUSE_SECONDS_MAX = 0.005
 FULL_MESSAGES = 256  # few enough that a sender with a small TCP window is not held back
 SWEEP_SECONDS = 1.0
+WAITED_SECONDS = 0.01  # for room; less is the time that looking for it takes
 QUIET_SECONDS = 0.25  # at a stop: a connection silent for this long after our FIN has said it all
 
 
@@ -40,6 +28,7 @@ async def receive_streams(
     acceptors: Sequence[Acceptor],
     intake: Intake,
     limits: Limits,
+    framer: Callable[[], StreamFramer],
     *,
     room_seconds_max: float = float("inf"),
     task_status: TaskStatus[None],
@@ -50,12 +39,13 @@ async def receive_streams(
     """
     ready_set = intake.host.network.ready_set()
     try:
-        reader = _Reader(intake, limits, ready_set)
-        acceptance = Acceptance(acceptors, intake, limits, ready_set)
+        reader = Reader(intake, limits, ready_set)
+        acceptance = Acceptance(acceptors, intake, limits, ready_set, framer)
         task_status.started()
         with trio.CancelScope() as receiving:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(_receive, reader, acceptance, room_seconds_max)
+                pause = Pause(PAUSE_SECONDS_MAX, FULL_MESSAGES)
+                nursery.start_soon(receive, reader, acceptance, pause, room_seconds_max)
                 await intake.draining.wait()
                 receiving.cancel()
         await _drain(reader, acceptance)
@@ -64,16 +54,24 @@ async def receive_streams(
         ready_set.close()
 
 
-async def _receive(reader: "_Reader", acceptance: Acceptance, room_seconds_max: float) -> None:
-    pause = Pause(PAUSE_SECONDS_MAX, FULL_MESSAGES)
+async def receive(
+    reader: Reader,
+    acceptance: Acceptance,
+    pause: Pause,
+    room_seconds_max: float = float("inf"),
+) -> None:
+    """Accept and read until cancelled."""
     clock = reader.intake.host.clock
     swept = clock.now()
     while True:
         with trio.move_on_after(SWEEP_SECONDS):
             await reader.ready_set.wait()
+        ready_at = clock.now()
         with trio.move_on_after(room_seconds_max):
             await reader.intake.room()
         now = clock.now()
+        if now - ready_at >= WAITED_SECONDS:
+            reader.waited_at = now
         sweep = now - swept >= SWEEP_SECONDS
         if sweep:
             swept = now
@@ -84,7 +82,7 @@ async def _receive(reader: "_Reader", acceptance: Acceptance, room_seconds_max: 
             await trio.sleep(seconds)
 
 
-async def _drain(reader: "_Reader", acceptance: Acceptance) -> None:
+async def _drain(reader: Reader, acceptance: Acceptance) -> None:
     """The stop: everything that our kernel has acknowledged is read, then nothing more comes in.
 
     A connection gets our FIN and is read until its end. One that stays silent, or goes on until
@@ -111,197 +109,3 @@ async def _drain(reader: "_Reader", acceptance: Acceptance) -> None:
                 await reader.ready_set.wait()
         if late and not table:
             return  # whoever is still in a backlog could not be accepted for want of descriptors
-
-
-@dataclass(slots=True, eq=False)
-class _Turn:
-    """What one turn has read; it is put at its end and once, for `room` was looked for once."""
-
-    now: float
-    empty_before: int  # of `frames.empty`
-    messages: list[bytes] = field(default_factory=list)
-    senders: list[str] = field(default_factory=list)
-    octets: int = 0
-
-    @property
-    def full(self) -> bool:
-        return self.octets >= TURN_OCTETS or len(self.messages) >= TURN_MESSAGES
-
-    def add(self, found: Sequence[bytes], sender: str) -> None:
-        if found:
-            self.messages += found
-            self.senders += [sender] * len(found)
-
-
-class _Reader:
-    """Reads ready connections in turns; from each read to its put nothing awaits.
-
-    Invariants: `queue` holds open connections; `leaving` is who got our FIN and is open.
-    """
-
-    def __init__(self, intake: Intake, limits: Limits, ready_set: ReadySet) -> None:
-        self.intake = intake
-        self.ready_set = ready_set
-        self.resets = Resets(intake.listener)
-        self.queue: dict[Stream, None] = {}  # ready, in the order in which they are served
-        self.leaving: dict[Stream, None] = {}
-        self._limits = limits
-        for stream in intake.streams.table.values():
-            ready_set.add(stream.connection)
-            if stream.ended_at is not None:
-                self.leaving[stream] = None
-
-    def turn(
-        self, acceptance: Acceptance, *, linger: float = LINGER_SECONDS, sweep: bool = False
-    ) -> tuple[int, int]:
-        """Serve what is ready, at most 256 KiB; returns the messages and octets that it brought.
-
-        `linger`: who got our FIN and is silent for so long is sealed, then closed. `sweep`: look
-        for idle connections, too.
-        """
-        turn = _Turn(self.intake.host.clock.now(), self.intake.account.frames.empty)
-        try:
-            self._line_up(acceptance, turn.now)
-            self._serve_queue(turn)
-            if sweep:
-                self._end_idle(turn)
-            self._close_silent(turn, linger)
-            self._relieve(turn)
-        finally:  # a bug must not cost what the connections before had sent
-            self._put(turn)
-        return len(turn.messages), turn.octets
-
-    def end(self, stream: Stream, now: float) -> None:
-        """Send our FIN; the connection is closed after the peer's, or sealed when it lingers."""
-        stream.end(now)
-        self.leaving[stream] = None
-
-    def _line_up(self, acceptance: Acceptance, now: float) -> None:
-        """Who was not served last time comes first; epoll's own order would leave them there.
-
-        Acceptors wait for nobody: a turn's data takes longer than a turn's connections.
-        """
-        streams = self.intake.streams.table
-        for source in self.ready_set.ready():
-            stream = streams.get(source)  # type: ignore[arg-type]
-            if stream is None:
-                acceptance.accept(source, now)  # type: ignore[arg-type]
-            else:
-                self.queue.setdefault(stream)
-
-    def _serve_queue(self, turn: _Turn) -> None:
-        share = max(READ_OCTETS, TURN_OCTETS // max(1, len(self.queue)))
-        while self.queue and not turn.full:
-            stream = next(iter(self.queue))
-            del self.queue[stream]
-            self._serve(stream, turn, share)
-
-    def _serve(self, stream: Stream, turn: _Turn, share: int) -> None:
-        while share and not turn.full:
-            asked = min(share, stream.read_octets)
-            read = self._read(stream, turn, asked)
-            share -= read
-            if read < asked:
-                return
-
-    def _end_idle(self, turn: _Turn) -> None:
-        """Connections silent for longer than `idle_max` get our FIN.
-
-        Not those that only wait for us, who have waited for a pipe: what is read here counts.
-        """
-        if self._limits.idle_seconds_max == float("inf"):
-            return
-        for stream in list(self.intake.streams.table.values()):
-            silent = stream.ended_at is None and turn.now - stream.heard_at
-            if silent > self._limits.idle_seconds_max and not turn.full:
-                self._read(stream, turn, stream.read_octets)
-                if self._is_open(stream) and stream.heard_at != turn.now:
-                    self.intake.account.connections_failed["idle"] += 1
-                    self.end(stream, turn.now)
-
-    def _close_silent(self, turn: _Turn, linger: float) -> None:
-        """Of those that got our FIN, seal who lingers; close who is sealed and holds no more."""
-        for stream in list(self.leaving):
-            patience = linger if stream.sealed_at is None else SEALED_SECONDS
-            if stream.silent_since(turn.now) < patience:
-                continue
-            if self._read(stream, turn, stream.read_octets):
-                if turn.full:
-                    return
-            elif not self._is_open(stream):
-                continue
-            elif stream.sealed_at is None:
-                stream.seal(turn.now)
-            else:
-                self._end(stream, turn, "")
-
-    def _relieve(self, turn: _Turn) -> None:
-        """Cut the largest unfinished messages while all together exceed `buffer_max`."""
-        streams = self.intake.streams
-        while streams.buffered > self._limits.buffer_max:
-            stream = streams.largest()
-            held = stream.buffered
-            found = stream.framer.cut()
-            streams.weigh(stream)
-            if stream.buffered == held:
-                return  # even the largest holds nothing but the beginning of a count
-            turn.add(found, stream.connection.peer)
-
-    def _put(self, turn: _Turn) -> None:
-        if empty := self.intake.account.frames.empty - turn.empty_before:
-            self.intake.refuse(empty, Refusal.EMPTY)
-        if turn.messages:
-            self.intake.put(turn.messages, turn.senders, octets=turn.octets, framed=True)
-        else:
-            self.intake.account.received_octets += turn.octets
-
-    def _read(self, stream: Stream, turn: _Turn, octets_max: int) -> int:
-        """Add what one connection has sent; returns its octets. Its faults end it alone."""
-        try:
-            data = stream.connection.receive(octets_max)
-            if data is None:
-                return 0
-            found = stream.framer.feed(data) if data else ()
-        except ConnectionBroken as broken:
-            self._end(stream, turn, str(broken))
-            return 0
-        except Exception:
-            log.exception("listener %s: connection from %s fails",
-                          self.intake.listener, stream.connection.peer)  # fmt: skip
-            self._abandon(stream)
-            return 0
-        if not data:
-            self._end(stream, turn, "")
-            return 0
-        stream.heard_at = turn.now
-        stream.pace(len(data), len(found))
-        turn.add(found, stream.connection.peer)
-        turn.octets += len(data)
-        self.intake.streams.weigh(stream)
-        return len(data)
-
-    def _is_open(self, stream: Stream) -> bool:
-        return stream.connection in self.intake.streams.table
-
-    def _end(self, stream: Stream, turn: _Turn, fault: str) -> None:
-        """The connection ended: what it has begun and not finished is a message, or counted."""
-        turn.add(stream.framer.close(), stream.connection.peer)
-        if fault:
-            self.intake.account.connections_failed["reset"] += 1
-            self.resets.note(stream.connection.peer, fault, turn.now)
-        self._close(stream)
-
-    def _abandon(self, stream: Stream) -> None:
-        account = self.intake.account
-        account.connections_failed["internal-error"] += 1
-        account.frames.incomplete += 1
-        account.frames.incomplete_octets += stream.framer.buffered
-        self._close(stream)
-
-    def _close(self, stream: Stream) -> None:
-        self.queue.pop(stream, None)
-        self.leaving.pop(stream, None)
-        self.ready_set.discard(stream.connection)
-        stream.connection.close()
-        self.intake.streams.remove(stream)
-        self.intake.account.connections_open -= 1

@@ -1,6 +1,7 @@
 """Syslog over TCP (RFC 6587), octet counted or ended by LF, CRLF or NUL."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
@@ -9,9 +10,10 @@ from trio_typing import TaskStatus
 from relay.core.component import ListenerKeys
 from relay.core.intake import Intake
 from relay.core.values import Duration, Listen, Size
-from relay.listeners.streams import Limits, receive_streams
+from relay.listeners.limits import Limits
+from relay.listeners.streams import receive_streams
 from relay.system.ports import Acceptor, DatagramReceiver, Endpoint
-from relay.wire.framing import Framing
+from relay.wire.framing import Framer, Framing, FramingCounts
 
 
 class StreamKeys(ListenerKeys):
@@ -38,13 +40,15 @@ class StreamKeys(ListenerKeys):
 
     def limits(self) -> Limits:
         return Limits(
-            framing=self.framing,
-            message_max=self.message_max,
-            frame_max=self.frame_max or 16 * self.message_max,
             buffer_max=self.buffer_max,
             connections_max=self.connections_max,
             idle_seconds_max=self.idle_max or float("inf"),
         )
+
+    def framer(self, counts: FramingCounts) -> Framer:
+        """For one connection."""
+        frame_max = self.frame_max or 16 * self.message_max
+        return Framer(self.framing, self.message_max, frame_max, counts)
 
 
 class TcpListener(StreamKeys):
@@ -68,4 +72,10 @@ class TcpListener(StreamKeys):
         *,
         task_status: TaskStatus[None],
     ) -> None:
-        await receive_streams(sockets, intake, self.limits(), task_status=task_status)  # type: ignore[arg-type]
+        await receive_streams(
+            sockets,  # type: ignore[arg-type]
+            intake,
+            self.limits(),
+            partial(self.framer, intake.account.frames),
+            task_status=task_status,
+        )

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator
@@ -71,6 +72,7 @@ class UnixListener(StreamKeys):
                 sockets,  # type: ignore[arg-type]
                 intake,
                 self.limits(),
+                partial(self.framer, intake.account.frames),
                 room_seconds_max=ROOM_SECONDS_MAX,
                 task_status=task_status,
             )

@@ -88,8 +88,9 @@ class CrashPage:
             log.error("crash page cannot be read: %s", exc.strerror or exc)  # noqa: TRY400
             content = b""
         records = list(_records(content))
-        known = bool(records) and bool(records[0]) and records[0][:12] == boot[:12]
-        self.same_boot = known and records[0] == boot
+        first = records[0] if records else None
+        known = bool(first) and first is not None and first[:12] == boot[:12]
+        self.same_boot = known and first == boot
         if any(content) and not known:
             log.error("crash page is damaged or of another version: it is begun anew, and what "
                       "was lost with the process before is not known")  # fmt: skip

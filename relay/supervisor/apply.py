@@ -25,6 +25,7 @@ from relay.supervisor.listening import Listening, drain_sockets, listen
 from relay.supervisor.machine import Socket
 from relay.supervisor.recovery import open_channel
 from relay.supervisor.retire import retire
+from relay.supervisor.spools import give_spool
 from relay.supervisor.state import Relay, routes
 
 
@@ -62,14 +63,17 @@ def _pipe(relay: Relay, name: str, old: Config, renamed: bool, nurseries: Nurser
     destination = relay.config.destinations[keys.to]
     bounds = Bounds(keys.messages, keys.memory, keys.overflow)
     account = relay.ledger.pipe(name, keys.to)
-    running = relay.pipes.get(name) or relay.retiring.pop(name, None)
+    running = (
+        relay.pipes.get(name) or relay.retiring.pop(name, None) or relay.orphans.pop(name, None)
+    )
     if running is None:
         channel = open_channel(relay, account, bounds)
     else:
         running.retirement.cancel()
         channel = running.channel
         channel.bound(bounds)
-        channel.closing = None
+        channel.reopen()
+    give_spool(relay, name, channel, nurseries.delivering)
     unchanged = (
         name in relay.pipes
         and not renamed
@@ -147,6 +151,7 @@ def _listen(
         message_max=component.message_max,
         timezone=component.timezone,
         local=component.local,
+        acknowledges=component.acknowledges,
         own=relay.own,
         streams=_streams(component, before.get(name)),
     )
@@ -174,8 +179,8 @@ def _streams(component: Listener, before: Listening | None) -> Streams:
     return before.intake.streams if before is not None and inherits else Streams()
 
 
-def _kinds(component: Listener) -> set[str]:
-    return {endpoint.kind for endpoint in component.endpoints()}
+def _kinds(component: Listener) -> set[tuple[str, str]]:
+    return {(component.type, endpoint.kind) for endpoint in component.endpoints()}
 
 
 def _part(

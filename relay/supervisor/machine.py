@@ -1,9 +1,9 @@
 """What the supervisor asks of the host it runs on; a simulation hands in its own."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
 
-from relay.system.ports import Acceptor, DatagramReceiver, Endpoint, Host, PageFile
+from relay.system.ports import Acceptor, DatagramReceiver, Directory, Endpoint, Host, PageFile
 
 Socket = DatagramReceiver | Acceptor
 
@@ -36,6 +36,12 @@ class Machine(Protocol):
     @property
     def page(self) -> PageFile | None:
         """The file of the crash page; None where there is no place for it."""
+
+    def spools(self) -> Collection[str]:
+        """The names of the pipes for which a process before this one has kept a spool."""
+
+    def spool(self, pipe: str) -> Directory:
+        """Where the spool of a pipe is kept; touches nothing yet."""
 
     async def remember(self) -> None:
         """Keep what the next process must know of sockets that it inherits as well."""

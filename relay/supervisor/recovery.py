@@ -13,15 +13,17 @@ log = logging.getLogger("relay.supervisor")
 def open_channel(relay: Relay, account: PipeAccount, bounds: Bounds) -> Channel:
     """The channel of a pipe that this process has not had so far; its numbers go on.
 
-    What the process before held in memory is booked as recovered, and as lost in the crash.
+    What the process before held in memory alone is booked as recovered, and as lost in the crash; a
+    spool does the same once it is open.
     """
     page = relay.page
     if page is None:
         return Channel(account, bounds, relay.memory)
     first = page.before[account.name].next if account.name in page.before else 0
     channel = Channel(account, bounds, relay.memory, first=first, record=page.slot(account.name))
-    lose_held(relay, account)
-    channel.save()
+    if relay.config.spool(account.name) == "never" and account.name not in relay.machine.spools():
+        lose_held(relay, account)
+        channel.save()
     return channel
 
 

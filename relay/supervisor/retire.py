@@ -6,13 +6,14 @@ import trio
 
 from relay.core.account import Drop
 from relay.supervisor.delivering import Delivering
+from relay.supervisor.spools import finish_spools
 from relay.supervisor.state import Relay
 
 log = logging.getLogger("relay.supervisor")
 
 
 async def retire(relay: Relay, pipe: Delivering) -> None:
-    """Deliver what a removed pipe holds within `drain_max`; book the rest as `removed`.
+    """Deliver what a removed pipe holds within `drain_max`; leave the rest on disk, or book it.
 
     Removed listeners that feed it are waited for first: what they still read is for it. Cancelled
     through `pipe.retirement` when the pipe is configured again in time.
@@ -25,9 +26,15 @@ async def retire(relay: Relay, pipe: Delivering) -> None:
             await pipe.channel.empty()
         pipe.stop()
         await pipe.ended.wait()
+        await finish_spools(relay, [pipe.name], relay.config.relay.drain_max)
         if relay.retiring.get(pipe.name) is not pipe:
             return  # configured again in this very turn
         dropped = pipe.close(Drop.REMOVED)
         pipe.channel.close()
         del relay.retiring[pipe.name]
-        log.info("pipe %s is removed, %d messages dropped", pipe.name, dropped)
+        left = pipe.channel.held().spool
+        if left:
+            pipe.channel.orphan = True
+            relay.orphans[pipe.name] = pipe
+        log.info("pipe %s is removed, %d messages dropped, %d left in its spool",
+                 pipe.name, dropped, left)  # fmt: skip

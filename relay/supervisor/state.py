@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import trio
 
@@ -20,6 +20,9 @@ from relay.supervisor.bindings import Bindings
 from relay.supervisor.delivering import Delivering
 from relay.supervisor.listening import Listening
 from relay.supervisor.machine import Machine
+
+if TYPE_CHECKING:
+    from relay.supervisor.spools import Spooled
 
 Phase = Literal["starting", "running", "draining", "stopped"]
 
@@ -44,6 +47,8 @@ class Relay:
     listeners: dict[str, Listening] = field(default_factory=dict)
     pipes: dict[str, Delivering] = field(default_factory=dict)
     retiring: dict[str, Delivering] = field(default_factory=dict)  # removed, not empty yet
+    orphans: dict[str, Delivering] = field(default_factory=dict)  # removed, with a spool left
+    spools: dict[str, "Spooled"] = field(default_factory=dict)
     leaving: set[Listening] = field(default_factory=set)  # read what removed sockets hold
     memory: Memory = field(init=False)
     router: Router = field(init=False)

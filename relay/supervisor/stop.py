@@ -10,6 +10,7 @@ import trio
 from relay.core.account import Drop
 from relay.supervisor.delivering import Delivering
 from relay.supervisor.listening import close_streams
+from relay.supervisor.spools import finish_spools
 from relay.supervisor.state import Relay
 from relay.supervisor.tell import tell_rest
 
@@ -17,6 +18,8 @@ log = logging.getLogger("relay.supervisor")
 
 INTAKE_SHARE = 0.5  # of drain_max: reading what our kernel has acknowledged
 DELIVERY_SHARE = 0.9  # of drain_max: delivering what is held; the rest is for our last words
+SPOOL_SHARE = 0.95  # of drain_max: bringing to the disk what could not be delivered
+SPOOL_SECONDS_MIN = 0.5  # also in a hurry: a disk that works takes milliseconds
 REMEMBER_SECONDS_MAX = 0.5  # a disk that hangs must not hold the stop
 GRACE_SECONDS = 1.0  # for a listener that does not keep its time
 
@@ -81,26 +84,37 @@ async def drain_pipes(relay: Relay, patience: Patience) -> None:
     pipes = [*relay.pipes.values(), *relay.retiring.values()]
     with patience.limit(DELIVERY_SHARE):
         for pipe in pipes:
-            await pipe.channel.empty()
-    stuck = [pipe for pipe in pipes if pipe.channel.held().octets]
-    await _end(stuck)
+            if not _can_stay(pipe):
+                await pipe.channel.empty()
+    stuck = [pipe for pipe in pipes if not pipe.channel.is_empty]
+    await _end(relay, patience, stuck)
     closed = {pipe.channel for pipe in stuck}
     relay.router.routes = {
         listener: [pipe for pipe in fed if pipe.channel not in closed]
         for listener, fed in relay.router.routes.items()
     }
     await _last_words(relay, patience)
-    await _end(pipes)
+    await _end(relay, patience, pipes)
     tell_rest(relay)
     relay.phase = "stopped"
 
 
-async def _end(pipes: Sequence[Delivering]) -> None:
-    """End these deliveries, all at once, and book what they leave."""
+def _can_stay(pipe: Delivering) -> bool:
+    """What this pipe holds is safe on disk, and its destination is down: there is no hurry."""
+    backlog = pipe.channel.backlog
+    safe = backlog is not None and backlog.ready and not backlog.failing
+    return safe and not pipe.channel.account.up
+
+
+async def _end(relay: Relay, patience: Patience, pipes: Sequence[Delivering]) -> None:
+    """End these deliveries, all at once; leave what they hold to the disk, or book it."""
     for pipe in pipes:
         pipe.stop()
     for pipe in pipes:
         await pipe.ended.wait()
+    rest = max(SPOOL_SECONDS_MIN, patience.until(SPOOL_SHARE) - trio.current_time())
+    await finish_spools(relay, [pipe.name for pipe in pipes], rest)
+    for pipe in pipes:
         pipe.close(Drop.SHUTDOWN)
 
 

@@ -2,13 +2,17 @@
 
 import os
 import select
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar, TypeVarTuple
 
 import trio
 
 from relay.system.append_file import AppendFile
 from relay.system.confined import open_confined
 from relay.system.hops import Hops
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 _STDOUT = 1
 _STDOUT_OCTETS_MAX = 1 << 20
@@ -25,6 +29,9 @@ class SystemDisk:
 
     async def open_append(self, base: str, path: str, *, mode: int) -> "SystemFile":
         return SystemFile(await self._hops.run(_open_append, base, path, mode), self._hops)
+
+    async def work(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
+        return await self._hops.run(function, *args)
 
     async def write_stdout(self, data: bytes) -> int:
         return await self._hops.run(_write_stdout, data)

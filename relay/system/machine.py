@@ -1,8 +1,9 @@
 """The host as the supervisor sees it: ports for each component, sockets, the service manager."""
 
 import logging
+import os
 import socket
-from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -10,6 +11,7 @@ import trio
 
 from relay.system.clock import SystemClock
 from relay.system.datagram import SocketDatagramReceiver
+from relay.system.directory import SystemDirectory
 from relay.system.disk import SystemDisk
 from relay.system.drop_counts import DropCounts, boot_id
 from relay.system.inherited import inherited_sockets
@@ -36,6 +38,7 @@ class SystemMachine:
     inherited: Mapping[str, list[socket.socket]] = field(default_factory=dict)
     drop_counts: DropCounts | None = None  # where there is a place to keep them
     page: SystemPageFile | None = None  # likewise
+    state_dir: str | None = None  # that place
     boot_id: str = field(default_factory=boot_id)
     _capped: set[str] = field(default_factory=set)
     _names: ListenNames = field(default_factory=ListenNames)
@@ -51,10 +54,24 @@ class SystemMachine:
         return cls(
             drop_counts=DropCounts(state_dir),
             page=_open_page(state_dir),
+            state_dir=state_dir,
             service=ServiceManager.of(environ),
             watchdog_seconds=watchdog_seconds(environ),
             inherited=inherited_sockets(environ),
         )
+
+    def spools(self) -> Collection[str]:
+        if self.state_dir is None:
+            return ()
+        try:
+            names = os.listdir(os.path.join(self.state_dir, "spool"))
+        except OSError:
+            return ()  # there was none so far
+        return [name.removeprefix("%") for name in names]
+
+    def spool(self, pipe: str) -> SystemDirectory:
+        name = f"%{pipe}" if pipe.startswith(".") else pipe  # "..", for one, is the name of a pipe
+        return SystemDirectory(os.path.join(self.state_dir or "state", "spool", name))
 
     def host(self, relay_name: str) -> Host:
         limiter = trio.CapacityLimiter(THREADS_MAX)

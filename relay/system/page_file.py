@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import fcntl
 import os
 from typing import Self
 
@@ -17,15 +18,17 @@ class SystemPageFile:
 
     @classmethod
     def open(cls, directory: str) -> Self:
-        """Open or create `crash-page` there.
+        """Open or create `crash-page` there, and hold it.
 
         Raises:
+            BlockingIOError: another process has it.
             OSError: as open(2) and posix_fallocate(3); ELOOP for a symbolic link.
         """
         path = os.path.join(directory, "crash-page")
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         number = os.open(path, flags, 0o600)
         try:
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
             file = cls(number, os.fstat(number).st_size)
             file._allocate(_GROW_OCTETS)
         except OSError:

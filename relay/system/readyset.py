@@ -28,9 +28,9 @@ class EpollReadySet:
         self._epoll = select.epoll()
         self._members: dict[int, Connection | Acceptor] = {}
 
-    def add(self, source: Connection | Acceptor) -> None:
+    def add(self, source: Connection | Acceptor, *, writable: bool = False) -> None:
         number = _number(source)
-        self._epoll.register(number, select.EPOLLIN)
+        self._epoll.register(number, select.EPOLLOUT if writable else select.EPOLLIN)
         self._members[number] = source
 
     def discard(self, source: Connection | Acceptor) -> None:

@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import select
 import socket
 import struct
 import termios
@@ -15,6 +16,12 @@ from relay.system.descriptors import check_reserve
 from relay.system.ports import ConnectionBroken, Endpoint
 from relay.system.seal import seal_stream
 from relay.system.unix_file import UnixFile
+
+# struct tcp_info of <linux/tcp.h>, as far as we read it: tcpi_state, tcpi_retransmits (timeouts in
+# a row without an acknowledgement), tcpi_probes (window probes and keepalives without an answer)
+# and, behind twelve other numbers, tcpi_last_ack_recv in milliseconds.
+_TCP_INFO = struct.Struct("=BxBB52xI")
+_CLOSED = 7  # TCP_CLOSE: after a reset or a time-out, and after a FIN from both sides
 
 _BUFFERS_MAX = os.sysconf("SC_IOV_MAX")  # 1024; writev(2): more are refused with EINVAL
 
@@ -70,12 +77,31 @@ class SocketConnection:
         answer = fcntl.ioctl(self._socket, termios.TIOCOUTQ, b"\0\0\0\0")
         return int(struct.unpack("i", answer)[0])
 
-    def half_close(self) -> None:
+    def silent_seconds(self) -> float:
+        if self._socket.family == socket.AF_UNIX:
+            return 0.0
+        answer = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+        state, retransmits, probes, last_ack_ms = _TCP_INFO.unpack(answer)
+        if state == _CLOSED:
+            # Not from `recv`, which goes on saying that the peer has ended once it has (tcp(7)).
+            if error := self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                raise self._broken(OSError(error, os.strerror(error)))
+            return 0.0
+        return last_ack_ms / 1000 if retransmits or probes else 0.0
+
+    def hung_up(self) -> bool:
+        poll = select.poll()
+        poll.register(self._socket, select.POLLRDHUP)  # POLLHUP and POLLERR are always told
+        return bool(poll.poll(0))
+
+    def half_close(self) -> bool:
         try:
             self._socket.shutdown(socket.SHUT_WR)
         except OSError as exc:
             if exc.errno == errno.EBADF:
                 raise
+            return False
+        return True
 
     def seal(self) -> None:
         """As the port says.
@@ -93,7 +119,11 @@ class SocketConnection:
 
     def _broken(self, exc: OSError) -> Exception:
         # EBADF is a bug of ours, used after close, and no news about the peer.
-        return exc if exc.errno == errno.EBADF else ConnectionBroken(exc.strerror or str(exc))
+        if exc.errno == errno.EBADF:
+            return exc
+        # A reset is called so also where the peer had ended before (EPIPE, RFC 9293 section 3.10).
+        reset = exc.errno == errno.EPIPE and self._socket.family != socket.AF_UNIX
+        return ConnectionBroken(os.strerror(errno.ECONNRESET) if reset else exc.strerror)
 
 
 class SocketAcceptor:
@@ -113,7 +143,10 @@ class SocketAcceptor:
         self._left: int | None = None  # how many connections may still be taken; None: any number
         self._address = bound_address(sock)
         if sock.family != socket.AF_UNIX:
-            keep_alive(sock)  # inherited by what is accepted, at no system call a connection
+            # Both are inherited by what is accepted, at no system call a connection. Answers are
+            # short and somebody waits for them: with Nagle's algorithm 40 ms, for a delayed ACK.
+            keep_alive(sock)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     @property
     def address(self) -> str:

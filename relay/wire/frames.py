@@ -28,6 +28,10 @@ class Framed:
         self._prefixes = prefixes
         self._ends: list[int] | None = None
 
+    @property
+    def messages(self) -> int:
+        return len(self._messages)
+
     def complete(self, octets: int) -> int:
         """How many messages end within the first `octets` of `data`."""
         if octets >= len(self.data):

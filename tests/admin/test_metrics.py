@@ -18,7 +18,13 @@ from relay import __version__
 from relay.admin.exposition import expose, registry_of
 from relay.admin.metrics import METRICS
 from relay.admin.state import Admin
-from relay.core.account import Confirmation, ConnectionRefusal, Drop, Refusal
+from relay.core.account import (
+    CONNECTION_FAILURES,
+    Confirmation,
+    ConnectionRefusal,
+    Drop,
+    Refusal,
+)
 from relay.core.batch import Batch
 from tests.admin.conftest import TEXT, Rig
 
@@ -42,7 +48,7 @@ REASONS = {
     "relay_pipe_dropped_total": tuple(Drop),
     "relay_listener_refused_total": tuple(Refusal),
     "relay_listener_connections_refused_total": tuple(ConnectionRefusal),
-    "relay_listener_connections_failed_total": ("reset", "idle", "accept", "internal-error"),
+    "relay_listener_connections_failed_total": CONNECTION_FAILURES,
 }
 NOT_ZERO = {
     "relay_pipe_capacity_messages", "relay_pipe_capacity_bytes", "relay_listener_bound",

@@ -37,6 +37,9 @@ class Child:
     def pid(self) -> int:
         return self._process.pid
 
+    def signal(self, number: int) -> None:
+        self._process.send_signal(number)
+
     def hear(self, seconds_max: float) -> dict[str, Any]:
         """The next line.
 

@@ -51,11 +51,14 @@ RSYSLOG = Program(
 class Running:
     pid: int
     ports: Mapping[str, int]  # by name
+    directory: Path  # its own, gone with it
 
 
 @contextmanager
-def running(program: Program, sink_port: int) -> Iterator[Running]:
+def running(program: Program, sink_port: int, **more: str) -> Iterator[Running]:
     """The program, forwarding to the sink; it is stopped at the end.
+
+    More names than those of all programs may stand in its template, and are given here.
 
     Raises:
         Silent: it did not become ready.
@@ -68,6 +71,7 @@ def running(program: Program, sink_port: int) -> Iterator[Running]:
             "directory": directory,
             "sink": str(sink_port),
             **{name: str(port) for name, port in ports.items()},
+            **more,
         }
         configuration.write_text(filled(program.template.read_text(), values))
         command = [filled(word, values) for word in program.command]
@@ -75,7 +79,7 @@ def running(program: Program, sink_port: int) -> Iterator[Running]:
             process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
             try:
                 _wait_until_ready(process, [(kind, ports[name]) for kind, name in program.bound])
-                yield Running(process.pid, ports)
+                yield Running(process.pid, ports, Path(directory))
             except Silent as silent:
                 log.seek(0)
                 raise Silent(f"{program.name}: {silent}\n{log.read()[-2000:]}") from silent

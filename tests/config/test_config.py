@@ -40,7 +40,9 @@ def test_defaults(tmp_path: Path) -> None:
     assert config.admin.listen == "127.0.0.1:9514"
     pipe = config.pipes["all"]
     assert (pipe.memory, pipe.messages, pipe.overflow) == (64 << 20, 500_000, "drop-newest")
-    assert (pipe.match, pipe.spool, pipe.to) == ((), "never", "siem")
+    assert (pipe.match, pipe.spool, pipe.to) == ((), "auto", "siem")
+    assert config.spool("all") == "always"
+    assert (pipe.spool_size, pipe.commit_every) == (1 << 30, 0.02)
     assert config.feeding("all") == ("udp", "tcp")
     assert list(config.listeners) == ["udp", "tcp"]
 
@@ -215,7 +217,7 @@ to = "journal"
         "listener log: unix /run/log",
         "listener internal: internal",
         "security: net-udp, net-tcp -> siem (tcp siem.example.net:6514) match 1 rule, "
-        "memory 64MiB, overflow drop-newest",
+        "memory 64MiB, overflow drop-newest, spool always 1GiB",
         "all: net-udp, net-tcp, log, internal -> file (file state/all.log) match everything, "
         "memory 65537B, overflow drop-oldest",
         "ring: log -> ring (memory 100000B) match 2 rules, memory 64MiB, overflow drop-newest",
@@ -229,6 +231,16 @@ to = "journal"
     ("text", "expected"),
     [
         ("", []),
+        (
+            "[listeners.r]\ntype = 'relp'\nlisten = ['*:1']\n"
+            "[destinations.m]\ntype = 'memory'\n[pipes.m]\nfrom = 'r'\nto = 'm'\n",
+            [
+                'pipe p does not keep: listener r says yes to its senders without it '
+                '(spool = "always" or overflow = "block" would change that)',
+                "pipe m does not keep: listener r says yes to its senders without it "
+                '(spool = "always" or overflow = "block" would change that)'
+            ],
+        ),
         ("[listeners.b]\ntype = 'udp'\nlisten = ['*:1']\n", []),
         ("[destinations.x]\ntype = 'stdout'\n", ["destination x is used by no pipe"]),
         ("[listeners.u]\ntype = 'unix'\npath = 'log'\n"

@@ -20,6 +20,7 @@ from trio_typing import TaskStatus
 
 from relay.core import lease as lease_module
 from relay.core.account import Confirmation, Drop, PipeAccount
+from relay.core.backlog import SpoolMode
 from relay.core.batch import Batch
 from relay.core.bounds import Bounds
 from relay.core.channel import Channel
@@ -519,6 +520,7 @@ class Scripted:
     delivered: list[int] = field(default_factory=list)
     done: Counter[str] = field(default_factory=Counter)
     type: str = "scripted"
+    spool: SpoolMode = "never"
 
     async def run(self, lease: Lease, outlet: Outlet, *, task_status: TaskStatus[None]) -> None:
         for name, count in self.script:

@@ -10,6 +10,7 @@ import trio.testing
 from trio_typing import TaskStatus
 
 from relay.core.account import Confirmation, Drop
+from relay.core.backlog import SpoolMode
 from relay.core.channel import Channel
 from relay.core.delivery import (
     BACKOFF_SECONDS_MAX,
@@ -42,6 +43,7 @@ class Acting:
 
     act: Run
     type: str = "acting"
+    spool: SpoolMode = "never"
 
     async def run(self, lease: Lease, outlet: Outlet, *, task_status: TaskStatus[None]) -> None:
         await self.act(lease, task_status)

@@ -333,6 +333,26 @@ async def test_what_was_replayed_and_not_settled_comes_again_however_the_lease_i
     check(channel)
 
 
+async def test_what_waits_to_be_replayed_is_counted_once_however_often_nobody_takes_it() -> None:
+    channel = make_channel()
+    channel.put(numbered(0, 4, 10))
+    with channel.lease() as lease:
+        lease.keep(20)
+        await lease.lend()
+        lease.settle(2, Confirmation.ACKED)
+        lease.settle(2, Confirmation.ACKED)
+        lease.replay()
+    assert channel.account.replayed == 2
+    for _ in range(3):  # attempts that are refused: nothing is lent
+        with channel.lease():
+            pass
+        check(channel)
+    assert channel.account.replayed == 2
+    with channel.lease() as lease:
+        assert numbers(await lease.lend(1)) == [2]
+    assert channel.account.replayed == 3, "one was sent, and comes again"
+
+
 async def test_what_was_not_confirmed_by_the_peers_kernel_is_not_replayed() -> None:
     channel = make_channel()
     channel.put(numbered(0, 4, 10))

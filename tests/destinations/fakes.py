@@ -3,8 +3,8 @@
 import errno
 import os
 from collections import deque
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import Literal, TypeVar
 
 import trio
 
@@ -17,12 +17,20 @@ from relay.system.ports import (
     Unreachable,
 )
 
+T = TypeVar("T")
+
 
 class FakeConnection:
-    """Takes `room` octets, then blocks; `None` takes all."""
+    """Takes `room` octets, then blocks; `None` takes all.
 
-    def __init__(self, room: int | None = None) -> None:
+    Its peer's kernel has acknowledged the first `acknowledged` octets; `None`: all that was taken.
+    """
+
+    def __init__(self, room: int | None = None, *, acknowledged: int | None = None) -> None:
         self.room = room
+        self.acknowledged = acknowledged
+        self.silent = 0.0
+        self.looks = 0  # calls of `unacknowledged`
         self.taken = bytearray()
         self.half_closed = False
         self.closed = False
@@ -85,10 +93,24 @@ class FakeConnection:
             await self._news.park()
 
     def unacknowledged(self) -> int:
-        return 0
+        assert not self.closed
+        self.looks += 1
+        if self.acknowledged is None:
+            return 0
+        return len(self.taken) + self.half_closed - self.acknowledged
 
-    def half_close(self) -> None:
-        self.half_closed = True
+    def silent_seconds(self) -> float:
+        self._check()
+        return self.silent
+
+    def hung_up(self) -> bool:
+        return bool(self._fault) or b"" in self._said
+
+    def half_close(self) -> bool:
+        assert not self.closed
+        if not self._fault:
+            self.half_closed = True
+        return self.half_closed
 
     def seal(self) -> None: ...
 
@@ -202,6 +224,10 @@ class FakeDisk:
 
     def content(self, path: str) -> bytes:
         return bytes(self.files[path].content)
+
+    async def work(self, function: Callable[..., T], *args: object) -> T:
+        await trio.lowlevel.cancel_shielded_checkpoint()
+        return function(*args)
 
     async def open_append(self, base: str, path: str, *, mode: int) -> File:
         await trio.lowlevel.cancel_shielded_checkpoint()

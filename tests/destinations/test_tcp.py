@@ -4,6 +4,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 import trio
+from pydantic import ValidationError
 
 from relay.destinations.tcp import TcpDestination
 from relay.wire.frames import OutFraming
@@ -68,7 +69,7 @@ async def test_restarts_of_the_receiver_never_continue_a_cut_frame(make_rig: Mak
     assert counts.incomplete > 0
     assert counts.line == 0, "no frame went on in the middle"
     assert rig.account.connections > 1
-    assert rig.sent() == len(messages)
+    assert rig.acked() == len(messages)
 
 
 @pytest.mark.usefixtures("short_pauses")
@@ -96,3 +97,74 @@ async def test_name_is_resolved_by_the_system(make_rig: MakeRig) -> None:
         async with rig.delivering(destination), await listener.accept() as stream:
             assert await stream.receive_some() == b"9 <13>hello"
             await rig.delivered()
+
+
+async def receive_all(listener: trio.SocketListener, received: list[bytes], messages: int) -> None:
+    """An ordinary receiver: reads each connection to its end and then ends it."""
+    while len(received) < messages:
+        async with await listener.accept() as stream:
+            framer = Framer("octet", 1 << 20, 1 << 20, FramingCounts())
+            async for data in stream:
+                received += framer.feed(bytes(data))
+
+
+async def test_epochs_are_confirmed_by_an_ordinary_receiver(make_rig: MakeRig) -> None:
+    messages = [b"<13>message %d" % n for n in range(20_000)]
+    received: list[bytes] = []
+    rig = make_rig()
+    async with listening() as (listener, address), trio.open_nursery() as nursery:
+        nursery.start_soon(receive_all, listener, received, len(messages))
+        destination = TcpDestination(
+            type="tcp", address=address, confirm="epoch", epoch_bytes=32 << 10, epoch_max=0.1
+        )
+        async with rig.delivering(destination):
+            for start in range(0, len(messages), 100):
+                rig.put(*messages[start : start + 100])
+            await rig.delivered()
+            assert rig.account.up
+        nursery.cancel_scope.cancel()
+    assert received == messages
+    assert rig.confirmed() == len(messages)
+    assert rig.account.epochs > 5
+    assert rig.account.connections == 1
+    assert rig.account.retried == 0
+
+
+@pytest.mark.usefixtures("short_pauses")
+@pytest.mark.parametrize("half_close", [False, True])
+async def test_a_peer_that_ends_its_side_early_and_reads_on(
+    half_close: bool, make_rig: MakeRig
+) -> None:
+    """It loses nothing either way; with `half_close` it is let do so on one connection."""
+    messages = [b"<13>message %d" % n for n in range(2000)]
+    received: list[bytes] = []
+    rig = make_rig()
+
+    async def end_and_receive(stream: trio.SocketStream) -> None:
+        framer = Framer("octet", 1 << 20, 1 << 20, FramingCounts())
+        async with stream:
+            received.extend(framer.feed(bytes(await stream.receive_some())))
+            await stream.send_eof()
+            async for data in stream:
+                received.extend(framer.feed(bytes(data)))
+
+    async with listening() as (listener, address), trio.open_nursery() as nursery:
+        nursery.start_soon(trio.serve_listeners, end_and_receive, [listener])
+        destination = TcpDestination(type="tcp", address=address, half_close=half_close)
+        async with rig.delivering(destination):
+            for start in range(0, len(messages), 100):
+                rig.put(*messages[start : start + 100])
+                await trio.sleep(0.001)
+            await rig.delivered()
+            with trio.fail_after(10):
+                while len(received) < len(messages):
+                    await trio.sleep(0.001)
+        nursery.cancel_scope.cancel()
+    assert sorted(received) == sorted(messages)
+    assert (rig.account.connections == 1) == half_close
+    assert rig.account.in_doubt == rig.account.replayed == 0
+
+
+def test_a_peer_that_may_end_early_cannot_confirm_epochs() -> None:
+    with pytest.raises(ValidationError, match="a peer that ends before us cannot confirm"):
+        TcpDestination(type="tcp", address="[::1]:514", confirm="epoch", half_close=True)

@@ -55,6 +55,7 @@ class Rig:
             account=self.account,
             message_max=listener.message_max,
             local=listener.local,
+            acknowledges=listener.acknowledges,
             own=self.own,
         )
 

@@ -25,10 +25,12 @@ listen = ["127.0.0.1:@net@"]
 
 [destinations.peer]
 type = "tcp"
+confirm = "sent"
 address = "127.0.0.1:@peer@"
 framing = "lf"
 
 [pipes.forward]
+spool = "never"
 from = "net"
 to = "peer"
 """

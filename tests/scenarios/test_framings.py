@@ -19,10 +19,12 @@ framing = "@framing_in@"
 
 [destinations.peer]
 type = "tcp"
+confirm = "sent"
 address = "127.0.0.1:@peer@"
 framing = "@framing_out@"
 
 [pipes.forward]
+spool = "never"
 from = "net"
 to = "peer"
 overflow = "block"

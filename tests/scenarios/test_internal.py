@@ -21,20 +21,23 @@ listen = ["127.0.0.1:@net@"]
 type = "internal"
 
 [destinations]
-own = { type = "tcp", address = "127.0.0.1:@own@", framing = "lf" }
+own = { type = "tcp", confirm = "sent", address = "127.0.0.1:@own@", framing = "lf" }
 ring = { type = "memory" }
-away = { type = "tcp", address = "127.0.0.1:@away@" }
+away = { type = "tcp", confirm = "sent", address = "127.0.0.1:@away@" }
 
 [pipes.own]
+spool = "never"
 from = "internal"
 to = "own"
 
 [pipes.away]
+spool = "never"
 from = ["net", "internal"]
 to = "away"
 messages = 10
 
 [pipes.ring]
+spool = "never"
 from = "*"
 to = "ring"
 match = { program = "relay", not = { contains = "read again" } }

@@ -20,21 +20,24 @@ listen = ["127.0.0.1:@net@"]
 type = "internal"
 
 [destinations]
-healthy = { type = "tcp", address = "127.0.0.1:@healthy@", framing = "lf" }
-deaf = { type = "tcp", address = "127.0.0.1:@deaf@", framing = "lf" }
-away = { type = "tcp", address = "127.0.0.1:@away@" }
+healthy = { type = "tcp", confirm = "sent", address = "127.0.0.1:@healthy@", framing = "lf" }
+deaf = { type = "tcp", confirm = "sent", address = "127.0.0.1:@deaf@", framing = "lf" }
+away = { type = "tcp", confirm = "sent", address = "127.0.0.1:@away@" }
 
 [pipes.to-healthy]
+spool = "never"
 from = "*"
 to = "healthy"
 
 [pipes.to-deaf]
+spool = "never"
 from = "net"
 to = "deaf"
 messages = 20000
 memory = "1MiB"
 
 [pipes.to-away]
+spool = "never"
 from = "net"
 to = "away"
 messages = 10000

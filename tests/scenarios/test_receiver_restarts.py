@@ -29,9 +29,9 @@ type = "tcp"
 listen = ["127.0.0.1:@net@"]
 
 [destinations]
-lf = { type = "tcp", address = "127.0.0.1:@lf@", framing = "lf" }
-nul = { type = "tcp", address = "127.0.0.1:@nul@", framing = "nul" }
-octet = { type = "tcp", address = "127.0.0.1:@octet@", framing = "octet" }
+lf = { type = "tcp", confirm = "sent", address = "127.0.0.1:@lf@", framing = "lf" }
+nul = { type = "tcp", confirm = "sent", address = "127.0.0.1:@nul@", framing = "nul" }
+octet = { type = "tcp", confirm = "sent", address = "127.0.0.1:@octet@", framing = "octet" }
 
 [pipes]
 lf = { from = "net", to = "lf" }

@@ -17,21 +17,24 @@ type = "tcp"
 listen = ["127.0.0.1:@net@"]
 
 [destinations]
-steady = { type = "tcp", address = "127.0.0.1:@steady@", framing = "lf" }
-one = { type = "tcp", address = "127.0.0.1:@one@", framing = "lf" }
-other = { type = "tcp", address = "127.0.0.1:@other@", framing = "lf" }
+steady = { type = "tcp", confirm = "sent", address = "127.0.0.1:@steady@", framing = "lf" }
+one = { type = "tcp", confirm = "sent", address = "127.0.0.1:@one@", framing = "lf" }
+other = { type = "tcp", confirm = "sent", address = "127.0.0.1:@other@", framing = "lf" }
 
 [pipes.steady]
+spool = "never"
 from = "net"
 to = "steady"
 """
 ONE = """
 [pipes.changing]
+spool = "never"
 from = "net"
 to = "one"
 """
 OTHER = """
 [pipes.changing]
+spool = "never"
 from = "net"
 to = "other"
 overflow = "drop-oldest"

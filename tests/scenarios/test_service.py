@@ -34,6 +34,7 @@ listen = ["127.0.0.1:@net@"]
 type = "memory"
 
 [pipes.all]
+spool = "never"
 from = "net"
 to = "ring"
 """
@@ -47,10 +48,12 @@ stream = { type = "unix", kind = "stream", path = "fd:stream" }
 
 [destinations.peer]
 type = "tcp"
+confirm = "sent"
 address = "127.0.0.1:@peer@"
 framing = "lf"
 
 [pipes.forward]
+spool = "never"
 from = "*"
 to = "peer"
 """

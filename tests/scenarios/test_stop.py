@@ -29,15 +29,17 @@ listen = ["127.0.0.1:@net@"]
 type = "internal"
 
 [destinations]
-healthy = { type = "tcp", address = "127.0.0.1:@healthy@", framing = "lf" }
-deaf = { type = "tcp", address = "127.0.0.1:@deaf@", framing = "lf" }
+healthy = { type = "tcp", confirm = "sent", address = "127.0.0.1:@healthy@", framing = "lf" }
+deaf = { type = "tcp", confirm = "sent", address = "127.0.0.1:@deaf@", framing = "lf" }
 
 [pipes.to-healthy]
+spool = "never"
 from = "*"
 to = "healthy"
 overflow = "block"
 
 [pipes.to-deaf]
+spool = "never"
 from = "net"
 to = "deaf"
 messages = 1000000

@@ -34,10 +34,12 @@ listen = ["127.0.0.1:@net@"]
 
 [destinations.peer]
 type = "tcp"
+confirm = "sent"
 address = "127.0.0.1:@peer@"
 framing = "lf"
 
 [pipes.healthy]
+spool = "never"
 from = "net"
 to = "peer"
 match = { contains = "from=healthy" }
@@ -49,17 +51,19 @@ type = "memory"
 size = "64MiB"
 
 [pipes.ring]
+spool = "never"
 from = "net"
 to = "ring"
 """
 
 NAMES = """
 [destinations]
-first = { type = "tcp", address = "first.example:514" }
+first = { type = "tcp", confirm = "sent", address = "first.example:514" }
 second = { type = "udp", address = "second.example:514" }
-third = { type = "tcp", address = "third.example:514" }
+third = { type = "tcp", confirm = "sent", address = "third.example:514" }
 
 [pipes.healthy]
+spool = "never"
 from = "net"
 to = "peer"
 match = { contains = "from=healthy" }
@@ -75,6 +79,7 @@ PATTERN = """
 type = "memory"
 
 [pipes.pattern]
+spool = "never"
 from = "net"
 to = "ring"
 match = { regex = "(a+)+$" }
@@ -86,6 +91,7 @@ type = "memory"
 format = "json"
 
 [pipes.format]
+spool = "never"
 from = "net"
 to = "ring"
 """

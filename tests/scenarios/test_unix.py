@@ -28,10 +28,12 @@ path = "stream.sock"
 
 [destinations.peer]
 type = "tcp"
+confirm = "sent"
 address = "127.0.0.1:@peer@"
 framing = "lf"
 
 [pipes.forward]
+spool = "never"
 from = "*"
 to = "peer"
 overflow = "block"

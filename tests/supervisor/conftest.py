@@ -25,6 +25,7 @@ listen = ["127.0.0.1:0"]
 [destinations.ring]
 type = "memory"
 [pipes.all]
+spool = "never"
 from = "net"
 to = "ring"
 """

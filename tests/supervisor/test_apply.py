@@ -14,6 +14,7 @@ AWAY = """
 type = "tcp"
 address = "127.0.0.1:9"
 [pipes.forward]
+spool = "never"
 from = "net"
 to = "away"
 """
@@ -177,6 +178,23 @@ async def test_a_changed_mode_reaches_the_socket_s_file_without_a_new_socket(
         await bench.reload(text.replace('"DIR/log"', '"DIR/log"\nmode = "0600"'))
         await bench.until(lambda: path.stat().st_mode & 0o777 == 0o600)
         assert path.stat().st_ino == before.st_ino
+
+
+async def test_a_listener_of_another_type_takes_the_socket_and_no_connection(bench: Bench) -> None:
+    """A connection that speaks the old protocol is read to its end by the old listener."""
+    text = _with_port(BASE)
+    async with bench.running(text) as relay:
+        address = bench.address("net")
+        with socket.create_connection(address) as old:
+            old.sendall(LINE % 1)
+            await bench.until(lambda: bench.ring() == [b"1"])
+            await bench.reload(text.replace('type = "tcp"', 'type = "relp"'))
+            old.sendall(LINE % 2)
+            await bench.until(lambda: bench.ring() == [b"1", b"2"])
+        await bench.until(lambda: not relay.leaving)
+        with socket.create_connection(address) as new:
+            new.sendall(b"1 open 30 relp_version=1\ncommands=syslog\n2 syslog 1 3\n")
+            await bench.until(lambda: len(bench.ring()) == 3)
 
 
 async def test_a_larger_receive_buffer_reaches_the_socket_that_is_there(bench: Bench) -> None:

@@ -19,6 +19,7 @@ FORWARD = """
 type = "tcp"
 address = "127.0.0.1:PORT"
 [pipes.forward]
+spool = "never"
 from = "net"
 to = "away"
 """
@@ -127,7 +128,7 @@ async def test_a_stop_lets_leaving_listeners_read_to_the_end(bench: Bench) -> No
     old = (
         '[listeners.old]\ntype = "tcp"\nlisten = ["127.0.0.2:0"]\n[destinations.away]\n'
         'type = "tcp"\naddress = "127.0.0.1:9"\n[pipes.old]\nfrom = "old"\nto = "away"\n'
-        'overflow = "block"\nmessages = 1\n'
+        'spool = "never"\noverflow = "block"\nmessages = 1\n'
     )
     keep = text.replace("[pipes", "[destinations.away]\ntype = 'memory'\n[pipes") + (
         '[pipes.old]\nfrom = "net"\nto = "away"\n'

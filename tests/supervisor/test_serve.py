@@ -44,9 +44,11 @@ address = "127.0.0.1:{_refusing_port()}"
 [destinations.own]
 type = "memory"
 [pipes.forward]
+spool = "never"
 from = "net"
 to = "away"
 [pipes.own]
+spool = "never"
 from = "internal"
 to = "own"
 """
@@ -71,6 +73,7 @@ async def test_a_second_signal_hurries_the_stop(bench: Bench) -> None:
 type = "tcp"
 address = "127.0.0.1:{_refusing_port()}"
 [pipes.forward]
+spool = "never"
 from = "net"
 to = "away"
 """
@@ -93,6 +96,7 @@ async def test_the_stop_keeps_drain_max(bench: Bench) -> None:
 type = "tcp"
 address = "127.0.0.1:{_refusing_port()}"
 [pipes.forward]
+spool = "never"
 from = "net"
 to = "away"
 """
@@ -125,6 +129,7 @@ async def test_an_address_in_use_is_told_and_tried_again_while_the_rest_runs(
 type = "tcp"
 listen = ["127.0.0.2:0", "127.0.0.1:{port}"]
 [pipes.late]
+spool = "never"
 from = "late"
 to = "ring"
 """

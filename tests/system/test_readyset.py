@@ -1,5 +1,5 @@
 import socket
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 import trio
@@ -99,3 +99,25 @@ async def test_closing_wakes_who_waits_and_is_harmless_when_repeated() -> None:
         await trio.testing.wait_all_tasks_blocked()
         ready_set.close()
     ready_set.close()
+
+
+async def test_room_to_send_can_be_watched_instead(
+    ready_set: EpollReadySet, closing: ExitStack
+) -> None:
+    connection, peer = pair(closing)
+    ready_set.add(connection, writable=True)
+    assert ready_set.ready() == [connection]
+    while connection.send([b"x" * 65536]):
+        pass
+    peer.send(b"y")
+    assert ready_set.ready() == []
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ready_set.wait)
+        await trio.testing.wait_all_tasks_blocked()
+        peer.setblocking(False)
+        with suppress(BlockingIOError):
+            while peer.recv(1 << 20):
+                pass
+    assert ready_set.ready() == [connection]
+    ready_set.discard(connection)
+    assert ready_set.ready() == []

@@ -3,6 +3,8 @@ import os
 import resource
 import socket
 import struct
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,6 +15,7 @@ import trio.testing
 
 from relay.system.ports import ConnectionBroken, Endpoint
 from relay.system.stream import SocketAcceptor, SocketConnection
+from tests.scenarios.harness.link import impossible, linked
 from tests.system.conftest import Connect, OpenAcceptor
 
 Pair = Callable[..., tuple[SocketConnection, socket.socket]]
@@ -83,10 +86,10 @@ async def test_a_reset_is_a_broken_connection_and_what_was_not_acknowledged_stil
     await connection.readable()
     with pytest.raises(ConnectionBroken, match="reset by peer"):
         connection.receive(100)
-    with pytest.raises(ConnectionBroken, match="Broken pipe"):
+    with pytest.raises(ConnectionBroken, match="reset by peer"):
         connection.send([b"late"])
     assert connection.unacknowledged() == 0
-    connection.half_close()
+    assert not connection.half_close()
     connection.seal()
 
 
@@ -137,6 +140,92 @@ def test_a_unix_connection_has_nothing_unacknowledged(pair: Pair) -> None:
     connection, _ = pair("unix-stream")
     connection.send([b"x" * 1000])
     assert connection.unacknowledged() == 0
+
+
+def test_our_end_counts_as_one_octet_until_it_is_acknowledged(pair: Pair) -> None:
+    connection, peer = pair()
+    while connection.send([b"x" * 65536]):
+        pass
+    held = connection.unacknowledged()
+    assert held
+    assert connection.half_close()
+    assert connection.unacknowledged() == held + 1
+    while peer.recv(1 << 20):
+        pass
+    peer.close()
+    while connection.unacknowledged():
+        pass
+    assert connection.silent_seconds() == 0
+    assert connection.receive(1) == b""
+
+
+def test_what_a_reset_peer_did_not_have_stays_known(pair: Pair) -> None:
+    connection, peer = pair()
+    while connection.send([b"x" * 65536]):
+        pass
+    held = connection.unacknowledged()
+    peer.close()  # with something unread: a reset
+    with pytest.raises(ConnectionBroken, match="reset by peer"):
+        connection.silent_seconds()
+    assert connection.unacknowledged() == held
+    assert not connection.half_close()
+    assert connection.unacknowledged() == held
+
+
+def test_a_reset_after_the_peers_end_is_told_although_reading_hides_it(pair: Pair) -> None:
+    connection, peer = pair()
+    peer.close()
+    assert connection.receive(1) == b""
+    connection.send([b"x" * 100])
+    assert connection.receive(1) == b""
+    with pytest.raises(ConnectionBroken, match="reset by peer"):
+        connection.silent_seconds()
+    assert connection.unacknowledged() == 100
+
+
+@KINDS
+def test_an_idle_peer_is_not_silent(kind: str, pair: Pair) -> None:
+    connection, _ = pair(kind)
+    assert connection.silent_seconds() == 0
+    connection.send([b"x"])
+    assert connection.silent_seconds() == 0
+
+
+async def test_the_kernel_of_a_peer_that_does_not_read_answers(pair: Pair) -> None:
+    """Window probes are asked, and answered: silence is over soon after it has begun."""
+    connection, _ = pair()
+    while connection.send([b"x" * 65536]):
+        pass
+    with trio.fail_after(10):
+        while not connection.silent_seconds():
+            await trio.sleep(0.01)
+        while connection.silent_seconds():
+            await trio.sleep(0.01)
+
+
+@pytest.mark.skipif(impossible() != "", reason=impossible())
+async def test_the_kernel_of_a_peer_behind_a_dead_link_does_not(closing: ExitStack) -> None:
+    link = closing.enter_context(linked("10.231.14"))
+    acceptor = SocketAcceptor(socket.create_server((link.near, 0)))
+    closing.callback(acceptor.close)
+    host, port = acceptor.address.split(":")
+    code = f"import socket; socket.create_connection(({host!r}, {port})).recv(1)"
+    peer = closing.enter_context(subprocess.Popen([*link.launcher, sys.executable, "-c", code]))
+    with trio.fail_after(30):
+        while not (connection := acceptor.accept()):
+            await trio.sleep(0.01)
+    closing.callback(connection.close)
+    assert connection.silent_seconds() == 0
+    link.cut()
+    connection.send([b"x" * 1000])
+    silent = 0.0
+    with trio.fail_after(30):
+        while silent < 1.5:
+            await trio.sleep(0.1)
+            before, silent = silent, connection.silent_seconds()
+            assert silent >= before
+    assert connection.unacknowledged() == 1000
+    peer.kill()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
@@ -208,3 +297,20 @@ def test_a_connection_lost_in_the_backlog_does_not_hide_the_next_one(
     connection = acceptor.accept()
     assert connection is not None
     connection.close()
+
+
+@KINDS
+@pytest.mark.parametrize("unread", [b"", b"unread"])
+@pytest.mark.parametrize("way", ["end", "close"])
+def test_a_peer_that_hung_up_is_seen_behind_what_is_not_read(
+    way: str, unread: bytes, kind: str, pair: Pair
+) -> None:
+    connection, peer = pair(kind)
+    peer.send(unread)
+    assert not connection.hung_up()
+    if way == "end":
+        peer.shutdown(socket.SHUT_WR)
+    else:
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        peer.close()
+    assert connection.hung_up()

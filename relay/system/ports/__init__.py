@@ -9,6 +9,7 @@ Calls that are not `async` never block. `OSError` leaves a port only where its d
 """
 
 from relay.system.ports.datagram import DatagramReceiver, DatagramSender
+from relay.system.ports.directory import Directory, RandomFile
 from relay.system.ports.disk import Disk, File, PageFile
 from relay.system.ports.endpoint import Endpoint, FamilyMissing
 from relay.system.ports.host import Clock, Host
@@ -22,6 +23,7 @@ __all__ = [
     "ConnectionBroken",
     "DatagramReceiver",
     "DatagramSender",
+    "Directory",
     "Disk",
     "Endpoint",
     "FamilyMissing",
@@ -29,6 +31,7 @@ __all__ = [
     "Host",
     "Network",
     "PageFile",
+    "RandomFile",
     "ReadySet",
     "Unreachable",
 ]

@@ -1,7 +1,10 @@
 """Files, in threads."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar, TypeVarTuple
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
 class File(Protocol):
@@ -56,6 +59,9 @@ class Disk(Protocol):
         Raises:
             OSError: as open(2); ELOOP for a symbolic link.
         """
+
+    async def work(self, function: Callable[[*Ts], T], *args: *Ts) -> T:
+        """Run plain blocking code in a thread; a cancelled call still runs to its end."""
 
     async def write_stdout(self, data: bytes) -> int:
         """Write to standard output; octets taken, at least one.

@@ -38,10 +38,27 @@ class Connection(Protocol):
         """Wait until `send` takes more."""
 
     def unacknowledged(self) -> int:
-        """Octets sent that the peer's kernel has not acknowledged (SIOCOUTQ); 0 on unix sockets."""
+        """Octets sent that the peer's kernel has not acknowledged (SIOCOUTQ); 0 on unix sockets.
 
-    def half_close(self) -> None:
-        """Send FIN; receiving goes on. Harmless on a broken connection."""
+        Our FIN counts as one. Still answered, and frozen, when the connection is broken.
+        """
+
+    def silent_seconds(self) -> float:
+        """How long the peer's kernel has said nothing, while it should answer us; else 0.
+
+        It should answer retransmissions, window probes and keepalives, also for a peer that does
+        not read. It may be silent for minutes between two window probes without being asked: only
+        what is silent from one look to the next was asked in vain. Always 0 on unix sockets.
+
+        Raises:
+            ConnectionBroken: reset by the peer, or timed out; told once, even after the peer's end.
+        """
+
+    def hung_up(self) -> bool:
+        """The peer has ended or reset the connection, perhaps behind octets that are not read."""
+
+    def half_close(self) -> bool:
+        """Send FIN; receiving goes on. False, and harmless, on a broken connection: no FIN."""
 
     def seal(self) -> None:
         """From now on our kernel drops what arrives unacknowledged; what it holds can be read.
@@ -86,7 +103,8 @@ class Acceptor(Protocol):
 class ReadySet(Protocol):
     """Many connections and acceptors, watched as one (an epoll set, level-triggered)."""
 
-    def add(self, source: Connection | Acceptor) -> None: ...
+    def add(self, source: Connection | Acceptor, *, writable: bool = False) -> None:
+        """Watch for something to read, or with `writable` for room to send."""
 
     def discard(self, source: Connection | Acceptor) -> None:
         """Must come before the source is closed. Harmless when it is not a member."""
@@ -95,6 +113,6 @@ class ReadySet(Protocol):
         """Wait until at least one member is ready."""
 
     def ready(self) -> Sequence[Connection | Acceptor]:
-        """The members that are readable now, in fair order, a bounded number of them."""
+        """The members that are ready now, in fair order, a bounded number of them."""
 
     def close(self) -> None: ...

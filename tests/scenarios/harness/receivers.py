@@ -68,11 +68,16 @@ class StreamReceiver(_Thread):
     """Accepts connections and records them. A deaf one accepts, and reads only when told to."""
 
     def __init__(
-        self, framing: Framing = "lf", *, path: Path | None = None, deaf: bool = False
+        self,
+        framing: Framing = "lf",
+        *,
+        path: Path | None = None,
+        deaf: bool = False,
+        port: int | None = None,
     ) -> None:
         super().__init__()
         self.framing: Framing = framing
-        self.port = 0 if path else free_port()
+        self.port = 0 if path else port or free_port()
         self.connections: list[Recorded] = []
         self.octets = 0
         self._deaf = deaf

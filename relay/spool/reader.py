@@ -1,0 +1,160 @@
+"""Reading a spool back: frames in the order of their numbers, damage as ranges."""
+
+import contextlib
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from relay.core.batch import Batch
+from relay.spool import segment
+from relay.spool.holes import Holes, past
+from relay.spool.recovery import Part
+from relay.spool.segment import FRAME_OCTETS, HEADER_OCTETS, Corrupt
+from relay.system.ports import Directory, RandomFile
+
+CHUNK_OCTETS = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A batch, or the rest of one, and the number of its first message."""
+
+    first: int
+    batch: Batch
+
+    @property
+    def end(self) -> int:
+        return self.first + len(self.batch)
+
+
+@dataclass(frozen=True, slots=True)
+class Damaged:
+    """Numbers that cannot be read any more."""
+
+    first: int
+    messages: int
+    what: str
+
+    @property
+    def end(self) -> int:
+        return self.first + self.messages
+
+
+class Reader:
+    """Keeps the file and the place of the last read, since reads follow each other.
+
+    Invariant: `_at` is where the frame begins that holds number `_number`, or a later one.
+    """
+
+    def __init__(self, directory: Directory) -> None:
+        self._directory = directory
+        self._name = ""
+        self._file: RandomFile | None = None
+        self._at = 0
+        self._number = 0
+
+    def forget(self) -> None:
+        if self._file is not None:
+            self._file.close()
+        self._file = None
+        self._name = ""
+
+    def read(
+        self,
+        parts: Sequence[Part],
+        holes: Holes,
+        store: bytes,
+        first: int,
+        end: int,
+        octets_max: int,
+    ) -> list[Stored | Damaged]:
+        """From `first` on, below `end`; at least one item unless there is nothing."""
+        found: list[Stored | Damaged] = []
+        octets = 0
+        number = past(holes, first)
+        while number < end and (octets < octets_max or not found):
+            item = self._next(parts, holes, store, number, end)
+            found.append(item)
+            octets += item.batch.octets if isinstance(item, Stored) else 0
+            number = past(holes, item.end)
+        return found
+
+    def _next(
+        self, parts: Sequence[Part], holes: Holes, store: bytes, number: int, end: int
+    ) -> Stored | Damaged:
+        place = bisect_right(parts, number, key=lambda part: part.first) - 1
+        if place < 0 or number >= parts[place].end or not parts[place].readable:
+            after = parts[place + 1].first if place + 1 < len(parts) else end
+            if place >= 0 and number < parts[place].end:
+                after = parts[place].end
+            what = (
+                "a segment is missing"
+                if place < 0 or number >= parts[place].end
+                else (f"{parts[place].name} is of a newer version")
+            )
+            return _damaged(holes, number, min(after, end), what)
+        return self._in_part(parts[place], holes, store, number)
+
+    def _in_part(self, part: Part, holes: Holes, store: bytes, number: int) -> Stored | Damaged:
+        self._go_to(part, number)
+        assert self._file is not None
+        at = self._at
+        while at < part.octets:
+            data, frame = self._frame_at(part, at, store)
+            if frame is None:
+                data = self._file.read(part.octets - at, at)
+                frame = segment.next_frame(data, 1, store)
+                stop = frame.start if frame else len(data)
+                if any(data[:stop]):
+                    self._put_aside(f"{part.name}.{at}", data[:stop])
+                at += stop
+                if frame is None:
+                    break
+                data = data[frame.start : frame.end]
+                frame = segment.find_frame(data, 0, store)
+                assert frame is not None
+            if frame.next <= number:
+                at += frame.end - frame.start
+                continue
+            self._at = at
+            if frame.first > number:
+                return _damaged(holes, number, frame.first, f"in {part.name}")
+            try:
+                batch = segment.decode(data, frame)
+            except Corrupt as corrupt:
+                self._at = at + frame.end - frame.start
+                return _damaged(holes, number, frame.next, str(corrupt))
+            self._at = at + frame.end - frame.start
+            self._number = frame.next
+            rest = batch.part(number - frame.first) if number > frame.first else batch
+            return Stored(number, rest)
+        self._at = at
+        return _damaged(holes, number, part.end, f"in {part.name}")
+
+    def _put_aside(self, name: str, data: bytes) -> None:
+        with contextlib.suppress(OSError):  # a full disk must not stop what can be read
+            self._directory.quarantine(name, data)
+
+    def _frame_at(self, part: Part, at: int, store: bytes) -> tuple[bytes, segment.Frame | None]:
+        """The whole frame at this place; None when there is none."""
+        assert self._file is not None
+        head = self._file.read(FRAME_OCTETS, at)
+        octets = segment.frame_octets(head, 0)
+        if octets is None or at + octets > part.octets:
+            return head, None
+        data = self._file.read(octets, at)
+        return data, segment.find_frame(data, 0, store)
+
+    def _go_to(self, part: Part, number: int) -> None:
+        if self._name != part.name or number < self._number:
+            self.forget()
+            self._file = self._directory.open_file(part.name)
+            self._name = part.name
+            self._at = HEADER_OCTETS
+            self._number = part.first
+
+
+def _damaged(holes: Holes, number: int, end: int, what: str) -> Damaged:
+    """The range up to `end`, or to the next hole."""
+    end = min([end, *(first for first, _ in holes if first > number)])
+    return Damaged(number, end - number, what)

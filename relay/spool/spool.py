@@ -1,0 +1,275 @@
+"""A pipe's spool: the task between its channel and its store. All that touches the disk is hops."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import trio
+
+from relay.core.backlog import Backlog, Lost, Segment
+from relay.core.batch import Batch
+from relay.core.channel import Channel
+from relay.core.queue import Entry
+from relay.spool.store import Damaged, Store
+from relay.system.ports import Directory, Disk
+
+log = logging.getLogger("relay.spool")
+
+T = TypeVar("T")
+
+GROUP_OCTETS = 4 << 20  # of one commit; while it is synced the next group gathers
+CURSOR_SECONDS = 1.0  # how old the cursor on disk may be
+RETRY_SECONDS = 1.0  # after a fault of the disk, doubling
+RETRY_SECONDS_MAX = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a hop has left on disk."""
+
+    committed: int
+    octets: int
+    segments: Sequence[Segment]
+    fault: OSError | None = None  # why it is not all
+
+
+@dataclass(slots=True, eq=False)
+class Spool:
+    """Writes what the channel wants written, in groups, and reads it back.
+
+    Invariants: the store is used by one hop at a time; `ended` is set only when it is closed.
+    """
+
+    channel: Channel
+    directory: Directory
+    disk: Disk
+    octets_max: int
+    commit_seconds: float
+    next_min: int  # numbers below were used by the process before
+    head_min: int  # and below this its messages had left
+    take_held: Callable[[], int]  # messages it held: asked once, when the store is open
+    ending: bool = False
+    ended: trio.Event = field(default_factory=trio.Event)
+    _store: Store | None = None
+    _turn: trio.Lock = field(default_factory=trio.Lock)
+    _suspect: bool = False  # what was written since the last commit may not be on disk
+    _saved_head: int = -1
+    _retry_seconds: float = RETRY_SECONDS
+
+    async def run(self) -> None:
+        """Serve the channel until `finish`, or until a spool that is switched off is empty."""
+        while not self.ended.is_set():
+            try:
+                if await self._open():
+                    while not self._is_over():
+                        await self._wait_for_work()
+                        await self._commit()
+                    await self._save_cursor()
+            finally:
+                with trio.CancelScope(shield=True):
+                    await self._close()
+            if self.ending:
+                self.ended.set()
+            elif self._backlog.mode == "never":  # nobody has switched it on again
+                self.channel.backlog = None
+                self.ended.set()
+
+    async def finish(self) -> None:
+        """Write what is unwritten, save the cursor and close. Cancelled: what is done is done."""
+        self.ending = True
+        if self.channel.backlog is not None:
+            self.channel.backlog.work.unpark_all()
+        await self.ended.wait()
+
+    async def read(self, first: int, octets_max: int) -> Sequence[Entry | Lost]:
+        """As `core.backlog.Spool`."""
+        store = self._store
+        if store is None:
+            raise OSError("the spool is not open")
+        found = await self._hop(store.read, first, octets_max)
+        return [
+            Lost(it.first, it.messages, it.what)
+            if isinstance(it, Damaged)
+            else Entry(it.first, it.batch)
+            for it in found
+        ]
+
+    # -- the start
+
+    async def _open(self) -> bool:
+        """Open the store as soon as that is possible; False when the spool has ended before."""
+        while not self.ending:
+            try:
+                self._store = store = await self._hop(
+                    lambda: Store.open(
+                        self.directory,
+                        octets_max=self.octets_max,
+                        next_min=self.next_min,
+                        settled_min=self.head_min,
+                    )
+                )
+            except OSError as exc:
+                await self._failed(exc)
+                continue
+            for line in store.report.lines():
+                log.warning("spool of pipe %s: %s", self.channel.account.name, line)
+            self._note(_written(store))
+            self._recovered()
+            await self.channel.spooling.open(
+                self,
+                settled=store.settled,
+                end=store.next,
+                messages=store.report.messages,
+                recovered=max(self.take_held(), store.report.messages),
+            )
+            return True
+        return False
+
+    # -- writing
+
+    async def _wait_for_work(self) -> None:
+        backlog = self._backlog
+        with trio.move_on_after(CURSOR_SECONDS):
+            while not (backlog.unwritten or backlog.dropped or self.ending):
+                await backlog.work.park()
+        # Delivery does not wait for the commit; senders who want an answer do.
+        with trio.move_on_after(self.commit_seconds):
+            while backlog.unwritten and not (self._is_urgent() or self.ending):
+                await backlog.work.park()
+
+    def _is_urgent(self) -> bool:
+        """Somebody waits for the disk: a sender for its answer, or the channel for its memory."""
+        enough = min(GROUP_OCTETS, self.channel.memory_max // 4)
+        return bool(self.channel.debts) or self._backlog.unwritten_octets >= enough
+
+    async def _commit(self) -> None:
+        """Write one group. Cancelled: the hop ends, and its result is booked."""
+        backlog, store = self._backlog, self._store
+        assert store is not None
+        group = self._group()
+        head = self.channel.head
+        dropped = list(backlog.dropped)
+        if not group and not dropped and head == self._saved_head:
+            return
+        try:
+            written = await self._hop(
+                _commit, store, group, head, dropped, backlog.committed if self._suspect else None
+            )
+        except OSError as exc:
+            self._suspect = True
+            await self._failed(exc)
+            return
+        self._suspect = False
+        self._saved_head = head
+        for _ in dropped:
+            backlog.dropped.popleft()
+        self._note(written)
+        if written.fault is None:
+            self._recovered()
+        self.channel.spooling.committed(written.committed, fails=written.fault is not None)
+        if written.fault is not None:
+            await self._failed(written.fault)
+
+    def _group(self) -> Sequence[Entry]:
+        group: list[Entry] = []
+        octets = 0
+        for entry in self._backlog.unwritten:
+            if group and octets + entry.batch.octets > GROUP_OCTETS:
+                break
+            group.append(entry)
+            octets += entry.batch.octets
+        return group
+
+    def _note(self, written: Written) -> None:
+        gone = {segment.first for segment in self._backlog.dropped}
+        self._backlog.segments = [it for it in written.segments if it.first not in gone]
+        self._backlog.octets = sum(it.octets for it in self._backlog.segments)
+
+    async def _failed(self, fault: OSError) -> None:
+        reason = fault.strerror or str(fault)
+        if not self._backlog.failing:
+            log.error(
+                "spool of pipe %s fails, going on from memory: %s",
+                self.channel.account.name,
+                reason,
+            )
+        self.channel.spooling.failed(reason)
+        if self.ending:
+            return
+        with trio.move_on_after(self._retry_seconds):
+            while not self.ending:
+                await self._backlog.work.park()
+        self._retry_seconds = min(2 * self._retry_seconds, RETRY_SECONDS_MAX)
+
+    def _recovered(self) -> None:
+        if self._backlog.failing:
+            log.info("spool of pipe %s works again", self.channel.account.name)
+        self._retry_seconds = RETRY_SECONDS
+
+    # -- the end
+
+    def _is_over(self) -> bool:
+        backlog = self._backlog
+        if self.ending:
+            return not backlog.unwritten or bool(backlog.failing)
+        return backlog.mode == "never" and not backlog.active
+
+    async def _save_cursor(self) -> None:
+        store = self._store
+        assert store is not None
+        store.settle(self.channel.head)
+        try:
+            await self._hop(lambda: store.save_cursor(sync=True))
+        except OSError as exc:
+            log.warning("spool of pipe %s: cursor cannot be saved, messages may come twice: %s",
+                        self.channel.account.name, exc.strerror or exc)  # fmt: skip
+
+    async def _close(self) -> None:
+        store, self._store = self._store, None
+        if store is not None:
+            await self._hop(store.close)
+
+    async def _hop(self, function: Callable[..., T], *args: object) -> T:
+        async with self._turn:
+            return await self.disk.work(function, *args)
+
+    @property
+    def _backlog(self) -> Backlog:
+        backlog = self.channel.backlog
+        assert backlog is not None
+        return backlog
+
+
+def _commit(
+    store: Store,
+    group: Sequence[Entry],
+    head: int,
+    dropped: Sequence[Segment],
+    committed: int | None,
+) -> Written:
+    """One hop: bring everything of a group to the disk, and the cursor with it."""
+    if committed is not None:
+        store.restart_after(committed)
+    for segment in dropped:
+        store.drop(segment.first)
+    fault = None
+    try:
+        store.append([_rest(entry, store.next) for entry in group if entry.end > store.next])
+    except OSError as exc:
+        fault = exc  # what was written before is good
+    store.settle(head)
+    store.commit()
+    store.save_cursor(sync=False)
+    return _written(store, fault)
+
+
+def _rest(entry: Entry, number: int) -> tuple[int, Batch]:
+    """What of an entry is not written yet."""
+    if entry.first >= number:
+        return entry.first, entry.batch
+    return number, entry.batch.part(number - entry.first)
+
+
+def _written(store: Store, fault: OSError | None = None) -> Written:
+    return Written(store.committed, store.octets, [Segment(*it) for it in store.segments()], fault)

@@ -1,0 +1,315 @@
+"""A pipe's spool directory: append, commit, read, settle. Plain blocking code on a port.
+
+Numbers only rise and are never used twice. What is written is one ascending run with holes: ranges
+of numbers that were dropped, or lost before they were written, and are told by the cursor.
+
+The order of writes is the whole point: frames are durable before anybody is told so (`commit`), a
+cursor is durable before a segment below it is unlinked, and before a frame behind a new hole is
+written.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from relay.core.batch import Batch
+from relay.spool import cursor, segment
+from relay.spool.cursor import HOLES_MAX, Cursor
+from relay.spool.holes import Hole, above, past, with_hole
+from relay.spool.reader import Damaged, Reader, Stored
+from relay.spool.recovery import CURSOR, Part, Report, recover, segment_name
+from relay.spool.segment import HEADER_OCTETS
+from relay.system.ports import Directory, RandomFile
+
+__all__ = ["Damaged", "Store", "Stored"]
+
+SEGMENTS = 64  # of a full spool
+SEGMENT_OCTETS_MIN = 64 << 10
+SEGMENT_OCTETS_MAX = 16 << 20
+
+
+@dataclass(slots=True, eq=False)
+class _Tail:
+    """The segment that is written to."""
+
+    part: Part
+    file: RandomFile
+
+
+class Store:
+    """A spool directory, open and locked.
+
+    Invariants: `settled <= next`; every number below `committed` that is neither settled nor in a
+    hole is durable; the parts rise and do not overlap.
+    """
+
+    def __init__(self, directory: Directory, octets_max: int) -> None:
+        self.report = Report()
+        self.settled = 0
+        self.next = 0
+        self.committed = 0
+        self._directory = directory
+        self._segment_octets = max(
+            SEGMENT_OCTETS_MIN, min(octets_max // SEGMENTS, SEGMENT_OCTETS_MAX)
+        )
+        self._octets_max = octets_max
+        self._store = b""
+        self._parts: list[Part] = []
+        self._holes: list[Hole] = []
+        self._generation = 0
+        self._cursor: RandomFile | None = None
+        self._tail: _Tail | None = None
+        self._full_files: list[RandomFile] = []  # written, and not synced yet
+        self._dirty = False  # the tail has what is not synced
+        self._new_names = False  # the directory has
+        self._reader = Reader(directory)
+
+    @classmethod
+    def open(
+        cls, directory: Directory, *, octets_max: int, next_min: int = 0, settled_min: int = 0
+    ) -> Self:
+        """Take a directory and recover what is in it.
+
+        Numbers below `next_min` are used up, everything below `settled_min` has left: what the
+        crash page knows and the directory may not.
+
+        Raises:
+            BlockingIOError: another process has it.
+            OSError: it cannot be used now; never because of what is in it.
+        """
+        store = cls(directory, octets_max)
+        directory.open()
+        try:
+            found = recover(directory, next_min=next_min, settled_min=settled_min)
+            store.report = found.report
+            store._store = found.store
+            store._parts = found.parts
+            store._generation = found.cursor.generation
+            store._holes = list(found.cursor.holes)[-HOLES_MAX:]
+            store.settled = found.cursor.settled
+            store.next = store.committed = found.cursor.next
+            store._open_cursor()
+            store.save_cursor(sync=True)
+            directory.sync()  # the cursor's own name
+        except OSError:
+            store.close()
+            raise
+        return store
+
+    @property
+    def octets(self) -> int:
+        return sum(part.octets for part in self._parts)
+
+    @property
+    def full(self) -> bool:
+        return self.octets >= self._octets_max
+
+    def segments(self) -> Sequence[tuple[int, int, int]]:
+        """First number, end and octets of each segment, oldest first."""
+        return [(part.first, part.end, part.octets) for part in self._parts]
+
+    # -- writing
+
+    def append(self, batches: Sequence[tuple[int, Batch]]) -> None:
+        """Write batches, each with its first number, behind everything else. Not durable yet.
+
+        Raises:
+            OSError: up to `next` they are there, and no half of one.
+        """
+        for first, batch in batches:
+            if first > self.next:
+                self._add_hole(self.next, first)
+            assert first == self.next, "numbers are never used twice"
+            self._append(first, batch)
+
+    def commit(self) -> None:
+        """Make everything that was appended durable.
+
+        Raises:
+            OSError: none of it is certain; go on with `restart_after`.
+        """
+        while self._full_files:
+            self._full_files[-1].sync()
+            self._full_files.pop().close()
+        if self._tail is not None and self._dirty:
+            self._tail.file.sync()
+        if self._new_names:
+            self._directory.sync()
+        self._dirty = self._new_names = False
+        self.committed = self.next
+
+    def restart_after(self, committed: int) -> None:
+        """After a failed commit: forget what was appended since, and use its file no more.
+
+        A second sync of a descriptor would say that all is well (the kernel has marked the pages
+        clean), so what the caller writes again goes into another file.
+
+        Raises:
+            OSError: the old file can neither be cut nor removed; nothing has changed.
+        """
+        self._close_files()
+        self._reader.forget()
+        while self._parts and self._parts[-1].first >= committed and self._parts[-1].readable:
+            self._directory.unlink(self._parts[-1].name)
+            self._parts.pop()
+        if self._parts and self._parts[-1].end > committed:
+            self._cut(self._parts[-1], committed)
+        self.committed = committed
+        self.next = past(self._holes, max(committed, self.settled))
+        self._dirty = False
+
+    def drop(self, first: int) -> None:
+        """Give up the segment that begins with this number: its numbers are a hole from now on.
+
+        Raises:
+            OSError: it is still there.
+        """
+        part = next((part for part in self._parts if part.first == first), None)
+        if part is None:
+            return
+        if self._tail is not None and part is self._tail.part:
+            self._close_tail()
+        self._add_hole(part.first, part.end)
+        if part in self._parts:
+            self._remove(part)
+
+    # -- reading
+
+    def read(self, first: int, octets_max: int) -> Sequence[Stored | Damaged]:
+        """From this number on, in order; at least one item unless there is nothing.
+
+        Damage is told once as a range, in its place, and its octets are put aside.
+
+        Raises:
+            OSError: the disk fails.
+        """
+        return self._reader.read(
+            self._parts, self._holes, self._store, first, self.next, octets_max
+        )
+
+    # -- settling
+
+    def settle(self, number: int) -> None:
+        """Everything below has left; `save_cursor` makes it last."""
+        self.settled = max(self.settled, min(number, self.next))
+        self._holes = above(self._holes, self.settled)
+
+    def save_cursor(self, *, sync: bool) -> None:
+        """Write the cursor, and unlink the segments that it has passed once it is durable.
+
+        Raises:
+            OSError: the cursor before it still holds, and no segment is gone.
+        """
+        passed = [part for part in self._parts if part.end <= self.settled]
+        tail = self._tail
+        if tail is not None and tail.part in passed:
+            if sync or tail.part.octets >= self._segment_octets // 2:
+                self._close_tail()  # not to keep a file of nothing but delivered messages
+            else:
+                passed.remove(tail.part)
+        assert self._cursor is not None
+        place, slot = cursor.pack(
+            Cursor(self._store, self._generation + 1, self.settled, self.committed, self._holes)
+        )
+        self._cursor.write(slot, place)
+        if sync or passed:
+            self._cursor.sync()
+        self._generation += 1
+        for part in passed:
+            self._remove(part)
+
+    def close(self) -> None:
+        """Let go of everything; what is not committed may be lost."""
+        self._reader.forget()
+        self._close_files()
+        if self._cursor is not None:
+            self._cursor.close()
+        self._cursor = None
+        self._directory.close()
+
+    # -- below
+
+    def _append(self, first: int, batch: Batch) -> None:
+        for start, stop in segment.slices(batch):
+            whole = stop - start == len(batch)
+            data = segment.frame(
+                self._store, first + start, batch if whole else batch.part(start, stop)
+            )
+            tail = self._tail_for(len(data))
+            part = tail.part
+            try:
+                tail.file.write(data, part.octets)
+            except OSError:
+                tail.file.truncate(part.octets)
+                raise
+            self._dirty = True
+            part.octets += len(data)
+            part.end = first + stop
+            self.next = past(self._holes, part.end)  # of a write before this one that failed
+
+    def _tail_for(self, octets: int) -> _Tail:
+        """The segment to write to; a new one when the last is full."""
+        tail = self._tail
+        if tail is not None:
+            part = tail.part
+            if part.octets + octets <= self._segment_octets or part.octets == HEADER_OCTETS:
+                return tail
+            self._full_files.append(tail.file)  # to be synced with the others
+            self._tail = None
+        part = Part(segment_name(self.next), self.next, self.next, HEADER_OCTETS)
+        file = self._directory.create(part.name)
+        try:
+            file.allocate(max(self._segment_octets, HEADER_OCTETS + octets))
+            file.write(segment.header(self._store, part.first), 0)
+        except OSError:
+            file.close()
+            self._directory.unlink(part.name)
+            raise
+        self._parts.append(part)
+        self._tail = _Tail(part, file)
+        self._dirty = self._new_names = True
+        return self._tail
+
+    def _close_tail(self) -> None:
+        if self._tail is not None:
+            self._tail.file.close()
+        self._tail = None
+
+    def _close_files(self) -> None:
+        self._close_tail()
+        while self._full_files:
+            self._full_files.pop().close()
+
+    def _add_hole(self, first: int, end: int) -> None:
+        """Numbers that are not here, told by a durable cursor before anything follows them."""
+        self.next = max(self.next, end)
+        self._holes = above(with_hole(self._holes, (first, end)), self.settled)[-HOLES_MAX:]
+        self.save_cursor(sync=True)
+
+    def _cut(self, part: Part, number: int) -> None:
+        """Cut a segment off behind the frames below this number."""
+        file = self._directory.open_file(part.name)
+        try:
+            content = file.read(part.octets, 0)
+            at = HEADER_OCTETS
+            found = segment.next_frame(content, at, self._store)
+            while found and found.next <= number:
+                at = found.end
+                found = segment.next_frame(content, at, self._store)
+            file.truncate(at)
+        finally:
+            file.close()
+        part.octets, part.end = at, number
+
+    def _remove(self, part: Part) -> None:
+        self._reader.forget()
+        if part.readable:
+            self._directory.unlink(part.name)
+        self._parts.remove(part)
+
+    def _open_cursor(self) -> None:
+        names = self._directory.sizes()
+        if CURSOR in names:
+            self._cursor = self._directory.open_file(CURSOR)
+        else:
+            self._cursor = self._directory.create(CURSOR)

@@ -1,0 +1,93 @@
+"""The spools of the pipes: given, kept across reloads, finished, and left behind."""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import trio
+
+from relay.core.backlog import Backlog
+from relay.core.channel import Channel
+from relay.spool.spool import Spool
+from relay.supervisor.restart import supervise
+from relay.supervisor.state import Relay
+from relay.system.ports import Host
+
+log = logging.getLogger("relay.supervisor")
+
+
+@dataclass(slots=True, eq=False)
+class Spooled:
+    """A pipe's spool while its task runs."""
+
+    name: str
+    spool: Spool
+    host: Host
+    before: trio.Event | None = None  # the end of a spool of this pipe that still closes
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+
+    async def run(self) -> None:
+        try:
+            with self.scope:
+                if self.before is not None:
+                    await self.before.wait()
+                await supervise(f"spool of pipe {self.name}", self.spool.run, self._failed)
+        finally:
+            self.spool.ended.set()
+
+    def _failed(self) -> bool:
+        self.spool.channel.account.restarts += 1
+        return False
+
+
+def give_spool(relay: Relay, name: str, channel: Channel, nursery: trio.Nursery) -> None:
+    """Let the channel have the spool that is configured; one that it has goes on.
+
+    One that is switched off runs until it is empty, and so does what an earlier process has left.
+    """
+    keys, mode = relay.config.pipes[name], relay.config.spool(name)
+    backlog = channel.backlog
+    if backlog is not None:
+        backlog.mode, backlog.octets_max = mode, keys.spool_size
+        if mode == "always" and backlog.ready:
+            channel.spooling.spill()
+    elif mode != "never" or name in relay.machine.spools():
+        channel.backlog = Backlog(mode, keys.spool_size)
+    else:
+        return
+    spooled = relay.spools.get(name)
+    if spooled is not None and not spooled.spool.ending and not spooled.spool.ended.is_set():
+        spooled.spool.commit_seconds = keys.commit_every
+        return
+    host = relay.machine.host(relay.config.relay.name)
+    before = relay.page.before.get(name) if relay.page else None
+    spool = Spool(
+        channel=channel,
+        directory=relay.machine.spool(name),
+        disk=host.disk,
+        octets_max=keys.spool_size,
+        commit_seconds=keys.commit_every,
+        next_min=before.next if before else 0,
+        head_min=before.head if before and relay.page and relay.page.same_boot else 0,
+        take_held=lambda: relay.page.take_held(name) if relay.page else 0,
+    )
+    now = relay.spools[name] = Spooled(name, spool, host, spooled.spool.ended if spooled else None)
+    nursery.start_soon(now.run)
+
+
+async def finish_spools(relay: Relay, names: Iterable[str], seconds_max: float) -> None:
+    """Bring what these pipes hold to the disk, all at once, and close their spools.
+
+    No delivery of theirs may run. A disk that hangs for longer is left behind.
+    """
+    going = [relay.spools[name] for name in names if name in relay.spools]
+    with trio.move_on_after(seconds_max):
+        async with trio.open_nursery() as nursery:
+            for it in going:
+                if it.spool.channel.backlog is not None and it.spool.channel.backlog.ready:
+                    it.spool.channel.spooling.spill()
+                nursery.start_soon(it.spool.finish)
+    for it in going:
+        relay.machine.abandon(it.host)
+        it.scope.cancel()
+        await it.spool.ended.wait()

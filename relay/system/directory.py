@@ -1,0 +1,131 @@
+"""The host's own directories, as spools use them."""
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import os
+import stat
+from collections.abc import Mapping
+
+_FLAGS = os.O_NOFOLLOW | os.O_CLOEXEC
+_KEEP_SIZE = 1  # FALLOC_FL_KEEP_SIZE of <linux/falloc.h>
+_QUARANTINE = "quarantine"
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+
+
+class SystemFile:
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def read(self, octets: int, offset: int) -> bytes:
+        data = os.pread(self._number, octets, offset)
+        while 0 < len(data) < octets:
+            more = os.pread(self._number, octets - len(data), offset + len(data))
+            if not more:
+                break
+            data += more
+        return data
+
+    def write(self, data: bytes, offset: int) -> None:
+        view = memoryview(data)
+        while view:
+            written = os.pwrite(self._number, view, offset)
+            if not written:
+                raise OSError(errno.EIO, "the device takes nothing")
+            view = view[written:]
+            offset += written
+
+    def truncate(self, size: int) -> None:
+        os.ftruncate(self._number, size)
+
+    def allocate(self, size: int) -> None:
+        # posix_fallocate(3) would change the size, and write zeros where fallocate(2) is missing.
+        if _libc.fallocate(self._number, _KEEP_SIZE, 0, size):
+            error = ctypes.get_errno()
+            if error not in (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINTR):
+                raise OSError(error, os.strerror(error))
+
+    def sync(self) -> None:
+        os.fdatasync(self._number)
+
+    def close(self) -> None:
+        number, self._number = self._number, -1
+        with contextlib.suppress(OSError):
+            os.close(number)
+
+
+class SystemDirectory:
+    """Invariant: while it is open, `_number` is its descriptor and `_lock` holds its lock."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._number = -1
+        self._lock = -1
+
+    def open(self) -> None:
+        os.makedirs(self._path, mode=0o700, exist_ok=True)
+        self._number = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            self._lock = self._open("lock", os.O_RDWR | os.O_CREAT)
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self.close()
+            raise
+
+    def new_identity(self) -> bytes:
+        return os.urandom(16)
+
+    def sizes(self) -> Mapping[str, int]:
+        with os.scandir(self._number) as entries:
+            return {
+                entry.name: entry.stat(follow_symlinks=False).st_size
+                for entry in entries
+                if entry.is_file(follow_symlinks=False)
+            }
+
+    def others(self) -> list[str]:
+        with os.scandir(self._number) as entries:
+            return [
+                entry.name for entry in entries
+                if not entry.is_file(follow_symlinks=False) and entry.name != _QUARANTINE
+            ]  # fmt: skip
+
+    def open_file(self, name: str) -> SystemFile:
+        number = self._open(name, os.O_RDWR)
+        if not stat.S_ISREG(os.fstat(number).st_mode):
+            os.close(number)
+            raise OSError(errno.EINVAL, "not a regular file", name)
+        return SystemFile(number)
+
+    def create(self, name: str) -> SystemFile:
+        return SystemFile(self._open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL))
+
+    def unlink(self, name: str) -> None:
+        os.unlink(name, dir_fd=self._number)
+
+    def sync(self) -> None:
+        os.fsync(self._number)
+
+    def quarantine(self, name: str, data: bytes) -> None:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(_QUARANTINE, 0o700, dir_fd=self._number)
+        inside = os.open(_QUARANTINE, os.O_RDONLY | os.O_DIRECTORY | _FLAGS, dir_fd=self._number)
+        try:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _FLAGS
+            with open(os.open(name, flags, 0o600, dir_fd=inside), "wb") as file:
+                file.write(data)
+        finally:
+            os.close(inside)
+
+    def close(self) -> None:
+        for number in (self._lock, self._number):
+            if number >= 0:
+                with contextlib.suppress(OSError):
+                    os.close(number)
+        self._lock = self._number = -1
+
+    def _open(self, name: str, flags: int) -> int:
+        return os.open(name, flags | _FLAGS, 0o600, dir_fd=self._number)

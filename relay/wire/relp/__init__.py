@@ -1,0 +1,1 @@
+"""RELP, the Reliable Event Logging Protocol (https://www.rsyslog.com/doc/relp.html), without IO."""

@@ -1,0 +1,221 @@
+"""The spool's task between a channel and a disk that may fail."""
+
+import errno
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import pytest
+import trio
+import trio.testing
+
+from relay.core.account import Confirmation, Drop
+from relay.core.backlog import Backlog, SpoolMode
+from relay.core.bounds import Bounds
+from relay.core.channel import Channel
+from relay.core.receipt import Receipt
+from relay.spool.spool import Spool
+from relay.system.ports import File
+from tests.core.parts import check, make_batch, make_channel, number, numbered
+from tests.spool.parts import FakeDirectory
+
+T = TypeVar("T")
+SMALL = Bounds(messages=10, memory=1 << 20)
+
+
+class InlineDisk:
+    """Hops that are over at once, as far as anybody can tell."""
+
+    async def work(self, function: Callable[..., T], *args: object) -> T:
+        await trio.lowlevel.cancel_shielded_checkpoint()
+        return function(*args)
+
+    async def open_append(self, base: str, path: str, *, mode: int) -> File:
+        raise NotImplementedError
+
+    async def write_stdout(self, data: bytes) -> int:
+        raise NotImplementedError
+
+
+@dataclass(eq=False)
+class Rig:
+    directory: FakeDirectory = field(default_factory=FakeDirectory)
+    bounds: Bounds = SMALL
+    mode: SpoolMode = "always"
+    held_before: int = 0
+    channel: Channel = field(init=False)
+    spool: Spool = field(init=False)
+
+    @asynccontextmanager
+    async def running(self, *, finish: bool = True) -> AsyncIterator[Channel]:
+        """A channel with its spool; at the end it is finished, or killed."""
+        self.channel = make_channel(self.bounds)
+        self.channel.backlog = Backlog(self.mode, 1 << 20)
+        self.spool = Spool(
+            self.channel, self.directory, InlineDisk(), 1 << 20, 0.02,
+            next_min=0, head_min=0, take_held=lambda: self.held_before,
+        )  # fmt: skip
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.spool.run)
+            await trio.testing.wait_all_tasks_blocked()
+            yield self.channel
+            check(self.channel)
+            if finish:
+                await self.spool.finish()
+            nursery.cancel_scope.cancel()
+        check(self.channel)
+
+    def fail(self, kind: str, error: int = errno.ENOSPC) -> None:
+        def fault(what: str, name: str) -> None:
+            if what == kind and not name.endswith("cursor"):
+                raise OSError(error, "fault")
+
+        self.directory.fault = fault
+
+    def mend(self) -> None:
+        self.directory.fault = lambda *_: None
+
+
+async def take(channel: Channel, seconds: float = 5) -> list[int]:
+    """Deliver for a while; the numbers as they came."""
+    found: list[int] = []
+    with channel.lease() as lease, trio.move_on_after(seconds):
+        while True:
+            found += [number(m) for batch in await lease.lend() for m in batch.messages]
+            lease.settle(lease.lent, Confirmation.SENT)
+            check(channel)
+    return found
+
+
+@pytest.fixture
+def rig() -> Rig:
+    return Rig()
+
+
+async def test_what_is_held_at_the_end_is_there_at_the_next_start(
+    autojump_clock: trio.testing.MockClock, rig: Rig
+) -> None:
+    async with rig.running() as channel:
+        for n in range(0, 50, 5):
+            channel.put(numbered(n, n + 5))
+        assert await take(channel, 0) == []
+        with channel.lease() as lease:
+            await lease.lend(5)
+            lease.settle(5, Confirmation.SENT)
+    assert channel.held().at_risk == 0
+    async with rig.running() as channel:
+        assert channel.account.recovered == 45
+        assert await take(channel) == [*range(5, 50)]
+
+
+async def test_after_kill_9_what_was_committed_is_there_and_the_rest_is_counted(
+    autojump_clock: trio.testing.MockClock, rig: Rig
+) -> None:
+    async with rig.running(finish=False) as channel:
+        channel.put(numbered(0, 5))
+        await trio.sleep(1)
+        assert channel.held().at_risk == 0
+        channel.put(numbered(5, 8))
+        assert channel.held().at_risk == 3
+    rig.directory = rig.directory.kill()
+    rig.held_before = 8  # as the crash page says
+    async with rig.running() as channel:
+        assert channel.account.recovered == 8
+        assert channel.account.dropped[Drop.CRASH] == 3
+        assert await take(channel) == [*range(5)]
+
+
+async def test_one_sync_covers_all_that_gathered_while_nobody_waited(
+    autojump_clock: trio.testing.MockClock, rig: Rig
+) -> None:
+    syncs: list[str] = []
+    rig.directory.fault = lambda kind, name: syncs.append(name) if kind == "sync" else None
+    async with rig.running() as channel:
+        syncs.clear()
+        for n in range(5):
+            channel.put(numbered(n, n + 1))
+            await trio.sleep(0.001)
+        await trio.sleep(0.1)
+        assert channel.held().at_risk == 0
+        assert len([name for name in syncs if name.endswith(".seg")]) == 1
+
+
+async def test_a_sender_that_waits_for_its_answer_is_not_kept_waiting(
+    autojump_clock: trio.testing.MockClock, rig: Rig
+) -> None:
+    paid: list[float] = []
+    async with rig.running() as channel:
+        rig.spool.commit_seconds = 5
+        receipt = Receipt(lambda: paid.append(trio.current_time()), lambda: None)
+        began = trio.current_time()
+        channel.put(make_batch(b"0", receipt=receipt))
+        receipt.pay()
+        await trio.sleep(1)
+        assert paid == [began]
+
+
+@pytest.mark.parametrize("kind", ["write", "allocate", "create", "sync"])
+async def test_a_fault_of_the_disk_is_told_once_and_goes_by(
+    autojump_clock: trio.testing.MockClock, rig: Rig, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    async with rig.running() as channel:
+        channel.put(numbered(0, 5))
+        await trio.sleep(1)
+        rig.fail(kind, errno.EIO)
+        for n in range(5, 30, 5):
+            channel.put(numbered(n, n + 5))
+            await trio.sleep(3)
+        if kind in ("write", "sync"):
+            assert channel.backlog is not None
+            assert channel.backlog.failing == "fault"
+            assert channel.held().at_risk > 0
+            assert caplog.text.count("fails, going on from memory") == 1
+        rig.mend()
+        await trio.sleep(20)
+        assert channel.held().at_risk == 0
+        assert "fails" not in caplog.text or "works again" in caplog.text
+        assert await take(channel) == [*range(30)]
+    assert sum(channel.account.dropped.values()) == 0
+
+
+async def test_with_a_failing_disk_the_pipe_delivers_from_memory(
+    autojump_clock: trio.testing.MockClock, rig: Rig
+) -> None:
+    rig.fail("open", errno.EROFS)
+    async with rig.running() as channel:
+        channel.put(numbered(0, 5))
+        assert await take(channel) == [*range(5)]
+        rig.mend()
+        channel.put(numbered(5, 8))
+        await trio.sleep(30)
+        assert channel.held().at_risk == 0
+        assert await take(channel) == [5, 6, 7]
+
+
+async def test_a_spool_that_is_switched_off_ends_when_it_is_empty(
+    autojump_clock: trio.testing.MockClock, rig: Rig
+) -> None:
+    async with rig.running() as channel:
+        channel.put(numbered(0, 5))
+    rig.mode = "never"
+    async with rig.running() as channel:
+        channel.put(numbered(5, 8))
+        assert await take(channel) == [*range(8)]
+        await trio.sleep(2)
+        assert channel.backlog is None
+        channel.put(numbered(8, 9))
+        assert await take(channel) == [8]
+    assert not [name for name in rig.directory.files if name.endswith(".seg")]
+
+
+async def test_a_cursor_on_disk_is_a_second_old_at_most(
+    autojump_clock: trio.testing.MockClock, rig: Rig
+) -> None:
+    async with rig.running(finish=False) as channel:
+        channel.put(numbered(0, 9))
+        await take(channel, 3)
+    rig.directory = rig.directory.kill()
+    async with rig.running() as channel:
+        assert channel.account.recovered == 0

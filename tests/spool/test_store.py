@@ -1,0 +1,363 @@
+"""The spool on disk: numbers, recovery, damage, faults."""
+
+import errno
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from relay.spool.recovery import segment_name
+from relay.spool.store import Damaged, Store
+from relay.system.directory import SystemDirectory
+from tests.core.parts import make_batch, numbered
+from tests.spool.parts import OCTETS, FakeDirectory, opened, put, read_all
+
+Fault = Callable[[str, str], None]
+
+# -- order and recovery
+
+
+def test_what_is_appended_is_read_in_order_whole_and_in_parts() -> None:
+    store = opened()
+    put(store, 3, 1, 20, 5)
+    assert read_all(store) == ([*range(29)], [])
+    assert read_all(store, octets_max=1) == ([*range(29)], [])
+    [part] = store.read(10, 1)
+    assert (part.first, part.end) == (10, 24)
+    assert store.read(29, 1) == []
+
+
+def test_the_next_process_goes_on_where_the_last_one_stopped() -> None:
+    directory = FakeDirectory()
+    store = opened(directory)
+    put(store, 10, 10)
+    store.settle(7)
+    store.commit()
+    store.save_cursor(sync=True)
+    store.close()
+    store = opened(directory)
+    assert (store.settled, store.next, store.report.messages) == (7, 20, 13)
+    assert store.report.lines() == []
+    put(store, 2)
+    assert read_all(store) == ([*range(7, 22)], [])
+
+
+def test_all_of_a_batch_survives() -> None:
+    directory = FakeDirectory()
+    store = opened(directory)
+    batch = make_batch(b"", b"\x00\xff\n", b"x" * 5000, listener="net-\udcff", notice=True)
+    store.append([(0, batch)])
+    [found] = store.read(0, 1)
+    again = found.batch  # type: ignore[union-attr]
+    assert list(again.messages) == list(batch.messages)
+    assert list(again.senders) == list(batch.senders)
+    assert (again.listener, again.received_ns, again.octets) == (
+        batch.listener, batch.received_ns, batch.octets,
+    )  # fmt: skip
+    assert (again.zone, again.notice) == (batch.zone, True)
+
+
+def test_a_large_batch_is_several_frames() -> None:
+    store = opened()
+    store.append([(0, make_batch(*[b"x" * (3 << 20)] * 3))])
+    assert [item.first for item in store.read(0, 1 << 30)] == [0, 1, 2]
+
+
+def test_settled_segments_are_removed_once_the_cursor_is_durable() -> None:
+    directory = FakeDirectory()
+    store = opened(directory)
+    put(store, *[5] * 20)
+    store.commit()
+    before = len(store.segments())
+    store.settle(60)
+    synced: list[str] = []
+    directory.fault = lambda kind, name: synced.append(f"{kind} {name}")
+    store.save_cursor(sync=False)
+    assert len(store.segments()) < before
+    assert synced.index("sync cursor") < min(
+        i for i, it in enumerate(synced) if it.startswith("unlink")
+    )
+    assert read_all(store) == ([*range(60, 100)], [])
+    store.settle(100)
+    store.save_cursor(sync=False)
+    assert len(store.segments()) <= 1
+
+
+def test_numbers_are_not_used_again_after_everything_has_left() -> None:
+    directory = FakeDirectory()
+    store = opened(directory)
+    put(store, 50)
+    store.settle(50)
+    store.commit()
+    store.save_cursor(sync=True)
+    store.close()
+    store = opened(directory)
+    assert (store.settled, store.next, store.report.messages) == (50, 50, 0)
+
+
+def test_numbers_that_the_crash_page_knows_are_used_up_and_a_hole() -> None:
+    directory = FakeDirectory()
+    store = opened(directory)
+    put(store, 10)
+    store.commit()
+    store.close()
+    store = opened(directory, next_min=25, settled_min=4)
+    assert (store.settled, store.next, store.report.messages) == (4, 25, 6)
+    put(store, 5)
+    store.commit()
+    assert read_all(store) == ([*range(4, 10), *range(25, 30)], [])
+    store.close()
+    store = opened(directory)
+    assert store.report.messages == 11
+    assert read_all(store) == ([*range(4, 10), *range(25, 30)], [])
+
+
+def test_a_torn_end_is_cut_off_and_told() -> None:
+    directory = FakeDirectory()
+    store = opened(directory)
+    put(store, 3, 3)
+    store.commit()
+    put(store, 3)
+    store.close()
+    last = directory.files[segment_name(6)]
+    whole = bytes(last)
+    last += last[64:-7]  # the next frame, and not all of it
+    store.close()
+    directory.files["cursor"][:] = b""
+    store = opened(directory)
+    assert (store.next, store.report.messages) == (9, 9)
+    assert store.report.torn_octets == len(whole) - 64 - 7
+    assert directory.files[segment_name(6)] == whole
+    put(store, 1)
+    assert read_all(store) == ([*range(10)], [])
+    store.close()
+    assert opened(directory).report.torn_octets == 0, "recovery is idempotent"
+
+
+def test_both_cursor_slots_damaged_everything_comes_again() -> None:
+    directory = FakeDirectory()
+    store = opened(directory)
+    put(store, 10)
+    store.settle(8)
+    store.commit()
+    store.save_cursor(sync=True)
+    store.close()
+    directory.files["cursor"][:] = b"\xff" * len(directory.files["cursor"])
+    store = opened(directory)
+    assert store.report.cursor_lost
+    assert read_all(store) == ([*range(10)], [])
+
+
+def test_the_damaged_newer_slot_falls_back_to_the_older() -> None:
+    directory = FakeDirectory()
+    store = opened(directory)
+    put(store, 10)
+    store.settle(3)
+    store.save_cursor(sync=True)
+    older = bytes(directory.files["cursor"])
+    store.settle(8)
+    store.save_cursor(sync=True)
+    store.close()
+    newer = directory.files["cursor"]
+    changed = next(i for i, (a, b) in enumerate(zip(newer, older.ljust(len(newer), b"\0"),
+                                                    strict=True)) if a != b)  # fmt: skip
+    newer[changed] ^= 0xFF
+    assert opened(directory).settled == 3
+
+
+def test_strangers_are_left_alone_and_told() -> None:
+    directory = FakeDirectory(strangers=["pipe"])
+    directory.files["notes.txt"] = bytearray(b"mine")
+    store = opened(directory)
+    put(store, 2)
+    other = FakeDirectory(identities=9)
+    stranger = opened(other)
+    put(stranger, 2)
+    directory.files[segment_name(900)] = other.files[segment_name(0)]
+    store.close()
+    store = opened(directory)
+    assert {"pipe", "notes.txt", segment_name(900)} <= set(store.report.aliens)
+    assert read_all(store) == ([0, 1], [])
+    assert directory.files["notes.txt"] == b"mine"
+
+
+def test_a_segment_of_a_newer_version_is_left_untouched_and_its_numbers_are_lost() -> None:
+    directory = FakeDirectory()
+    store = opened(directory)
+    put(store, *[5] * 10)
+    store.close()
+    names = sorted(name for name in directory.files if name.endswith(".seg"))
+    content = directory.files[names[1]]
+    packed = bytearray(content[:60])
+    packed[8] = 9
+    content[:64] = packed + zlib.crc32(packed).to_bytes(4, "little")
+    before = bytes(content)
+    store = opened(directory)
+    first, after = int(names[1][:20]), int(names[2][:20])
+    found, damaged = read_all(store)
+    assert damaged == [(first, after)]
+    assert found == [*range(first), *range(after, 50)]
+    store.settle(50)
+    store.save_cursor(sync=True)
+    assert directory.files[names[1]] == before
+
+
+def test_a_deleted_segment_is_an_exact_range() -> None:
+    directory = FakeDirectory()
+    store = opened(directory)
+    put(store, *[5] * 10)
+    store.close()
+    names = sorted(name for name in directory.files if name.endswith(".seg"))
+    del directory.files[names[1]]
+    found, damaged = read_all(opened(directory))
+    first, after = int(names[1][:20]), int(names[2][:20])
+    assert damaged == [(first, after)]
+    assert found == [*range(first), *range(after, 50)]
+
+
+def test_every_flipped_octet_is_damage_counted_exactly_and_nothing_else_is_lost() -> None:
+    directory = FakeDirectory()
+    store = opened(directory)
+    put(store, *[3] * 8)
+    store.commit()
+    store.save_cursor(sync=True)
+    store.close()
+    good = {name: bytes(data) for name, data in directory.files.items()}
+    quarantined = 0
+    for name, data in good.items():
+        for place in range(len(data)):
+            files = {it: bytearray(content) for it, content in good.items()}
+            files[name][place] ^= 0x55
+            damaged_directory = FakeDirectory(files)
+            store = opened(damaged_directory)
+            found, damaged = read_all(store)
+            lost = [n for first, end in damaged for n in range(first, end)]
+            assert sorted(found + lost) == [*range(store.next)], (name, place)
+            assert len(lost) + (24 - store.next) <= 3, (name, place)
+            assert store.next == 24 or store.report.torn_octets, (name, place)
+            assert store.report.messages == store.next
+            quarantined += bool(damaged_directory.aside)
+            put(store, 1)
+            assert read_all(store)[0][-1] == store.next - 1
+    assert quarantined
+
+
+# -- faults of the disk
+
+
+def failing(kind: str, name: str = "", error: int = errno.ENOSPC) -> Fault:
+    def fault(what: str, where: str) -> None:
+        if what == kind and where.endswith(name):
+            raise OSError(error, "fault")
+
+    return fault
+
+
+@pytest.mark.parametrize("kind", ["write", "allocate", "create"])
+def test_a_full_disk_takes_no_half_of_a_batch_and_goes_on_when_there_is_room(kind: str) -> None:
+    directory = FakeDirectory()
+    store = opened(directory)
+    put(store, 5)
+    store.commit()
+    directory.fault = failing(kind, ".seg")
+    written = 5
+    for _ in range(5):
+        try:
+            put(store, 5)
+            written += 5
+        except OSError:
+            assert store.next == written
+    assert read_all(store) == ([*range(written)], [])
+    directory.fault = lambda *_: None
+    put(store, 5)
+    store.commit()
+    assert read_all(opened(directory.kill())) == ([*range(written + 5)], [])
+
+
+def test_after_a_failed_sync_the_same_is_written_to_another_file() -> None:
+    directory = FakeDirectory()
+    store = opened(directory)
+    put(store, 4)
+    store.commit()
+    put(store, 4)
+    directory.fault = failing("sync", ".seg", errno.EIO)
+    with pytest.raises(OSError, match="fault"):
+        store.commit()
+    directory.fault = lambda *_: None
+    store.restart_after(store.committed)
+    assert store.next == 4
+    put(store, 4)
+    store.commit()  # the fake refuses a second sync of the descriptor that failed
+    assert len(store.segments()) == 2
+    assert read_all(opened(directory.crash())) == ([*range(8)], [])
+
+
+def test_a_dropped_segment_is_a_hole_also_for_the_next_process() -> None:
+    directory = FakeDirectory()
+    store = opened(directory)
+    put(store, *[5] * 10)
+    store.commit()
+    first, end, _ = store.segments()[1]
+    store.drop(first)
+    expected = [n for n in range(50) if not first <= n < end]
+    assert read_all(store) == (expected, [])
+    store.close()
+    store = opened(directory)
+    assert read_all(store) == (expected, [])
+    assert store.report.messages == len(expected)
+
+
+def test_a_second_process_is_kept_out() -> None:
+    directory = FakeDirectory()
+    opened(directory)
+    with pytest.raises(BlockingIOError):
+        opened(directory)
+
+
+# -- the real directory
+
+
+def test_on_a_real_disk(tmp_path: Path) -> None:
+    path = tmp_path / "spool" / "siem"
+    store = Store.open(SystemDirectory(str(path)), octets_max=1 << 20)
+    with pytest.raises(BlockingIOError):
+        Store.open(SystemDirectory(str(path)), octets_max=1 << 20)
+    for first in range(0, 5000, 500):
+        store.append([(first, numbered(first, first + 500, OCTETS))])
+    store.commit()
+    store.settle(2000)
+    store.save_cursor(sync=True)
+    assert read_all(store) == ([*range(2000, 5000)], [])
+    store.close()
+    (path / "link").symlink_to("/etc/passwd")
+    store = Store.open(SystemDirectory(str(path)), octets_max=1 << 20)
+    assert "link" in store.report.aliens
+    assert read_all(store) == ([*range(2000, 5000)], [])
+    assert path.stat().st_mode & 0o777 == 0o700
+    for file in path.iterdir():
+        assert file.is_symlink() or file.stat().st_mode & 0o777 == 0o600
+    damaged = next(iter(sorted(path.glob("*.seg"))))
+    content = bytearray(damaged.read_bytes())
+    content[len(content) // 2] ^= 1
+    damaged.write_bytes(content)
+    store.close()
+    store = Store.open(SystemDirectory(str(path)), octets_max=1 << 20)
+    found, lost = read_all(store)
+    assert sorted(found + [n for a, b in lost for n in range(a, b)]) == [*range(2000, 5000)]
+    if lost:
+        assert list((path / "quarantine").iterdir())
+    store.close()
+
+
+def test_a_removed_directory_is_an_error_that_goes_away(tmp_path: Path) -> None:
+    path = tmp_path / "spool"
+    (tmp_path / "spool").touch()
+    with pytest.raises(OSError, match=r"(exists|directory)"):
+        Store.open(SystemDirectory(str(path)), octets_max=1 << 20)
+    path.unlink()
+    Store.open(SystemDirectory(str(path)), octets_max=1 << 20).close()
+
+
+def test_damage_has_an_end() -> None:
+    assert Damaged(5, 3, "in a file").end == 8
