@@ -39,17 +39,13 @@ class Queue:
     waiting_echoes: int = 0
     lent_echoes: int = 0
     octets: int = 0
+    lent_octets: int = 0  # of whole lent entries
     notices: int = 0  # entries that tell of losses
     _gone: int = 0  # messages of the oldest lent entry that have left
 
     @property
     def messages(self) -> int:
         return self.waiting_messages + self.lent_messages - self.waiting_echoes - self.lent_echoes
-
-    @property
-    def lent_octets(self) -> int:
-        """Of the lent entries, whole ones."""
-        return sum(entry.batch.octets for entry in self.lent)
 
     @property
     def head(self) -> int | None:
@@ -100,6 +96,7 @@ class Queue:
             left = entry if part == len(entry.batch) else entry.part(self._gone, self._gone + part)
             if self._gone + part == len(entry.batch):
                 self.lent.popleft()
+                self.lent_octets -= entry.batch.octets
                 self._gone = 0
                 if not entry.echo:
                     self.notices -= entry.batch.notice
@@ -127,7 +124,7 @@ class Queue:
         self.waiting.extendleft(reversed(back))
         self.waiting_messages += recalled
         self.lent.clear()
-        self.lent_messages = self.lent_echoes = self._gone = 0
+        self.lent_messages = self.lent_echoes = self.lent_octets = self._gone = 0
         return recalled
 
     def echo(self, entries: Iterable[Entry]) -> int:
@@ -173,6 +170,7 @@ class Queue:
         self.waiting_messages -= messages
         self.lent.append(entry)
         self.lent_messages += messages
+        self.lent_octets += entry.batch.octets
         if entry.echo:
             self.waiting_echoes -= messages
             self.lent_echoes += messages

@@ -38,5 +38,7 @@ class Tail:
 
     def _trim(self) -> None:
         """Whole entries only: to cut one at each settlement would cost 30 ns a message."""
+        if not self.octets_max:
+            self.forget()
         while self._entries and self._octets - self._entries[0].batch.octets >= self.octets_max:
             self._octets -= self._entries.popleft().batch.octets

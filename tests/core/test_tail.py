@@ -33,3 +33,10 @@ def test_a_smaller_tail_forgets_the_oldest_and_a_clean_end_everything() -> None:
     assert list(tail) == []
     tail.keep([Entry(5, numbered(5, 6, 10))])
     assert [entry.first for entry in tail] == [5]
+
+
+def test_a_tail_of_no_size_keeps_nothing() -> None:
+    tail = Tail(100)
+    tail.keep([Entry(0, numbered(0, 2, 0))])
+    tail.resize(0)
+    assert list(tail) == []

@@ -20,7 +20,8 @@ def cursor(generation: int, *holes: tuple[int, int]) -> Cursor:
 
 def test_the_newest_of_two_slots_counts() -> None:
     for generation in (1, 2, 7):
-        assert newest(written(cursor(generation), cursor(generation + 1))) == cursor(generation + 1)
+        content = bytes(written(cursor(generation), cursor(generation + 1)))
+        assert newest(content) == cursor(generation + 1)
 
 
 def test_a_slot_that_is_damaged_anywhere_leaves_the_other() -> None:

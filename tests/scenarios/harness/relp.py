@@ -46,7 +46,8 @@ def frames(stream: BinaryIO) -> Iterator[Frame]:
 
 def _words(stream: BinaryIO) -> tuple[int, bytes, int] | None:
     """Number, command and length, and the separator after them."""
-    words, word = [], b""
+    words: list[bytes] = []
+    word = b""
     while len(words) < 3:
         octet = stream.read(1)
         if not octet:
