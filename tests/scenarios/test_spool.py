@@ -223,5 +223,5 @@ def test_a_spool_that_another_process_has_does_not_stop_the_pipe(
         second.start()
         send(second, 100)
         receiver.wait_for(b"seq=99;")
-        assert "spool of pipe to-siem fails" in second.log
+        until(lambda: "spool of pipe to-siem fails" in second.log, "the second says why")
         assert "crash page cannot be opened" in second.log

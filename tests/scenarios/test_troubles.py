@@ -117,8 +117,8 @@ def exchange(relay: RelayProcess, peer: StreamReceiver) -> None:
     with connected(relay.port("net")) as sender:
         for message in numbered(TURNS, "healthy"):
             began = time.monotonic()
-            sender.sendall(stream([message], "lf"))
             expected = peer.octets + len(message) + 1
+            sender.sendall(stream([message], "lf"))
             peer.wait_octets(expected)
             slowest = max(slowest, time.monotonic() - began)
     assert slowest < TURN_SECONDS_MAX
