@@ -1,5 +1,6 @@
 """A pipe's spool: the task between its channel and its store. All that touches the disk is hops."""
 
+import errno
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -53,6 +54,7 @@ class Spool:
     ended: trio.Event = field(default_factory=trio.Event)
     _store: Store | None = None
     _turn: trio.Lock = field(default_factory=trio.Lock)
+    _removed: bool = False  # somebody has taken the directory or a file away
     _suspect: bool = False  # what was written since the last commit may not be on disk
     _saved_head: int = -1
     _retry_seconds: float = RETRY_SECONDS
@@ -61,8 +63,9 @@ class Spool:
         """Serve the channel until `finish`, or until a spool that is switched off is empty."""
         while not self.ended.is_set():
             try:
+                self._removed = False
                 if await self._open():
-                    while not self._is_over():
+                    while not self._is_over() and not self._removed:
                         await self._wait_for_work()
                         await self._commit()
                     await self._save_cursor()
@@ -105,13 +108,14 @@ class Spool:
                     lambda: Store.open(
                         self.directory,
                         octets_max=self.octets_max,
-                        next_min=self.next_min,
-                        settled_min=self.head_min,
+                        next_min=max(self.next_min, self._backlog.committed),
+                        settled_min=max(self.head_min, self._head_known),
                     )
                 )
             except OSError as exc:
                 await self._failed(exc)
                 continue
+            self._suspect = False
             for line in store.report.lines():
                 log.warning("spool of pipe %s: %s", self.channel.account.name, line)
             self._note(_written(store))
@@ -125,6 +129,11 @@ class Spool:
             )
             return True
         return False
+
+    @property
+    def _head_known(self) -> int:
+        """Where the channel is; nowhere before it has seen the disk."""
+        return self.channel.head if self._backlog.ready else 0
 
     # -- writing
 
@@ -158,6 +167,7 @@ class Spool:
             )
         except OSError as exc:
             self._suspect = True
+            self._removed = exc.errno == errno.ENOENT  # begin anew where it was
             await self._failed(exc)
             return
         self._suspect = False

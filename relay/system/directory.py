@@ -50,6 +50,8 @@ class SystemFile:
 
     def sync(self) -> None:
         os.fdatasync(self._number)
+        if not os.fstat(self._number).st_nlink:  # what nobody can open again is not durable
+            raise OSError(errno.ENOENT, "removed while it was open")
 
     def close(self) -> None:
         number, self._number = self._number, -1

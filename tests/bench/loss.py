@@ -1,4 +1,4 @@
-r"""Lose nothing: the same story with rsyslog, syslog-ng and each mode of Relay.
+"""Lose nothing: the same story with rsyslog, syslog-ng and each mode of Relay.
 
 A receiver reads 2,000 numbered messages, is stopped (SIGSTOP) while 500 come, is killed (SIGKILL)
 while 1,500 come, and is started again. At the end the numbers it has read are compared with those
@@ -11,7 +11,7 @@ installed, it may be unpacked into a directory instead, which --syslog-ng names:
 apt-get download syslog-ng-core libivykis0 libnet1 libpcre3 libwrap0
 for package in *.deb; do dpkg -x "$package" unpacked; done
 python -m tests.bench.loss --syslog-ng unpacked
-"""
+"""  # noqa: D301 - click reads \b as "leave this paragraph as it is"
 
 import json
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ HEADINGS = ("program", "mode", "sent", "lost", "duplicated", "its own counters")
 
 @click.command(help=__doc__)
 @click.option("--syslog-ng", type=click.Path(path_type=Path, exists=True, file_okay=False),
-              help=SYSLOG_NG_HELP.capitalize() + ".")  # fmt: skip
+              help=SYSLOG_NG_HELP)  # fmt: skip
 @click.option("--only", help="Only programs and modes with this text in their name.")
 @click.option("--runs", type=click.IntRange(1), default=1, help="How often each is run.")
 @click.option("--markdown", is_flag=True, help="The table as it stands in README.md.")

@@ -18,7 +18,7 @@ RELAY_MODES = (
     ("acked, replay 256KiB", 'confirm = "acked"\nreplay = "256KiB"'),
     ("epoch", 'confirm = "epoch"'),
 )
-SYSLOG_NG_HELP = "a directory into which the Debian packages of syslog-ng were unpacked"
+SYSLOG_NG_HELP = "A directory into which the Debian packages of syslog-ng were unpacked."
 
 
 @dataclass(frozen=True, slots=True)

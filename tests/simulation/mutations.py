@@ -1,0 +1,301 @@
+"""What a planted bug makes of the code that ships: each takes that, and gives what is wrong."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import trio
+
+from relay.core.account import Confirmation, Drop, PipeAccount
+from relay.core.batch import Batch
+from relay.core.channel import Channel
+from relay.core.intake import Intake
+from relay.core.lease import Lease
+from relay.core.pipe import Pipe
+from relay.core.queue import Entry, Queue
+from relay.core.receipt import Receipt
+from relay.core.router import Router
+from relay.destinations.files import OpenFiles
+from relay.destinations.outstanding import Outstanding
+from relay.destinations.stream import StreamSession
+from relay.destinations.transit import Transit
+from relay.listeners.acceptance import Acceptance
+from relay.listeners.reader import Reader, Turn
+from relay.spool.store import Store
+from relay.system.ports import DatagramSender
+from relay.wire.frames import Framed
+from relay.wire.relp.server import ServerSession
+from tests.simulation.sockets import SimulatedReceiver
+
+Shipped = Callable[..., Any]
+
+# -- the books
+
+
+def counts_delivered_twice(settle: Shipped) -> Shipped:
+    def settle_wrong(self: Channel, messages: int, level: Confirmation) -> None:
+        settle(self, messages, level)
+        self.account.delivered[level] += messages > 5
+
+    return settle_wrong
+
+
+def forgets_a_drop(drop: Shipped) -> Shipped:
+    def drop_wrong(self: PipeAccount, messages: int, reason: Drop, *, notice: bool = False) -> None:
+        if reason is not Drop.OLDEST:
+            drop(self, messages, reason, notice=notice)
+
+    return drop_wrong
+
+
+def tells_of_notices(drop: Shipped) -> Shipped:
+    def drop_wrong(self: PipeAccount, messages: int, reason: Drop, *, notice: bool = False) -> None:
+        drop(self, messages, reason, notice=notice)
+        if notice:
+            self.on_loss(self, reason, messages)
+
+    return drop_wrong
+
+
+def does_not_count_again(recall: Shipped) -> Shipped:
+    def recall_wrong(self: Channel, *, replay: bool) -> None:
+        before = self.account.retried
+        recall(self, replay=replay)
+        self.account.retried = before
+
+    return recall_wrong
+
+
+def counts_echoes(settle: Shipped) -> Shipped:
+    def settle_wrong(self: Channel, messages: int, level: Confirmation) -> None:
+        echoes = self._queue.lent_echoes
+        settle(self, messages, level)
+        self.account.delivered[level] += min(messages, echoes)
+
+    return settle_wrong
+
+
+def loses_the_head_at_recall(recall: Shipped) -> Shipped:
+    def recall_wrong(self: Queue) -> int:
+        recalled: int = recall(self)
+        if len(self.waiting) > 2:
+            entry = self.waiting.popleft()
+            self.waiting_messages -= len(entry.batch)
+            self.octets -= entry.batch.octets
+        return recalled
+
+    return recall_wrong
+
+
+def recalls_in_wrong_order(recall: Shipped) -> Shipped:
+    def recall_wrong(self: Queue) -> int:
+        back = len(self.lent)
+        recalled: int = recall(self)
+        entries = [self.waiting.popleft() for _ in range(min(back, len(self.waiting)))]
+        self.waiting.extendleft(entries)
+        return recalled
+
+    return recall_wrong
+
+
+def adds_in_front(add: Shipped) -> Shipped:
+    def add_wrong(self: Queue, entry: Entry) -> None:
+        add(self, entry)
+        if self.waiting_messages > 4:
+            self.waiting.rotate(1)
+
+    return add_wrong
+
+
+def drops_without_end(_: Shipped) -> Shipped:
+    return lambda self, reason: 0
+
+
+# -- the way in
+
+
+def does_not_wait(_: Shipped) -> Shipped:
+    async def room(self: Intake) -> None:
+        await trio.lowlevel.checkpoint()
+
+    return room
+
+
+def ignores_the_filter(_: Shipped) -> Shipped:
+    def put(self: Pipe, batch: Batch, views: object, *, full: bool | None = None) -> None:
+        self.channel.put(batch, full=full)
+
+    return put
+
+
+def feeds_one_pipe(put: Shipped) -> Shipped:
+    def put_wrong(self: Router, batch: Batch) -> None:
+        routes = self._routes
+        self._routes = {name: pipes[:1] for name, pipes in routes.items()}
+        put(self, batch)
+        self._routes = routes
+
+    return put_wrong
+
+
+def loses_the_last_of_a_turn(put: Shipped) -> Shipped:
+    def put_wrong(self: Reader, turn: Turn, receipt: Receipt | None = None) -> None:
+        if len(turn.messages) > 3:
+            del turn.messages[-1], turn.senders[-1]
+        put(self, turn, receipt) if receipt else put(self, turn)
+
+    return put_wrong
+
+
+def loses_a_datagram(take: Shipped) -> Shipped:
+    def take_wrong(socket: SimulatedReceiver, intake: Intake) -> tuple[int, int]:
+        if len(socket.queue) > 3:
+            socket.receive(1, 1)
+        taken: tuple[int, int] = take(socket, intake)
+        return taken
+
+    return take_wrong
+
+
+def books_no_kernel_drops(_: Shipped) -> Shipped:
+    return lambda sockets, intake: None
+
+
+def stops_without_reading(_: Shipped) -> Shipped:
+    async def drain(reader: Reader, acceptance: Acceptance) -> None:
+        while not acceptance.finished():
+            await trio.lowlevel.checkpoint()
+
+    return drain
+
+
+def answers_at_once(_: Shipped) -> Shipped:
+    return lambda self, end, receipt: None
+
+
+def answers_what_is_read(feed: Shipped) -> Shipped:
+    def feed_wrong(self: ServerSession, data: bytes) -> list[bytes]:
+        found: list[bytes] = feed(self, data)
+        if self.unanswered and found:
+            self.answer(0)
+            self.outgoing += b"%d rsp 6 200 OK\n" % self._oldest()
+        return found
+
+    return feed_wrong
+
+
+# -- the way out
+
+
+def settles_the_cut_frame(complete: Shipped) -> Shipped:
+    def complete_wrong(self: Framed, octets: int) -> int:
+        messages: int = complete(self, octets)
+        return min(self.messages, messages + (octets > 0))
+
+    return complete_wrong
+
+
+def settles_before_sending(settle: Shipped) -> Shipped:
+    def settle_wrong(self: StreamSession, *, exact: bool = True) -> None:
+        self._transit.sent, sent = self._transit.outstanding.end, self._transit.sent
+        settle(self, exact=exact)
+        self._transit.sent = sent
+
+    return settle_wrong
+
+
+def believes_it_is_acknowledged(look: Shipped) -> Shipped:
+    def look_wrong(self: Transit) -> bool:
+        before = self.acknowledged
+        look(self)
+        self.acknowledged = self.sent
+        return self.sent > before
+
+    return look_wrong
+
+
+def never_replays(_: Shipped) -> Shipped:
+    return lambda self: 0
+
+
+def confirms_without_an_end(_: object) -> property:
+    return property(lambda self: True)
+
+
+def waits_for_no_room(_: Shipped) -> Shipped:
+    async def lend(self: Lease, messages_max: int = 1024) -> Sequence[Batch]:
+        while not self._can_lend(self._held):
+            await trio.lowlevel.checkpoint()
+        return self._held._queue.lend(messages_max, 1 << 18)
+
+    return lend
+
+
+def passes_half_a_batch(pass_to: Shipped) -> Shipped:
+    def pass_wrong(self: Outstanding, octets: int, *, exact: bool = True) -> int:
+        messages: int = pass_to(self, min(self.end, octets + 300), exact=exact)
+        return messages
+
+    return pass_wrong
+
+
+def settles_what_is_refused(_: Shipped) -> Shipped:
+    return lambda answer: True
+
+
+def takes_no_room_for_sent(send_run: Shipped) -> Shipped:
+    def send_wrong(
+        sender: DatagramSender, messages: Sequence[bytes], start: int
+    ) -> tuple[int, OSError | None]:
+        taken, fault = send_run(sender, messages, start)
+        return (taken, fault) if fault else (len(messages) - start, None)
+
+    return send_wrong
+
+
+def ignores_a_short_write(append: Shipped) -> Shipped:
+    async def append_wrong(self: OpenFiles, path: str, lines: Sequence[bytes]) -> int:
+        await append(self, path, lines)
+        return len(lines)
+
+    return append_wrong
+
+
+def gives_up(_: Shipped) -> Shipped:
+    return lambda uniform: iter([1e9] * 10)
+
+
+def wakes_nobody(_: Shipped) -> Shipped:
+    def wake(self: Channel) -> None:
+        self._arrival.unpark_all()
+        if self.is_empty:
+            self._emptied.unpark_all()
+
+    return wake
+
+
+# -- the disk
+
+
+def commits_without_sync(_: Shipped) -> Shipped:
+    def commit(self: Store) -> None:
+        self._dirty = self._new_names = False
+        self.committed = self.next
+
+    return commit
+
+
+def forgets_the_page_at_settlement(_: Shipped) -> Shipped:
+    def left(self: Channel) -> None:
+        self.spooling.left(self.head)
+        self.debts.secured(self.head)
+        self._wake()
+
+    return left
+
+
+def writes_no_page(_: Shipped) -> Shipped:
+    return lambda self, account, next_number, head: None
+
+
+def believes_any_boot(_: Shipped) -> Shipped:
+    return lambda self: {}

@@ -1,0 +1,278 @@
+"""What must be true of one pipe in the end, over all lives of the process."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from relay.core.account import Drop
+from tests.simulation.configuration import PipePlan
+from tests.simulation.life import Book
+from tests.simulation.messages import identify, is_own, whole
+from tests.simulation.receivers import StreamServer
+from tests.simulation.stream import End
+from tests.simulation.world import World
+
+
+@dataclass(slots=True, eq=False)
+class Verdict:
+    """On one pipe, over all lives of the process."""
+
+    world: World
+    pipe: PipePlan
+    books: Sequence[Book]
+    offered: Counter[bytes] = field(init=False)  # copies that passed the filter
+    out: list[bytes] = field(init=False)  # copies that left whole, in order
+    delivered: Counter[bytes] = field(init=False)  # copies that left as `confirm` says
+    read: Counter[bytes] = field(init=False)  # copies that the peer's application has
+
+    def __post_init__(self) -> None:
+        world, pipe = self.world, self.pipe
+        offered = world.truth.offered[pipe.name]
+        self.offered = Counter({it: n for it, n in offered.items() if pipe.needle in it})
+        self.out, delivered, read = _left(world, pipe)
+        self.delivered, self.read = Counter(delivered), Counter(read)
+
+    def judge(self) -> None:
+        self._nothing_is_invented()
+        self._order_is_kept()
+        self._copies_are_counted()
+        self._nothing_is_missing()
+        self._books_agree()
+        self._reasons_are_possible()
+        self._yes_was_meant()
+
+    # -- the messages
+
+    def _nothing_is_invented(self) -> None:
+        for message in {*self.out, *self.read}:
+            known = message in self.offered
+            assert known, f"{self.pipe.name}: nobody has put {message!r:.300}"
+            assert is_own(message) or identify(message), f"damaged: {message!r:.300}"
+
+    def _order_is_kept(self) -> None:
+        """Of each source, first copies leave in order."""
+        seen: set[bytes] = set()
+        last: dict[str, int] = {}
+        if any(life.power_cut for life in self.world.lives):
+            return
+        for message in self.out:
+            found = identify(message)
+            if found is None or message in seen:
+                continue
+            seen.add(message)
+            source, number = found
+            if self.offered[message] == 1:
+                before = last.get(source, -1)
+                assert number > before, f"{self.pipe.name}: {source} {number} after {before}"
+                last[source] = number
+
+    def _copies_are_counted(self) -> None:
+        """A message leaves more often than it was put only where the books say so."""
+        copies = sum((Counter(self.out) - self.offered).values())
+        again = self._total("retried") + self._total("replayed")
+        again += self._given_up
+        again += sum(book.held for book in self.books)  # at a crash: lent, and nobody knows how far
+        if any(life.power_cut for life in self.world.lives):
+            return
+        assert copies <= again, f"{self.pipe.name}: {copies} copies, {again} counted"
+        if self.pipe.confirm == "sent" and not self._killed:
+            assert not copies, f"{self.pipe.name}: {copies} copies of what was sent"
+
+    def _nothing_is_missing(self) -> None:
+        """What the peer lacks was dropped, or is lost as the level of its confirmation says."""
+        name = self.pipe.name
+        missing = sum((_distinct(self.offered) - _distinct(self.read)).values())
+        # What a power cut has damaged was at risk; each further one may find it again.
+        dropped = self._dropped - sum(book.dropped[Drop.DAMAGED] for book in self.books)
+        lost = missing - dropped - self._at_risk
+        if lost > 0:
+            self.world.sometimes["lost beyond confirmation"] += 1
+        if self.pipe.confirm in ("confirmed", "stored") or self._replays_enough:
+            assert lost <= 0, (
+                f"{name}: {missing} missing, {dropped} dropped, "
+                f"{self._at_risk} at risk: {self._examples()}"
+            )
+        elif self.pipe.kind in ("tcp", "unix-stream"):
+            unread = _unread(self.world, self.pipe)
+            assert lost <= unread, f"{name}: {lost} lost, {unread} were unread"
+
+    def _yes_was_meant(self) -> None:
+        """Of what a RELP sender was told yes, nothing is missing where the pipe keeps."""
+        if not self.pipe.keeps or self.pipe.name in self.world.removed:
+            return
+        fed = "relp" in self.world.first_plan.feeding(self.pipe.name)
+        answered = [it for it in self.world.truth.answered if fed and self.pipe.needle in it]
+        gone = Counter(answered) - _distinct(Counter(self.out))
+        assert not gone, f"{self.pipe.name}: answered and gone: {names(gone)}"
+
+    # -- the books
+
+    def _books_agree(self) -> None:
+        name = self.pipe.name
+        received = self._total("received") - self._total("filtered")
+        offered = self.offered.total()
+        assert received == offered, f"{name}: {received} received, {offered} were put"
+        self._recovery_agrees()
+        self._delivery_agrees()
+
+    def _recovery_agrees(self) -> None:
+        """What was held at an end that was no power cut, a later process has found again."""
+        held = sum(book.held for book in self.books[:-1])
+        recovered = self._total("recovered")
+        assert not self.books[-1].held, f"{self.pipe.name}: {self.books[-1].held} held in the end"
+        if self._power_cut:
+            return
+        name, given_up = self.pipe.name, self._given_up
+        assert held <= recovered, f"{name}: {recovered} recovered, {held} were held"
+        assert recovered <= held + given_up, (
+            f"{name}: {recovered} recovered, {held} were held, {given_up} given up"
+        )
+        self.world.sometimes["found again what was given up"] += recovered > held
+
+    def _delivery_agrees(self) -> None:
+        name, confirm = self.pipe.name, self.pipe.confirm
+        booked, copies = self._delivered, self.delivered.total()
+        others = sum(sum(n for level, n in book.delivered.items() if level != confirm)
+                     for book in self.books)  # fmt: skip
+        assert not others, f"{name}: {others} delivered on another level than {confirm}"
+        if confirm == "acked":
+            assert booked <= copies, f"{name}: {booked} delivered, {copies} were acknowledged"
+            if not self._killed and self.offered == _distinct(self.offered):
+                copies = len(self.delivered)
+                assert booked == copies, f"{name}: {booked} delivered, {copies} are {confirm}"
+        elif self.pipe.kind == "file" or self._killed:
+            again = self._total("retried") + sum(book.held for book in self.books)
+            again += self._given_up
+            assert copies - again <= booked <= copies, f"{name}: {booked} stored, {copies} lines"
+        elif self.pipe.destination.get("confirm") == "epoch":
+            assert booked <= copies, f"{name}: {booked} confirmed, {copies} were read"
+        else:
+            assert booked == copies, f"{name}: {booked} delivered, {copies} are {confirm}"
+
+    def _reasons_are_possible(self) -> None:
+        world, name = self.world, self.pipe.name
+        possible = {Drop.FULL}
+        if self.pipe.keys["overflow"] == "drop-oldest":
+            possible.add(Drop.OLDEST)
+        if any(life.stopping for life in world.lives):
+            possible.add(Drop.SHUTDOWN)
+        if name in world.removed:
+            possible.add(Drop.REMOVED)
+        if any(life.killed for life in world.lives[:-1]):
+            possible.add(Drop.CRASH)
+        if self._power_cut:
+            possible.add(Drop.DAMAGED)
+        for book in self.books:
+            found = {reason for reason, number in book.dropped.items() if number}
+            assert found <= possible, f"{name}: dropped for {sorted(found - possible)}"
+            own_or_unix = {"internal", "unix", "stream"} & set(world.first_plan.feeding(name))
+            if self.pipe.keys["overflow"] == "block" and not own_or_unix:
+                assert not book.dropped[Drop.FULL], f"{name}: drops, though it blocks"
+
+    # -- below
+
+    def _total(self, what: str) -> int:
+        return sum(getattr(book, what) for book in self.books)
+
+    @property
+    def _dropped(self) -> int:
+        return sum(sum(book.dropped.values()) for book in self.books)
+
+    @property
+    def _delivered(self) -> int:
+        return sum(sum(book.delivered.values()) for book in self.books)
+
+    @property
+    def _given_up(self) -> int:
+        """Booked as dropped while a thread still had it, or a disk that did not answer."""
+        reasons = (Drop.SHUTDOWN, Drop.REMOVED)
+        return sum(book.dropped[reason] for book in self.books for reason in reasons)
+
+    @property
+    def _killed(self) -> bool:
+        return any(life.killed for life in self.world.lives)
+
+    @property
+    def _power_cut(self) -> bool:
+        return any(life.power_cut for life in self.world.lives)
+
+    @property
+    def _at_risk(self) -> int:
+        """What the power cuts may have taken, as the gauge said at their moments."""
+        lives = self.world.lives
+        cut = [life.books[self.pipe.name] for life in lives
+               if life.power_cut and self.pipe.name in life.books]  # fmt: skip
+        return sum(book.at_risk for book in cut)
+
+    @property
+    def _replays_enough(self) -> bool:
+        """No break can take more than what is sent again."""
+        return self.pipe.confirm == "acked" and self.pipe.destination["replay"] != "0B"
+
+    def _examples(self) -> str:
+        return names(_distinct(self.offered) - _distinct(self.read))
+
+
+def _left(world: World, pipe: PipePlan) -> tuple[list[bytes], list[bytes], list[bytes]]:
+    """What left for a destination whole; of that, as its `confirm` says; and what was read."""
+    if pipe.kind == "memory":
+        lines = [line for life in world.lives for line in life.rings.get(pipe.name, ([], 0))[0]]
+        return lines, lines, lines
+    if pipe.kind == "file":
+        nodes = [node for path, node in world.storage.rotated if path == pipe.address]
+        nodes += [node for path, node in world.storage.files.items() if path == pipe.address]
+        lines = [line for node in nodes for line in bytes(node.content).split(b"\n")[:-1]]
+        return lines, lines, lines
+    read = world.servers[pipe.name].read
+    if pipe.kind in ("udp", "unix-datagram"):
+        handed = world.internet.handed[pipe.address]
+        return handed, handed, read
+    out: list[bytes] = []
+    delivered: list[bytes] = []
+    for end in world.internet.outgoing[pipe.address]:
+        messages, ends = whole(bytes(end.out.data), pipe.framing)
+        out += messages
+        limit = _confirmed_octets(end, pipe)
+        if pipe.kind == "relp":
+            delivered += messages[: _answers(end)]
+        else:
+            delivered += [it for it, at in zip(messages, ends, strict=True) if at <= limit]
+    return out, delivered, read
+
+
+def _confirmed_octets(end: End, pipe: PipePlan) -> int:
+    if pipe.confirm == "sent":
+        return end.out.sent
+    if pipe.confirm == "acked":
+        return end.out.acked if end.acked_at_close is None else end.acked_at_close
+    return end.out.read
+
+
+def _answers(end: End) -> int:
+    """How many transactions in a row the relay has read a 200 for; `open` is the first."""
+    said = bytes(end.into.data[: end.into.read])
+    codes = dict(re.findall(rb"(\d+) rsp \d+ (\d+)", said))
+    answers = 0
+    while codes.get(b"%d" % (answers + 2)) == b"200":
+        answers += 1
+    return answers
+
+
+def _unread(world: World, pipe: PipePlan) -> int:
+    """Messages that left whole on connections whose peer has not read all of them."""
+    server = world.servers[pipe.name]
+    assert isinstance(server, StreamServer)
+    return sum(
+        sum(at > end.out.read for at in whole(bytes(end.out.data), pipe.framing)[1])
+        for end in world.internet.outgoing[pipe.address]
+    )
+
+
+def _distinct(messages: Iterable[bytes]) -> Counter[bytes]:
+    return Counter(set(messages))
+
+
+def names(messages: Counter[bytes]) -> str:
+    found = [identify(message) or message[:60] for message in messages]
+    return f"{len(found)}: {found[:5]}"
