@@ -9,6 +9,7 @@ import trio
 from relay.system.ports import ConnectionBroken
 from tests.simulation.flow import SILENT_SECONDS, Flow, Link
 
+FIN_SECONDS = 60.0  # tcp_fin_timeout
 RESET = "Connection reset by peer"
 
 
@@ -118,6 +119,8 @@ class End:
             self.reset()
         elif not self.fault:
             self.out.finish()
+            if self.into.sealed:  # what still comes is answered only once the orphan is gone
+                self.out.link.timeline.after(FIN_SECONDS, self._end_orphan)
         self.wake()
 
     # -- the kernel
@@ -135,6 +138,10 @@ class End:
         """Send a reset: nothing of this connection moves any more."""
         self.out.dead = self.into.dead = True
         self.out.link.carry(self.other.hear_reset)
+
+    def _end_orphan(self) -> None:
+        if not self.other.closed:
+            self.reset()
 
     def hear_reset(self) -> None:
         self.out.dead = self.into.dead = True

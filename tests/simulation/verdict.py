@@ -71,7 +71,7 @@ class Verdict:
         """A message leaves more often than it was put only where the books say so."""
         copies = sum((Counter(self.out) - self.offered).values())
         again = self._total("retried") + self._total("replayed")
-        again += self._given_up
+        again += self._given_up + self._total("recovered") * self._cursor_is_old
         again += sum(book.held for book in self.books)  # at a crash: lent, and nobody knows how far
         if any(life.power_cut for life in self.world.lives):
             return
@@ -125,7 +125,7 @@ class Verdict:
             return
         name, given_up = self.pipe.name, self._given_up
         assert held <= recovered, f"{name}: {recovered} recovered, {held} were held"
-        assert recovered <= held + given_up, (
+        assert recovered <= held + given_up or self._cursor_is_old, (
             f"{name}: {recovered} recovered, {held} were held, {given_up} given up"
         )
         self.world.sometimes["found again what was given up"] += recovered > held
@@ -190,6 +190,12 @@ class Verdict:
         return sum(book.dropped[reason] for book in self.books for reason in reasons)
 
     @property
+    def _cursor_is_old(self) -> bool:
+        """The log has said that messages may come twice; they are counted as recovered."""
+        lines = [line for life in self.world.lives for line in life.log.lines]
+        return any("cursor cannot be saved" in line for line in lines)
+
+    @property
     def _killed(self) -> bool:
         return any(life.killed for life in self.world.lives)
 
@@ -201,14 +207,19 @@ class Verdict:
     def _at_risk(self) -> int:
         """What the power cuts may have taken, as the gauge said at their moments."""
         lives = self.world.lives
-        cut = [life.books[self.pipe.name] for life in lives
-               if life.power_cut and self.pipe.name in life.books]  # fmt: skip
-        return sum(book.at_risk for book in cut)
+        if not self._power_cut:
+            return 0
+        # What a crash before the cut has taken is known from the page alone, which the cut takes.
+        books = [
+            it.books[self.pipe.name] for it in lives if it.killed and self.pipe.name in it.books
+        ]
+        return sum(book.at_risk for book in books)
 
     @property
     def _replays_enough(self) -> bool:
         """No break can take more than what is sent again."""
-        return self.pipe.confirm == "acked" and self.pipe.destination["replay"] != "0B"
+        replays = self.pipe.confirm == "acked" and self.pipe.destination["replay"] != "0B"
+        return replays and len(self.world.lives) == 1  # the tail ends with the process
 
     def _examples(self) -> str:
         return names(_distinct(self.offered) - _distinct(self.read))
