@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypedDict
 import trio
 
 from relay.core.account import Drop
-from relay.core.backlog import Backlog, Lost, Spool
+from relay.core.backlog import Backlog, Lost, Segment, Spool
 from relay.core.queue import Entry
 
 if TYPE_CHECKING:
@@ -249,6 +249,8 @@ class Spooling:
         rest = [entry for entry in backlog.pop_unwritten(self._channel.next)
                 if backlog.only_here(entry)]  # fmt: skip
         backlog.gap_messages -= sum(len(entry.batch) for entry in rest)
+        if rest:  # their numbers are used up: who takes the pipe up again passes them
+            backlog.holes = [*backlog.holes, Segment(rest[0].first, self._channel.next, 0)]
         if not backlog.gap_messages:
             backlog.gap = None
         return rest

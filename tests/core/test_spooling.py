@@ -376,6 +376,22 @@ async def test_at_the_end_what_is_durable_stays_and_the_rest_is_dropped() -> Non
     assert disk.channel.account.dropped[Drop.SHUTDOWN] == 4
 
 
+async def test_a_pipe_that_is_taken_up_again_goes_on_behind_what_was_dropped(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    disk = await opened()
+    for n in range(0, 10, 2):
+        disk.channel.put(numbered(n, n + 2, OCTETS))
+    disk.commit(3)
+    disk.channel.closing = Drop.REMOVED
+    assert disk.channel.drop_all(Drop.REMOVED) == 4
+    disk.channel.reopen()
+    disk.channel.put(numbered(10, 12, OCTETS))
+    verify(disk)
+    assert await take_all(disk) == [*range(6), 10, 11]
+    verify(disk)
+
+
 # -- anything, in any order
 
 
