@@ -162,6 +162,8 @@ class Spooling:
             self._write_all(behind_disk=bool(messages))
         self._renumber(max(0, end - channel.head))
         if messages:
+            if end < channel.head:  # those between were delivered while it was not open
+                backlog.holes = [*backlog.holes, Segment(end, channel.head, 0)]
             backlog.gap = settled
             backlog.gap_messages += messages
         backlog.spool = spool

@@ -349,6 +349,21 @@ async def test_a_disk_that_opens_late_comes_in_behind_what_is_lent(
     assert await take_all(disk) == [*range(10), 12, 13]
 
 
+async def test_what_was_delivered_before_a_disk_opened_late_leaves_no_gap(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    disk = spooled()
+    disk.channel.put(numbered(10, 14, OCTETS))
+    disk.channel.spooling.failed("input/output error")
+    with disk.channel.lease() as lease:
+        await lease.lend(3)
+        lease.settle(3, Confirmation.SENT)
+    disk.kept = [Entry(0, numbered(0, 2, OCTETS))]
+    await disk.channel.spooling.open(disk, settled=0, end=2, messages=2, recovered=2)
+    verify(disk)
+    assert await take_all(disk) == [0, 1, 13]
+
+
 async def test_a_spool_that_is_switched_on_writes_what_is_held(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
