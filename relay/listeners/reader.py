@@ -108,7 +108,7 @@ class Reader:
             self._serve(stream, turn, share)
 
     def _serve(self, stream: Stream, turn: Turn, share: int) -> None:
-        while share and not turn.full:
+        while share and not turn.full and self._is_open(stream):
             asked = min(share, stream.read_octets)
             read = self._read(stream, turn, asked)
             share -= read

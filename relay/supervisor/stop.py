@@ -20,6 +20,7 @@ INTAKE_SHARE = 0.5  # of drain_max: reading what our kernel has acknowledged
 DELIVERY_SHARE = 0.9  # of drain_max: delivering what is held; the rest is for our last words
 SPOOL_SHARE = 0.95  # of drain_max: bringing to the disk what could not be delivered
 SPOOL_SECONDS_MIN = 0.5  # also in a hurry: a disk that works takes milliseconds
+WORDS_SECONDS_MIN = 0.25  # also in a hurry: a destination that is up takes them in milliseconds
 REMEMBER_SECONDS_MAX = 0.5  # a disk that hangs must not hold the stop
 GRACE_SECONDS = 1.0  # for a listener that does not keep its time
 
@@ -126,7 +127,7 @@ async def _last_words(relay: Relay, patience: Patience) -> None:
     for listening in own:
         listening.drain(patience.until(1.0))
         await listening.ended.wait()
-    with patience.limit(1.0):
+    with trio.move_on_after(max(WORDS_SECONDS_MIN, patience.until(1.0) - trio.current_time())):
         for pipe in relay.pipes.values():
             if pipe.channel.closing is None:
                 await pipe.channel.empty()

@@ -7,6 +7,7 @@ from tests.scenarios.harness.books import sample, total
 from tests.scenarios.harness.messages import in_order, numbered, numbers, stream
 from tests.scenarios.harness.receivers import StreamReceiver
 from tests.scenarios.harness.senders import Load, connected
+from tests.scenarios.harness.waiting import until
 
 RELOADS = 200
 BURST = 20
@@ -112,7 +113,7 @@ def test_invalid_configuration(prepare: Prepare) -> None:
         relay.reload()
         steady.wait_for(b"steddy")
         steady.wait_for(b"is invalid: the configuration before it stays")
-        assert "pipes.steady.to" in relay.log
+        until(lambda: "pipes.steady.to" in relay.log, "the mistake is in the log")
         assert sample(relay.metrics(), "relay_reloads_total", result="failure") == 1
         with connected(relay.port("net")) as sender:
             sender.sendall(stream(numbered(1), "lf"))
