@@ -83,7 +83,11 @@ class Backlog:
     def full(self, memory: int) -> bool:
         """Whether the disk is full, or too slow for what comes."""
         unwritten = cost(self.unwritten_messages, self.unwritten_octets)
-        return unwritten >= memory or self.octets + self.unwritten_octets >= self.octets_max
+        return unwritten >= memory or self.disk_full
+
+    @property
+    def disk_full(self) -> bool:
+        return self.octets + self.unwritten_octets >= self.octets_max
 
     def add(self, entry: Entry) -> None:
         """To be written."""

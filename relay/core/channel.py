@@ -112,7 +112,7 @@ class Channel:
     @closing.setter
     def closing(self, reason: Drop | None) -> None:
         self._closing = reason
-        self._wake()  # nobody is to wait for room here
+        self.wake()  # nobody is to wait for room here
 
     @property
     def blocked(self) -> bool:
@@ -165,7 +165,7 @@ class Channel:
     def bound(self, bounds: Bounds) -> None:
         """Other bounds from now on; what is held above them stays."""
         self._bounds, self.memory_max = bounds, bounds.memory
-        self._wake()
+        self.wake()
 
     def drop_all(self, reason: Drop) -> int:
         """Drop what is waiting in memory; return how many messages. No lease may be held.
@@ -219,8 +219,8 @@ class Channel:
             self._room.unpark_all()
 
     def save(self) -> None:
-        """Let the books survive the process as they are now."""
-        if self._record is not None:
+        """Let the books survive as they are now; before the spool is open, as they were left."""
+        if self._record is not None and (self.backlog is None or self.backlog.ready):
             self._record.write(self.account, self.next, self.head)
 
     @property
@@ -305,12 +305,13 @@ class Channel:
         self.spooling.left(head)
         self.debts.secured(head)
         self.save()
-        self._wake()
+        self.wake()
 
     def _weigh(self, messages: int, octets: int) -> None:
         self._memory.change(self, cost(messages, octets))
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Whoever waits for this channel is to look again."""
         self._arrival.unpark_all()  # the window may be open again
         if not self.blocked:
             self._room.unpark_all()

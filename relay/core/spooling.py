@@ -150,7 +150,7 @@ class Spooling:
         channel, backlog = self._channel, self._backlog
         if backlog.ready:  # opened again: the channel knows what is there
             backlog.spool, backlog.failing = spool, ""
-            channel._wake()
+            channel.wake()
             return
         self._switching = True
         try:
@@ -186,7 +186,7 @@ class Spooling:
             backlog.failing = ""
         channel.debts.secured(number)
         channel.save()
-        channel._wake()
+        channel.wake()
 
     def failed(self, reason: str) -> None:
         """The disk takes nothing now: the pipe goes on from memory."""
@@ -214,7 +214,7 @@ class Spooling:
     def drop_oldest(self) -> None:
         """Make room on disk, a segment at a time: the oldest in which nothing is lent."""
         channel, backlog = self._channel, self._backlog
-        while channel.full:
+        while backlog.disk_full:
             self.retreat()
             gap = backlog.gap
             lent_end = channel._queue.lent[-1].end if channel._queue.lent else 0

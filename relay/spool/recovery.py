@@ -81,6 +81,10 @@ def recover(directory: Directory, *, next_min: int, settled_min: int) -> Found:
     parts = _parts(sizes, headers, store, report)
     report.aliens += directory.others()
     end = _cut_end(directory, parts, store, report)
+    for part in parts:
+        for first, last in cursor.holes if cursor else ():
+            if part.first < first < part.end <= last:
+                part.end = first  # the hole behind it is not in it
     _sync(directory, [part for part in parts if not cursor or part.end > cursor.next])
     if cursor and cursor.next > end:  # it was durable, and is gone: damage at the end
         end = cursor.next

@@ -74,8 +74,9 @@ class Spool:
                     await self._close()
             if self.ending:
                 self.ended.set()
-            elif self._backlog.mode == "never":  # nobody has switched it on again
-                self.channel.backlog = None
+            elif self._backlog.mode == "never" and not self._backlog.active:
+                self.channel.backlog = None  # nobody has switched it on again, or spilled meanwhile
+                self.channel.wake()
                 self.ended.set()
 
     async def finish(self) -> None:

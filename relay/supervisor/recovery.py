@@ -43,7 +43,8 @@ def lose_forgotten(relay: Relay) -> None:
         return
     if page.before and not page.same_boot:
         log.info("the crash page is of another boot: what only memory held then is not known")
-    for name in [name for name in page.believed() if name not in relay.config.pipes]:
+    known = {*relay.config.pipes, *relay.machine.spools()}  # a spool waits for its pipe to return
+    for name in [name for name in page.believed() if name not in known]:
         if page.believed()[name].held:
             account = relay.ledger.pipe(name, name)
             lose_held(relay, account)

@@ -244,7 +244,7 @@ BUGS = [
         "nobody hears that there is room",
         ("a peer reads nothing",),
         Channel,
-        "_wake",
+        "wake",
         mutations.wakes_nobody,
         seed=8,
     ),

@@ -288,7 +288,7 @@ def forgets_the_page_at_settlement(_: Shipped) -> Shipped:
     def left(self: Channel) -> None:
         self.spooling.left(self.head)
         self.debts.secured(self.head)
-        self._wake()
+        self.wake()
 
     return left
 
