@@ -49,6 +49,7 @@ def _pipe(relay: Relay, account: PipeAccount) -> View:
         "delivered": _named(account.delivered),
         "dropped": _named(account.dropped),
         "dropped_notices": account.notices_dropped,
+        "dead_letters": account.dead_letters,
         "retried": account.retried,
         "replayed": account.replayed,
         "in_doubt": account.in_doubt,
@@ -124,16 +125,19 @@ def _listener(relay: Relay, account: ListenerAccount) -> View:
 
 def _totals(relay: Relay, pipes: Iterable[View], listeners: Iterable[View]) -> View:
     offered = sum(it["offered"] for it in listeners)
+    letters = sum(it["dead_letters"] for it in pipes)
     received = sum(it["received"] for it in pipes)
+    came = f"offered {offered}" + (f" + dead letters {letters}" if letters else "")
     return {
         "received": sum(it["received"] for it in listeners),
         "offered": offered,
+        "dead_letters": letters,
         "pipes_received": received,
         "delivered": sum(sum(it["delivered"].values()) for it in pipes),
         "dropped": sum(sum(it["dropped"].values()) for it in pipes),
         "held": sum(sum(it["held"].values()) for it in pipes),
         "losses_untold": relay.ledger.losses.untold,
-        "identity": f"offered {offered} = received by the pipes {received}",
+        "identity": f"{came} = received by the pipes {received}",
         "residual": relay.ledger.residual(),
     }
 

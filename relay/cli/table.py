@@ -67,6 +67,9 @@ def _remarks(books: View) -> list[str]:
             numbers = [f"{number} {name}" for name, number in pipe[what].items() if number]
             if numbers:
                 remarks.append(f"pipe {pipe['name']}: {what} {', '.join(numbers)}")
+        if pipe["dead_letters"]:
+            name, letters = pipe["name"], pipe["dead_letters"]
+            remarks.append(f"pipe {name}: handed {letters} of these over to {name}.dead-letter")
         if pipe["down_reason"] and pipe["state"] == "down":
             remarks.append(f"pipe {pipe['name']}: down: {pipe['down_reason']}")
     for listener in books["listeners"].values():

@@ -11,8 +11,8 @@ from typing import Any, cast
 
 from relay.config.addresses import clash, group
 from relay.config.lines import KeyPath
-from relay.config.model import EVERY
-from relay.config.tables import Problem, Section, Tables, section
+from relay.config.model import EVERY, dead_letter_pipe
+from relay.config.tables import NAME_MAX, Problem, Section, Tables, section
 from relay.config.words import choice_text, value_text
 from relay.core.component import Listener
 from relay.destinations.file import FileDestination
@@ -41,6 +41,9 @@ def check_names(document: Mapping[str, Any]) -> Iterator[Problem]:
         to = pipe.get("to")
         if isinstance(to, str):
             yield from _check_known(document, "destinations", (*path, "to"), to)
+        dead_letter = pipe.get("dead_letter")
+        if isinstance(dead_letter, str):
+            yield from _check_dead_letter(document, name, dead_letter)
         yield from _check_match(document, (*path, "match"), pipe.get("match"))
 
 
@@ -109,6 +112,17 @@ def _check_known(
     if name not in known:
         singular = kind.removesuffix("s")
         yield Problem(path, f"no {singular} {value_text(name)} {choice_text(name, known)}")
+
+
+def _check_dead_letter(document: Mapping[str, Any], name: str, to: str) -> Iterator[Problem]:
+    path = ("pipes", name, "dead_letter")
+    yield from _check_known(document, "destinations", path, to)
+    pipe = dead_letter_pipe(name)
+    if pipe in section(document, "pipes"):
+        yield Problem(path, f"is a pipe of its own, and there is one {value_text(pipe)} already")
+    if len(pipe) > NAME_MAX >= len(name):
+        longest = NAME_MAX - len(dead_letter_pipe(""))
+        yield Problem(path, f"needs a pipe whose name has no more than {longest} characters")
 
 
 def _check_match(document: Mapping[str, Any], path: KeyPath, rules: object) -> Iterator[Problem]:

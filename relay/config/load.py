@@ -5,7 +5,7 @@ from typing import cast
 from relay.config.checks import check_addresses, check_directories, check_internal, check_names
 from relay.config.errors import ConfigError, ConfigErrors
 from relay.config.lines import key_lines, key_text, line_of
-from relay.config.model import Config
+from relay.config.model import Config, with_dead_letters
 from relay.config.tables import Tables, read_tables
 from relay.config.toml import read_document, read_text
 from relay.core.component import Destination, Listener
@@ -46,5 +46,5 @@ def _config(path: str, tables: Tables) -> Config:
         admin=None if tables.admin.listen == "off" else tables.admin,
         listeners=cast("dict[str, Listener]", tables.listeners),
         destinations=cast("dict[str, Destination]", tables.destinations),
-        pipes=tables.pipes,
+        pipes=with_dead_letters(tables.pipes),
     )

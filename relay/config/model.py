@@ -116,6 +116,8 @@ class PipeKeys(Keys):
         tuple[Match, ...], BeforeValidator(_listed), Field(json_schema_extra=_or_one)
     ] = ()
     """Tables of which a message must match any, with all keys in it; default: every message."""
+    dead_letter: str | None = None
+    """Name of a destination for what `to` refuses for good; default: it is lost, and counted."""
     memory: Annotated[Size, Field(ge=64 << 10, le=1 << 40)] = 64 << 20
     """Octets held at most, each message's overhead included."""
     messages: Annotated[int, Field(ge=1, le=1_000_000_000, strict=True)] = 500_000
@@ -130,6 +132,27 @@ class PipeKeys(Keys):
     """How long what is put may wait to be synced together, while no sender waits for it."""
 
 
+def dead_letter_pipe(pipe: str) -> str:
+    """The name of the pipe for the dead letters of a pipe."""
+    return f"{pipe}.dead-letter"
+
+
+def with_dead_letters(pipes: Mapping[str, PipeKeys]) -> dict[str, PipeKeys]:
+    """These pipes, and behind them one for the dead letters of each that wants it.
+
+    No listener feeds such a pipe. It is bounded as its own one is, cannot make anybody wait, and
+    has the spool that suits its destination.
+    """
+    return {**pipes} | {
+        dead_letter_pipe(name): keys.model_copy(
+            update={"from_": (), "to": keys.dead_letter, "match": (), "dead_letter": None,
+                    "overflow": "drop-newest", "spool": "auto"}
+        )
+        for name, keys in pipes.items()
+        if keys.dead_letter is not None
+    }  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
     """A valid configuration. Two are equal when they mean the same."""
@@ -139,7 +162,7 @@ class Config:
     admin: AdminKeys | None  # None: switched off
     listeners: Mapping[str, Listener]
     destinations: Mapping[str, Destination]
-    pipes: Mapping[str, PipeKeys]
+    pipes: Mapping[str, PipeKeys]  # those for dead letters included, behind the others
 
     def spool(self, pipe: str) -> SpoolMode:
         """The key `spool` of a pipe, "auto" resolved."""

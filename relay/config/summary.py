@@ -24,6 +24,7 @@ def warnings(config: Config) -> list[str]:
         *_not_keeping(config),
         *_never_matching(config),
         *_own_listeners(config),
+        *_refused_again(config),
         *_silent(config),
     ]
 
@@ -42,8 +43,10 @@ def _pipe_text(name: str, pipe: PipeKeys, config: Config) -> str:
     rules = len(pipe.match)
     match = f"match {rules} rule{'s' * (rules > 1)}" if rules else "match everything"
     destination = f"{pipe.to} ({_destination_text(config.destinations[pipe.to])})"
+    # Only a pipe for dead letters is fed by no listener.
+    feeding = ", ".join(config.feeding(name)) or "what is refused"
     return (
-        f"{name}: {', '.join(config.feeding(name))} -> {destination} {match}, "
+        f"{name}: {feeding} -> {destination} {match}, "
         f"memory {size_text(pipe.memory)}, overflow {pipe.overflow}"
         f"{_spool_text(name, pipe, config)}"
     )
@@ -148,12 +151,22 @@ def _loop(
             if here not in config.feeding(name):
                 continue
             way = [*ways[here], name]
-            if pipe.to == destination:
+            to = [pipe.to] if pipe.dead_letter is None else [pipe.to, pipe.dead_letter]
+            if destination in to:
                 return way
-            new = [there for there in ours.get(pipe.to, ()) if there not in ways]
+            new = [it for each in to for it in ours.get(each, ()) if it not in ways]
             ways.update((there, way) for there in new)
             waiting += new
     return []
+
+
+def _refused_again(config: Config) -> Iterator[str]:
+    for name, pipe in config.pipes.items():
+        if pipe.dead_letter == pipe.to:
+            yield (
+                f"pipe {name}: dead_letter is its own destination {pipe.to}: "
+                "what is too large for it is so again, and then lost"
+            )
 
 
 def _silent(config: Config) -> Iterator[str]:

@@ -20,7 +20,8 @@ Section = Literal["listeners", "destinations", "pipes"]
 
 SECTIONS: tuple[Section, ...] = ("listeners", "destinations", "pipes")
 TABLES = ("relay", "admin", *SECTIONS)
-NAME_PATTERN = r"[A-Za-z0-9_.-]{1,64}"
+NAME_MAX = 64
+NAME_PATTERN = rf"[A-Za-z0-9_.-]{{1,{NAME_MAX}}}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,6 +106,7 @@ class PipeAccount:
     )
     dropped: dict[Drop, int] = field(default_factory=lambda: dict.fromkeys(Drop, 0))
     notices_dropped: int = 0  # of the dropped: notices of loss, which are counted and never told
+    dead_letters: int = 0  # of the dropped: handed over to another pipe, so no loss to tell
     retried: int = 0
     replayed: int = 0
     in_doubt: int = 0  # delivered, perhaps unread by a peer that broke off, and not sent again
@@ -126,6 +127,11 @@ class PipeAccount:
             self.notices_dropped += messages
         else:
             self.on_loss(self, reason, messages)
+
+    def hand_over(self, messages: int, reason: Drop) -> None:
+        """Dropped here, and put to the pipe of the dead letters, which answers for them."""
+        self.dropped[reason] += messages
+        self.dead_letters += messages
 
     def held(self) -> Held:
         return self.holder.held() if self.holder else Held()

@@ -7,6 +7,7 @@ never has to drop for want of memory: what does not fit waits on disk.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -14,12 +15,15 @@ from relay.core.account import Confirmation, Drop, Held, PipeAccount, Record
 from relay.core.backlog import Backlog
 from relay.core.batch import Batch
 from relay.core.bounds import Bounds
-from relay.core.lease import Lease
+from relay.core.lease import Lease, refuse_lent
 from relay.core.memory import Memory, cost
 from relay.core.queue import Entry, Queue
 from relay.core.receipt import Debts
 from relay.core.spooling import Spooling
 from relay.core.tail import Tail
+
+if TYPE_CHECKING:
+    from relay.core.dead_letters import DeadLetters
 
 
 class Channel:
@@ -47,6 +51,7 @@ class Channel:
         self.stopping = False  # the relay stops: what finds no room here has no later chance
         self.recalled = 0  # messages put back when the last lease was left
         self.backlog: Backlog | None = None
+        self.dead_letters: DeadLetters | None = None  # None: what is refused is lost
         self.tail = Tail()
         self.debts = Debts()
         self._closing: Drop | None = None
@@ -182,12 +187,12 @@ class Channel:
         self._left()
         return dropped
 
-    def refuse_head(self, reason: Drop) -> None:
+    def refuse_head(self, reason: Drop, why: str = "") -> None:
         """Drop the message at the head, on which deliveries keep failing. No lease may be held."""
         assert not self._leased
         if self._queue.waiting:
             self._queue.lend(1, 0)
-            self._refuse(1, reason)
+            refuse_lent(self, 1, reason, why)
 
     async def empty(self) -> None:
         """Wait until nothing is held."""
@@ -280,14 +285,6 @@ class Channel:
         self.account.delivered[level] += delivered
         if self.tail.octets_max and level is Confirmation.ACKED:
             self.tail.keep(leaving)
-        self._careful = max(0, self._careful - messages)
-        self._left()
-
-    def _refuse(self, messages: int, reason: Drop) -> None:
-        for entry in self._queue.shift(messages):
-            if not entry.echo:
-                self._weigh(-len(entry.batch), -entry.batch.octets)
-                self.account.drop(len(entry.batch), reason, notice=entry.batch.notice)
         self._careful = max(0, self._careful - messages)
         self._left()
 

@@ -56,7 +56,7 @@ class Poison:
         self.failures = self.failures + 1 if channel.head == self.head else 1
         self.head = channel.head
         if self.failures >= POISON_FAILURES:
-            channel.refuse_head(Drop.INTERNAL_ERROR)
+            channel.refuse_head(Drop.INTERNAL_ERROR, "deliveries fail on it")
             self.failures = 0
             return True
         return False
@@ -74,7 +74,7 @@ async def deliver(channel: Channel, destination: Destination, outlet: Outlet) ->
         except DestinationRefused as refused:
             if channel.recalled:
                 log.warning("destination %s refuses a message: %s", outlet.destination, refused)
-                channel.refuse_head(Drop.REFUSED)
+                channel.refuse_head(Drop.REFUSED, str(refused))
                 continue
             reason = str(refused)  # it has been lent no message that it could refuse
         except DestinationDown as down:

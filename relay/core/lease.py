@@ -56,9 +56,9 @@ class Lease:
         """The oldest `messages` lent are delivered. Replayed ones are not counted again."""
         self._held._settle(messages, level)
 
-    def refuse(self, messages: int, reason: Drop) -> None:
-        """The oldest `messages` lent can never be delivered."""
-        self._held._refuse(messages, reason)
+    def refuse(self, messages: int, reason: Drop, why: str = "") -> None:
+        """The oldest `messages` lent can never be delivered; `why`: in words, for people."""
+        refuse_lent(self._held, messages, reason, why)
 
     def keep(self, octets: int) -> None:
         """From now on the channel keeps so many octets of what is settled last as `acked`."""
@@ -97,3 +97,18 @@ def _window_open(channel: "Channel") -> bool:
     if not queue.lent_messages or channel._careful:
         return not queue.lent_messages  # careful: one in hand, so that it is the one that fails
     return queue.lent_messages < WINDOW_MESSAGES and queue.lent_octets < WINDOW_OCTETS
+
+
+def refuse_lent(channel: "Channel", messages: int, reason: Drop, why: str) -> None:
+    """The oldest messages lent leave as dead letters, or are dropped."""
+    for entry in channel._queue.shift(messages):
+        if entry.echo:
+            continue
+        batch = entry.batch
+        channel._weigh(-len(batch), -batch.octets)
+        if channel.dead_letters is not None:
+            channel.dead_letters.take(batch, channel.account, reason, why)
+        else:
+            channel.account.drop(len(batch), reason, notice=batch.notice)
+    channel._careful = max(0, channel._careful - messages)
+    channel._left()

@@ -29,8 +29,12 @@ class Ledger:
         return self.listeners.setdefault(name, ListenerAccount(name))
 
     def residual(self) -> int:
-        """Messages offered by the listeners that reached no pipe's book: 0, or there is a bug."""
+        """Messages offered that reached no pipe's book: 0, or there is a bug.
+
+        Listeners offer what they accept, and pipes the dead letters they make.
+        """
         offered = sum(account.offered for account in self.listeners.values())
+        offered += sum(account.dead_letters for account in self.pipes.values())
         return offered - sum(account.received for account in self.pipes.values())
 
     def kernel_dropped(self, account: ListenerAccount, messages: int) -> None:

@@ -16,7 +16,10 @@ log = logging.getLogger("relay.router")
 
 
 class Router:
-    """Invariant: at each return of `put`, `Σ offered == Σ received` over all accounts."""
+    """Invariant, at each return of `put`, over all accounts: what was offered has been received.
+
+    `Σ offered + Σ dead letters == Σ received`.
+    """
 
     def __init__(self, ledger: Ledger, routes: Mapping[str, Sequence[Pipe]] | None = None) -> None:
         self.ledger = ledger
@@ -44,7 +47,7 @@ class Router:
         taken: set[int] | None = set()  # None: some pipe took all
         full = [pipe.channel.full for pipe in pipes]
         for pipe, is_full in zip(pipes, full, strict=True):
-            chosen = _put(pipe, batch, views, full=is_full)
+            chosen = put_safely(pipe, batch, views, full=is_full)
             if chosen is None:
                 taken = None
             elif taken is not None:
@@ -73,7 +76,7 @@ class Router:
         return None
 
 
-def _put(pipe: Pipe, batch: Batch, views: Views, *, full: bool) -> Sequence[int] | None:
+def put_safely(pipe: Pipe, batch: Batch, views: Views, *, full: bool) -> Sequence[int] | None:
     """One pipe's share of a batch: the places of the messages it took, None for all.
 
     The second place where any exception is caught outside the supervisor: one pipe's bug must

@@ -41,7 +41,7 @@ async def send_datagrams(
             if gone < len(datagrams):
                 await wait_for_room(sender, account)
         elif fault.errno == errno.EMSGSIZE:
-            lease.refuse(1, Drop.TOO_LARGE)
+            lease.refuse(1, Drop.TOO_LARGE, f"a datagram of {len(datagrams[gone])} octets")
             gone += 1
         else:
             raise DestinationDown(plain(fault.strerror or str(fault))) from fault

@@ -1,7 +1,7 @@
 """Messages into files, one line each."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Annotated, Literal
 
@@ -107,6 +107,7 @@ async def _write_each(
                 places = places[written:]
         except PathRefused as refused:
             files.tell(refused)
+            progress.why.update(dict.fromkeys(places, str(refused)))
             progress.mark(places, _REFUSED)
 
 
@@ -123,6 +124,7 @@ class _Progress:
     lease: Lease
     marks: bytearray
     gone: int = 0
+    why: dict[int, str] = field(default_factory=dict)  # by place, of those refused
 
     def mark(self, places: Sequence[int], mark: int) -> None:
         for place in places:
@@ -131,9 +133,10 @@ class _Progress:
         if known < 0:
             known = len(self.marks)
         for kind, run in groupby(self.marks[self.gone : known]):
-            messages = len(list(run))
+            end = self.gone + len(list(run))
             if kind == _STORED:
-                self.lease.settle(messages, Confirmation.STORED)
+                self.lease.settle(end - self.gone, Confirmation.STORED)
             else:
-                self.lease.refuse(messages, Drop.REFUSED)
-        self.gone = known
+                for place in range(self.gone, end):
+                    self.lease.refuse(1, Drop.REFUSED, self.why[place])
+            self.gone = end

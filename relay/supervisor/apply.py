@@ -11,9 +11,11 @@ import trio
 
 from relay.config import Config
 from relay.config.addresses import clash
+from relay.config.model import dead_letter_pipe
 from relay.core.bounds import Bounds
 from relay.core.channel import Channel
 from relay.core.component import Destination, Listener
+from relay.core.dead_letters import DeadLetters
 from relay.core.intake import Intake
 from relay.core.outlet import Outlet
 from relay.core.pipe import Pipe
@@ -47,6 +49,8 @@ def apply(relay: Relay, new: Config, nurseries: Nurseries) -> None:
         going = relay.retiring[name] = relay.pipes.pop(name)
         going.retirement = trio.CancelScope()
         nurseries.delivering.start_soon(retire, relay, going)
+    for name, pipe in pipes.items():
+        pipe.channel.dead_letters = _dead_letters(relay, name, pipes)
     before = relay.router.routes
     relay.router.routes = routes(new, pipes)
     _listeners(relay, old, renamed, before, nurseries)
@@ -108,6 +112,13 @@ def _deliver(
         now.poison = before.poison
     relay.pipes[name] = now
     nurseries.delivering.start_soon(now.run, relay.config.relay.drain_max)
+
+
+def _dead_letters(relay: Relay, name: str, pipes: Mapping[str, Pipe]) -> DeadLetters | None:
+    keys = relay.config.pipes[name]
+    if keys.dead_letter is None:
+        return None
+    return DeadLetters(pipes[dead_letter_pipe(name)], keys.to, relay.pipes[name].outlet.host)
 
 
 # -- listeners

@@ -15,14 +15,19 @@ log = logging.getLogger("relay.supervisor")
 async def retire(relay: Relay, pipe: Delivering) -> None:
     """Deliver what a removed pipe holds within `drain_max`; leave the rest on disk, or book it.
 
-    Removed listeners that feed it are waited for first: what they still read is for it. Cancelled
-    through `pipe.retirement` when the pipe is configured again in time.
+    Removed listeners that feed it are waited for first: what they still read is for it; and so are
+    pipes whose dead letters it takes. Cancelled through `pipe.retirement` when the pipe is
+    configured again in time.
     """
     with pipe.retirement:
         with trio.move_on_after(relay.config.relay.drain_max):
             for leaving in list(relay.leaving):
                 if leaving.feeds(pipe.channel):
                     await leaving.ended.wait()
+            for refusing in list(relay.retiring.values()):
+                letters = refusing.channel.dead_letters
+                if letters is not None and letters.pipe.channel is pipe.channel:
+                    await refusing.ended.wait()
             await pipe.channel.empty()
         pipe.stop()
         await pipe.ended.wait()

@@ -11,7 +11,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from relay import __version__
 from relay.admin import connections, lifetime
-from relay.core.account import Confirmation
+from relay.core.account import Confirmation, Drop
 from relay.core.batch import Batch
 from tests.admin.conftest import Rig, from_json
 
@@ -74,6 +74,18 @@ async def test_the_ledger_writes_its_identities_out(rig: Rig) -> None:
     assert books["listeners"]["net"]["identity"] == "received 5 = accepted 5 + refused 0"
     assert books["totals"]["identity"] == "offered 5 = received by the pipes 5"
     assert (books["totals"]["residual"], books["version"]) == (0, __version__)
+
+
+async def test_dead_letters_are_offered_as_well(rig: Rig) -> None:
+    look, letters = rig.relay.ledger.pipes["look"], rig.relay.ledger.pipe("letters", "file")
+    look.received = rig.relay.ledger.listener("net").offered = 3
+    look.hand_over(3, Drop.REFUSED)
+    letters.received = letters.filtered = 3
+    async with rig.serving() as client:
+        books = from_json(await client.get("/ledger"))
+    assert books["pipes"]["look"]["dead_letters"] == books["totals"]["dead_letters"] == 3
+    assert books["totals"]["identity"] == "offered 3 + dead letters 3 = received by the pipes 6"
+    assert books["totals"]["residual"] == 0
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])

@@ -124,8 +124,10 @@ def test_a_residual_is_marked(execute: Execute, running: Path) -> None:
     books = json.loads(execute("ledger", "--config", config(running), "--json").stdout)
     books["pipes"]["look"]["residual"] = -3
     books["pipes"]["look"]["dropped"]["full"] = 7
+    books["pipes"]["look"]["dead_letters"] = 2
     books["totals"]["residual"] = 2
     lines = ledger_text(json.dumps(books).encode()).splitlines()
     assert lines[1].endswith(" !-3")
     assert "pipe look: dropped 7 full" in lines
+    assert "pipe look: handed 2 of these over to look.dead-letter" in lines
     assert lines[-1].endswith(" !2")

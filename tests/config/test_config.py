@@ -311,3 +311,51 @@ def test_durations_are_written_as_they_are_read(seconds: float, text: str) -> No
 )  # fmt: skip
 def test_values_are_written_short(value: object, text: str) -> None:
     assert value_text(value) == text
+
+
+# -- dead letters
+
+
+LETTERS = """\
+[destinations.refused]
+type = "stdout"
+[pipes.local]
+from = "*"
+to = "siem"
+spool = "never"
+memory = "1MiB"
+overflow = "block"
+match = { severity = "err" }
+dead_letter = "refused"
+"""
+
+
+def test_dead_letters_have_a_pipe_of_their_own(tmp_path: Path) -> None:
+    config = read(tmp_path, WHOLE + LETTERS)
+    assert list(config.pipes) == ["all", "local", "local.dead-letter"]
+    letters = config.pipes["local.dead-letter"]
+    assert (letters.to, letters.from_, letters.match, letters.dead_letter) == (
+        "refused", (), (), None,
+    )  # fmt: skip
+    assert (letters.memory, letters.overflow, letters.spool) == (1 << 20, "drop-newest", "auto")
+    assert config.feeding("local.dead-letter") == ()
+    assert (
+        "local.dead-letter: what is refused -> refused (stdout) match everything, memory 1MiB, "
+        "overflow drop-newest"
+    ) in summary(config)
+    assert not [text for text in warnings(config) if "letter" in text or "refused" in text]
+
+
+def test_letters_for_the_destination_that_refuses_are_warned_of(tmp_path: Path) -> None:
+    text = LETTERS.replace('dead_letter = "refused"', 'dead_letter = "siem"')
+    assert (
+        "pipe local: dead_letter is its own destination siem: what is too large for it is so "
+        "again, and then lost"
+    ) in warnings(read(tmp_path, WHOLE + text))
+
+
+def test_letters_may_come_back_to_us(tmp_path: Path) -> None:
+    text = LETTERS.replace('"stdout"', '"udp"\naddress = "127.0.0.1:5514"')
+    assert (
+        "destination refused sends to our own listener udp, in a loop through pipe local"
+    ) in warnings(read(tmp_path, WHOLE + text))

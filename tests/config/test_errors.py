@@ -240,3 +240,34 @@ def test_a_directory_of_somebody_else() -> None:
             os.seteuid(user)
             directory.chmod(0o755)
     assert errors == [f"2: relay.state_dir: {directory} is not writable for this user"]
+
+
+def test_dead_letters_that_have_no_place(tmp_path: Path) -> None:
+    long = "l" * 53
+    check_more(
+        tmp_path,
+        f"""\
+[pipes.a]
+from = "*"
+to = "siem"
+dead_letter = "siemm"
+[pipes.b]
+from = "*"
+to = "siem"
+dead_letter = "siem"
+[pipes."b.dead-letter"]
+from = "*"
+to = "siem"
+[pipes.{long}]
+from = "*"
+to = "siem"
+dead_letter = "siem"
+[pipes.{long[1:]}]
+from = "*"
+to = "siem"
+dead_letter = "siem"
+""",
+        '4: pipes.a.dead_letter: no destination "siemm" (did you mean "siem"?)',
+        '8: pipes.b.dead_letter: is a pipe of its own, and there is one "b.dead-letter" already',
+        f"15: pipes.{long}.dead_letter: needs a pipe whose name has no more than 52 characters",
+    )

@@ -90,6 +90,7 @@ def check(books: Books) -> None:
         assert listener["received"] == listener["accepted"] + total(listener["refused"]), listener
         assert listener["residual"] == 0, listener
     offered = sum(listener["offered"] for listener in listeners)
+    offered += sum(pipe["dead_letters"] for pipe in pipes)
     assert offered == sum(pipe["received"] for pipe in pipes), books
     assert books["totals"]["residual"] == 0, books
 
