@@ -29,6 +29,8 @@ class Faults:
         if not self.names:
             share = self.chance.choice((0.15, 0.3, 0.6))
             self.names = [name for name in FAULTS if self.chance.random() < share]
+        for sender in self.world.senders:
+            sender.is_safe = not CUTTING.intersection(self.names)
 
     async def run(self) -> None:
         if not self.names:
@@ -234,6 +236,8 @@ def _kill(faults: Faults) -> None:
 def _cut_power(faults: Faults) -> None:
     faults.world.kill(power=True)
 
+
+CUTTING = {"a sender resets", "a link is down", "stop", "kill -9", "power cut"}
 
 FAULTS: dict[str, Callable[[Faults], None]] = {
     "a peer reads nothing": _deaf,

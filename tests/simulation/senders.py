@@ -36,6 +36,7 @@ class Sender:
     pause_seconds: float = 0.5  # at most, between bursts
     end: End | None = None  # open now
     finished: bool = False  # everything is said
+    is_safe: bool = False  # no fault will cut its connections
     _connections: "count[int]" = field(default_factory=count)
 
     async def run(self) -> None:
@@ -87,8 +88,8 @@ class StreamSender(Sender):
         self.finished = True
 
     async def converse(self, messages: Sequence[bytes]) -> None:
-        # Only counted frames: what is left of a line that is cut is a message in itself.
-        framing = "octet" if self.listener == "stream" or self.chance.random() < 0.8 else "lf"
+        # What is left of a line that is cut is a message in itself: those are for safe senders.
+        framing = self.chance.choice(("octet", "lf")) if self.is_safe else "octet"
         mine, its = await self.connect()
         frames = [encoded(message, framing) for message in messages]
         ends = list(accumulate(map(len, frames)))

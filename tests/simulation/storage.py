@@ -248,6 +248,8 @@ class SimulatedDirectory:
         return SimulatedRandomFile(self, node)
 
     def unlink(self, name: str) -> None:
+        if name not in self._contents.nodes:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
         node = self._contents.nodes.pop(name)
         if self.storage.room is not None:
             self.storage.room += len(node.content)
