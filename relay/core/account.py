@@ -67,7 +67,7 @@ class Held:
     spool: int = 0  # messages only on disk, or on their way there
     orphan: int = 0  # messages on disk whose pipe is no longer configured
     octets: int = 0  # of those in memory and in hand
-    at_risk: int = 0  # messages that a crash would lose now
+    at_risk: int = 0  # messages that a crash would lose now, and no sender would send again
     oldest_ns: int | None = None  # when the oldest of those in memory was received
 
     @property
@@ -82,7 +82,9 @@ class Holder(Protocol):
 class Record(Protocol):
     """Where a pipe's book survives the process."""
 
-    def write(self, account: "PipeAccount", next_number: int, head: int) -> None:
+    def write(
+        self, account: "PipeAccount", *, next_number: int, head: int, at_risk: int
+    ) -> None:
         """After a change of the books: the next message's number, and the oldest one held."""
 
 

@@ -123,6 +123,10 @@ class Backlog:
             number = hole.end
         self.gap = number if self.gap_messages else None
 
+    def holes_above(self, number: int) -> int:
+        """How many numbers from this one on were dropped."""
+        return sum(max(0, it.end - max(it.first, number)) for it in self.holes)
+
     def hole_at(self, number: int) -> Segment | None:
         return next((it for it in self.holes if it.first <= number < it.end), None)
 

@@ -93,7 +93,7 @@ class Channel:
         entry = Entry(self.next, batch)
         self.next += len(batch)
         if batch.receipt is not None and self.keeps:
-            self.debts.owe(entry.end, batch.receipt)
+            self.debts.owe(entry.first, entry.end, batch.receipt)
         if self.backlog is None or not self.spooling.take(entry):
             self._queue.add(entry)
         self._weigh(len(batch), batch.octets)
@@ -224,9 +224,11 @@ class Channel:
             self._room.unpark_all()
 
     def save(self) -> None:
-        """Let the books survive as they are now; before the spool is open, as they were left."""
-        if self._record is not None and (self.backlog is None or self.backlog.ready):
-            self._record.write(self.account, self.next, self.head)
+        """Let the books survive as they are now."""
+        if self._record is not None:
+            self._record.write(
+                self.account, next_number=self.next, head=self.head, at_risk=self.at_risk
+            )
 
     @property
     def head(self) -> int:
@@ -237,6 +239,18 @@ class Channel:
         gap = self.backlog.gap if self.backlog is not None else None
         return self.next if gap is None else gap
 
+    @property
+    def at_risk(self) -> int:
+        """What a crash would lose now: held, not on disk, and no sender waits for its answer."""
+        if self.orphan:
+            return 0
+        backlog = self.backlog
+        if backlog is None or not backlog.active:
+            return self._queue.messages - self.debts.above(self.head)
+        secured = max(backlog.committed, self.head)
+        holes = backlog.holes_above(secured)
+        return self.next - secured - holes - self.debts.above(secured)
+
     def held(self) -> Held:
         queue = self._queue
         lent = queue.lent_messages - queue.lent_echoes
@@ -245,6 +259,7 @@ class Channel:
             memory=queue.messages - lent,
             lent=lent,
             octets=queue.octets,
+            at_risk=self.at_risk,
             oldest_ns=oldest.batch.received_ns if oldest else None,
             **self.spooling.held(),
         )

@@ -41,26 +41,45 @@ class Receipt:
 
 @dataclass(slots=True, eq=False)
 class Debts:
-    """The receipts that one channel owes, in the order of its numbers."""
+    """The receipts that one channel owes, in the order of its numbers.
 
-    _owed: deque[tuple[int, Receipt]] = field(default_factory=deque)
+    Invariant: `messages` is how many messages they are for.
+    """
+
+    messages: int = 0
+    _owed: deque[tuple[int, int, Receipt]] = field(default_factory=deque)  # first number, and end
 
     def __bool__(self) -> bool:
         return bool(self._owed)
 
-    def owe(self, end: int, receipt: Receipt) -> None:
-        """Until everything below `end` is secured."""
+    @property
+    def oldest(self) -> Receipt | None:
+        return self._owed[0][2] if self._owed else None
+
+    def owe(self, first: int, end: int, receipt: Receipt) -> None:
+        """Until everything below `end` is secured; the batch has the numbers from `first` on."""
         receipt.owe()
-        self._owed.append((end, receipt))
+        self._owed.append((first, end, receipt))
+        self.messages += end - first
 
     def secured(self, number: int) -> None:
         """Everything below this number is delivered or on disk."""
-        while self._owed and self._owed[0][0] <= number:
-            self._owed.popleft()[1].pay()
+        while self._owed and self._owed[0][1] <= number:
+            self._take().pay()
+
+    def above(self, number: int) -> int:
+        """For how many messages of this number or a higher one an answer is owed."""
+        first = self._owed[0][0] if self._owed else number
+        return self.messages - max(0, number - first)
 
     def renumber(self, delta: int) -> None:
-        self._owed = deque((end + delta, receipt) for end, receipt in self._owed)
+        self._owed = deque((it[0] + delta, it[1] + delta, it[2]) for it in self._owed)
 
     def abandon(self) -> None:
         while self._owed:
-            self._owed.popleft()[1].abandon()
+            self._take().abandon()
+
+    def _take(self) -> Receipt:
+        first, end, receipt = self._owed.popleft()
+        self.messages -= end - first
+        return receipt

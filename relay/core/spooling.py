@@ -22,7 +22,6 @@ READ_FAILED_SECONDS = 1.0  # until the disk is asked again
 class HeldOnDisk(TypedDict):
     spool: int
     orphan: int
-    at_risk: int
 
 
 class Spooling:
@@ -52,14 +51,8 @@ class Spooling:
 
     def held(self) -> HeldOnDisk:
         channel, backlog = self._channel, self._channel.backlog
-        if backlog is None:
-            return {"spool": 0, "orphan": 0, "at_risk": channel._queue.messages}
-        if channel.orphan:
-            return {"spool": 0, "orphan": backlog.gap_messages, "at_risk": 0}
-        at_risk = channel._queue.messages
-        if backlog.active:
-            at_risk = channel.next - max(backlog.committed, channel.head)
-        return {"spool": backlog.gap_messages, "orphan": 0, "at_risk": at_risk}
+        behind = backlog.gap_messages if backlog is not None else 0
+        return {"spool": 0, "orphan": behind} if channel.orphan else {"spool": behind, "orphan": 0}
 
     # -- what is put
 
@@ -124,6 +117,8 @@ class Spooling:
     def _accept(self, found: Sequence[Entry | Lost]) -> None:
         channel, backlog = self._channel, self._backlog
         for it in found:
+            if it.first >= backlog.committed:
+                break  # written, and its sync has failed: that is still in memory
             if backlog.hole_at(it.first):
                 continue  # dropped since, or while this was read
             if isinstance(it, Lost):
@@ -139,25 +134,26 @@ class Spooling:
 
     # -- what the spool's task says
 
-    async def open(
-        self, spool: Spool, *, settled: int, end: int, messages: int, recovered: int
-    ) -> None:
-        """The directory is open: numbers `settled` to `end`, in which there are so many messages.
+    async def make_way(self) -> None:
+        """What comes from the disk is older than all that is held: wait while some is lent.
 
-        `recovered` is how many of this pipe's messages were held when the process before ended.
-        What comes from the disk is older than all that is held: with something lent, this waits.
+        Nothing more is lent meanwhile. Returns without another checkpoint: call `open` at once.
         """
-        channel, backlog = self._channel, self._backlog
-        if backlog.ready:  # opened again: the channel knows what is there
-            backlog.spool, backlog.failing = spool, ""
-            channel.wake()
-            return
+        channel = self._channel
         self._switching = True
         try:
-            while messages and channel._queue.lent_messages:
+            while not self._backlog.ready and channel._queue.lent_messages:
                 await channel._arrival.park()
         finally:
             self._switching = False
+
+    def open(self, spool: Spool, *, settled: int, end: int, messages: int, lost: int) -> None:
+        """The directory is open: numbers `settled` to `end`, in which there are so many messages.
+
+        `lost` more were held when the process before ended, and are nowhere.
+        """
+        channel, backlog = self._channel, self._backlog
+        assert not (messages and channel._queue.lent_messages), "older messages than those lent"
         if messages or backlog.active or backlog.mode == "always":
             self._write_all(behind_disk=bool(messages))
         self._renumber(max(0, end - channel.head))
@@ -170,10 +166,15 @@ class Spooling:
         backlog.committed = max(end, channel.head)
         backlog.ready = backlog.tried = True
         backlog.failing = ""
-        channel.account.recovered += max(recovered, messages)
-        if recovered > messages:
-            channel.account.drop(recovered - messages, Drop.CRASH)
+        channel.account.recovered += messages + lost
+        if lost:
+            channel.account.drop(lost, Drop.CRASH)
         channel._left()
+
+    def reopen(self, spool: Spool) -> None:
+        """The directory is open again: the channel knows what is there."""
+        self._backlog.spool, self._backlog.failing = spool, ""
+        self._channel.wake()
 
     def committed(self, number: int, *, fails: bool = False) -> None:
         """Everything below this number is durable; the rest, if it `fails`, is not yet."""
@@ -181,6 +182,8 @@ class Spooling:
         for entry in backlog.pop_unwritten(number):
             if backlog.only_here(entry):
                 channel._weigh(-len(entry.batch), -entry.batch.octets)
+        if backlog.unwritten:  # a batch of several frames counts as a whole
+            number = min(number, backlog.unwritten[0].first)
         backlog.committed = max(backlog.committed, number)
         if not fails:
             backlog.failing = ""

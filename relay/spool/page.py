@@ -4,7 +4,8 @@ A file of 128-octet records. The first names the boot; each other one is a pipe'
 rewritten as a whole by one write to the page cache, which a `kill -9` neither tears nor loses.
 After a power cut the cache is gone: a page of another boot is not believed.
 
-    pipe:  name 64, received, recovered, filtered, delivered, dropped, next, head 8 each, 0 4, CRC 4
+    pipe:  name 64, received, recovered, filtered, delivered, dropped, next, head 8 each,
+           at risk 4, CRC 4
     boot:  magic 8, version 4, boot id 64, padding, CRC 4
 """
 
@@ -23,9 +24,10 @@ RECORD_OCTETS = 128
 MAGIC = b"relaypag"
 VERSION = 1
 
-_PIPE = struct.Struct("<64s7Q4x")
+_PIPE = struct.Struct("<64s7QI")
 _BOOT = struct.Struct("<8sI64s48x")
 _CRC = struct.Struct("<I")
+_AT_RISK_MAX = (1 << 32) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class PipeRecord:
     dropped: int
     next: int  # number of the next message
     head: int  # everything below had left
+    at_risk: int  # of those held: neither on disk nor still their sender's
 
     @property
     def held(self) -> int:
@@ -65,7 +68,7 @@ class CrashPage:
     def slot(self, name: str) -> "Slot":
         """The record of a pipe; nothing is written before its first put or settlement."""
         place = self._places.setdefault(name, max(self._places.values(), default=0) + 1)
-        return Slot(self, name.encode().ljust(64, b"\0"), place * RECORD_OCTETS)
+        return Slot(self, name, _padded(name), place * RECORD_OCTETS)
 
     def write(self, offset: int, record: bytes) -> None:
         try:
@@ -105,15 +108,34 @@ class CrashPage:
             text = name.rstrip(b"\0").decode(errors="replace")
             self._places[text] = place
             self.before[text] = PipeRecord(*numbers)
+        if not self.same_boot:
+            self._disown()
         self.write(0, boot)
 
-    def take_held(self, name: str) -> int:
-        """How many messages the process before held for this pipe; asked once, then 0."""
-        record = self.believed().get(name)
-        if record is None or name in self._taken:
-            return 0
+    def _disown(self) -> None:
+        """Leave of the records of another boot no more than the numbers that are used up.
+
+        They have to go before the page has the name of this boot: a pipe may be absent now, and
+        its record would be believed by a later process.
+        """
+        for name, record in self.before.items():
+            packed = _PIPE.pack(_padded(name), 0, 0, 0, 0, 0, record.next, 0, 0)
+            self.write(self._places[name] * RECORD_OCTETS, packed)
+
+    def unbooked(self, name: str) -> PipeRecord | None:
+        """What the process before said of this pipe, until that is taken."""
+        return None if name in self._taken else self.believed().get(name)
+
+    def take_lost(self, name: str, found: int) -> int:
+        """How many messages of this pipe the crash has cost, with so many found on disk.
+
+        What had not been answered and is not found is none of them: its sender sends it again.
+        Asked once, then 0. Where some had a sender that waits and some had not, and only a part of
+        them is found, it is not known which: then this is the most it can be.
+        """
+        record = self.unbooked(name)
         self._taken.add(name)
-        return record.held
+        return min(record.at_risk, max(0, record.held - found)) if record else 0
 
     def believed(self) -> Mapping[str, PipeRecord]:
         """What the process before held, by pipe: empty after a boot."""
@@ -125,15 +147,32 @@ class Slot:
     """One pipe's place; 1.4 µs a call (Python 3.11, ext4)."""
 
     page: CrashPage
-    name: bytes
+    name: str
+    padded: bytes
     offset: int
 
-    def write(self, account: PipeAccount, next_number: int, head: int) -> None:
+    def write(
+        self, account: PipeAccount, *, next_number: int, head: int, at_risk: int
+    ) -> None:
+        """The books as they are.
+
+        What the process before held is not in them before its spool is open: until then that is
+        added, so that a second crash does not make it forgotten.
+        """
+        received = account.received
+        if before := self.page.unbooked(self.name):
+            received, head = received + before.held, before.head
+            at_risk += before.at_risk
         record = _PIPE.pack(
-            self.name, account.received, account.recovered, account.filtered,
+            self.padded, received, account.recovered, account.filtered,
             sum(account.delivered.values()), sum(account.dropped.values()), next_number, head,
+            min(at_risk, _AT_RISK_MAX),
         )  # fmt: skip
         self.page.write(self.offset, record)
+
+
+def _padded(name: str) -> bytes:
+    return name.encode().ljust(64, b"\0")
 
 
 def _records(content: bytes) -> Iterator[bytes | None]:

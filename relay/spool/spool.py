@@ -12,6 +12,7 @@ from relay.core.backlog import Backlog, Lost, Segment
 from relay.core.batch import Batch
 from relay.core.channel import Channel
 from relay.core.queue import Entry
+from relay.core.receipt import Receipt
 from relay.spool.store import Damaged, Store
 from relay.system.ports import Directory, Disk
 
@@ -49,7 +50,7 @@ class Spool:
     commit_seconds: float
     next_min: int  # numbers below were used by the process before
     head_min: int  # and below this its messages had left
-    take_held: Callable[[], int]  # messages it held: asked once, when the store is open
+    take_lost: Callable[[int], int]  # of so many found, what it held besides: asked once
     ending: bool = False
     ended: trio.Event = field(default_factory=trio.Event)
     _store: Store | None = None
@@ -57,6 +58,8 @@ class Spool:
     _removed: bool = False  # somebody has taken the directory or a file away
     _suspect: bool = False  # what was written since the last commit may not be on disk
     _saved_head: int = -1
+    _last_chance: bool = False  # the end has come: the disk that failed is tried once more
+    _owed: Receipt | None = None  # the oldest that was owed when somebody looked last
     _retry_seconds: float = RETRY_SECONDS
 
     async def run(self) -> None:
@@ -81,7 +84,7 @@ class Spool:
 
     async def finish(self) -> None:
         """Write what is unwritten, save the cursor and close. Cancelled: what is done is done."""
-        self.ending = True
+        self.ending = self._last_chance = True
         if self.channel.backlog is not None:
             self.channel.backlog.work.unpark_all()
         await self.ended.wait()
@@ -103,7 +106,8 @@ class Spool:
 
     async def _open(self) -> bool:
         """Open the store as soon as that is possible; False when the spool has ended before."""
-        while not self.ending:
+        while not self.ending or self._last_chance:
+            self._last_chance = False
             try:
                 self._store = store = await self._hop(
                     lambda: Store.open(
@@ -121,15 +125,27 @@ class Spool:
                 log.warning("spool of pipe %s: %s", self.channel.account.name, line)
             self._note(_written(store))
             self._recovered()
-            await self.channel.spooling.open(
-                self,
-                settled=store.settled,
-                end=store.next,
-                messages=store.report.messages,
-                recovered=max(self.take_held(), store.report.messages),
-            )
+            await self._take_in(store)
             return True
         return False
+
+    async def _take_in(self, store: Store) -> None:
+        """Make what is on disk a part of the channel, if it is not yet."""
+        spooling, messages = self.channel.spooling, store.report.messages
+        if messages:
+            await spooling.make_way()
+        if self._backlog.ready:
+            spooling.reopen(self)
+            return
+        spooling.open(
+            self,
+            settled=store.settled,
+            end=store.next,
+            messages=messages,
+            lost=self.take_lost(messages),
+        )
+        if self.ending:
+            spooling.spill()
 
     @property
     def _head_known(self) -> int:
@@ -143,10 +159,20 @@ class Spool:
         with trio.move_on_after(CURSOR_SECONDS):
             while not (backlog.unwritten or backlog.dropped or self.ending):
                 await backlog.work.park()
+        if not backlog.active and backlog.mode == "overflow" and self._owes_for_long():
+            self.channel.spooling.spill()
         # Delivery does not wait for the commit; senders who want an answer do.
         with trio.move_on_after(self.commit_seconds):
             while backlog.unwritten and not (self._is_urgent() or self.ending):
                 await backlog.work.park()
+
+    def _owes_for_long(self) -> bool:
+        """Whether a sender waits for an answer that the destination does not let us give.
+
+        Memory does not fill up while it waits, so nothing else would bring the disk into play.
+        """
+        before, self._owed = self._owed, self.channel.debts.oldest
+        return self._owed is not None and self._owed is before
 
     def _is_urgent(self) -> bool:
         """Somebody waits for the disk: a sender for its answer, or the channel for its memory."""
@@ -157,6 +183,7 @@ class Spool:
         """Write one group. Cancelled: the hop ends, and its result is booked."""
         backlog, store = self._backlog, self._store
         assert store is not None
+        self._last_chance = False
         group = self._group()
         head = self.channel.head
         dropped = list(backlog.dropped)
@@ -223,7 +250,7 @@ class Spool:
     def _is_over(self) -> bool:
         backlog = self._backlog
         if self.ending:
-            return not backlog.unwritten or bool(backlog.failing)
+            return not backlog.unwritten or bool(backlog.failing and not self._last_chance)
         return backlog.mode == "never" and not backlog.active
 
     async def _save_cursor(self) -> None:

@@ -29,11 +29,11 @@ def open_channel(relay: Relay, account: PipeAccount, bounds: Bounds) -> Channel:
 
 def lose_held(relay: Relay, account: PipeAccount) -> None:
     """Book what the process before held for this pipe, and no spool can give back."""
-    held = relay.page.take_held(account.name) if relay.page else 0
-    if held:
-        account.recovered += held
-        account.drop(held, Drop.CRASH)
-        log.error("pipe %s: %d messages were lost in the crash", account.name, held)
+    lost = relay.page.take_lost(account.name, 0) if relay.page else 0
+    if lost:
+        account.recovered += lost
+        account.drop(lost, Drop.CRASH)
+        log.error("pipe %s: %d messages were lost in the crash", account.name, lost)
 
 
 def lose_forgotten(relay: Relay) -> None:
@@ -45,7 +45,8 @@ def lose_forgotten(relay: Relay) -> None:
         log.info("the crash page is of another boot: what only memory held then is not known")
     known = {*relay.config.pipes, *relay.machine.spools()}  # a spool waits for its pipe to return
     for name in [name for name in page.believed() if name not in known]:
-        if page.believed()[name].held:
+        if page.believed()[name].at_risk:
             account = relay.ledger.pipe(name, name)
             lose_held(relay, account)
-            page.slot(name).write(account, page.before[name].next, page.before[name].next)
+            number = page.before[name].next
+            page.slot(name).write(account, next_number=number, head=number, at_risk=0)

@@ -69,7 +69,7 @@ def give_spool(relay: Relay, name: str, channel: Channel, nursery: trio.Nursery)
         commit_seconds=keys.commit_every,
         next_min=before.next if before else 0,
         head_min=before.head if before and relay.page and relay.page.same_boot else 0,
-        take_held=lambda: relay.page.take_held(name) if relay.page else 0,
+        take_lost=lambda found: relay.page.take_lost(name, found) if relay.page else 0,
     )
     now = relay.spools[name] = Spooled(name, spool, host, spooled.spool.ended if spooled else None)
     nursery.start_soon(now.run)

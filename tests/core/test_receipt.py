@@ -52,10 +52,11 @@ def test_nobody_pays_more_than_is_owed_or_owes_what_is_paid() -> None:
 def test_a_channel_pays_its_debts_in_the_order_of_its_numbers() -> None:
     first, second = Noted(), Noted()
     debts = Debts()
-    debts.owe(10, first.receipt)
-    debts.owe(20, second.receipt)
+    debts.owe(0, 10, first.receipt)
+    debts.owe(15, 20, second.receipt)
     for noted in (first, second):
         noted.receipt.pay()
+    assert [debts.above(number) for number in (0, 4, 10)] == [15, 11, 5]
     debts.secured(9)
     assert (first.heard, second.heard) == ([], [])
     debts.secured(19)
@@ -64,7 +65,9 @@ def test_a_channel_pays_its_debts_in_the_order_of_its_numbers() -> None:
     debts.secured(119)
     assert second.heard == []
     assert debts
+    assert debts.above(115) == 5
     debts.secured(120)
+    assert debts.above(120) == 0
     assert second.heard == ["paid"]
     assert not debts
 
@@ -72,7 +75,7 @@ def test_a_channel_pays_its_debts_in_the_order_of_its_numbers() -> None:
 def test_a_channel_that_ends_abandons_what_it_owes() -> None:
     noted = Noted()
     debts = Debts()
-    debts.owe(10, noted.receipt)
+    debts.owe(0, 10, noted.receipt)
     debts.abandon()
     assert noted.heard == ["broken"]
     assert not debts

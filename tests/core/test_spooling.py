@@ -86,7 +86,7 @@ async def opened(
     mode: SpoolMode = "always", bounds: Bounds = SMALL, octets_max: int = 1 << 20
 ) -> FakeDisk:
     disk = spooled(mode, bounds, octets_max)
-    await disk.channel.spooling.open(disk, settled=0, end=0, messages=0, recovered=0)
+    disk.channel.spooling.open(disk, settled=0, end=0, messages=0, lost=0)
     return disk
 
 
@@ -250,6 +250,35 @@ async def test_a_disk_that_cannot_be_read_is_asked_again(
     assert await take_all(disk) == [4, 5, 6, 7, 8]
 
 
+async def test_what_is_read_before_it_is_durable_stays_where_it_was(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Written, and the sync has failed: it is in memory still, and weighs once."""
+    disk = await opened()
+    for n in range(0, 12, 4):
+        disk.channel.put(numbered(n, n + 4, OCTETS))
+    disk.commit(2)
+    disk.kept.append(Entry(8, numbered(8, 12, OCTETS)))
+    assert await take_all(disk) == [*range(12)]
+    disk.kept.pop()
+    disk.commit()
+    verify(disk)
+
+
+async def test_a_batch_that_is_durable_in_part_counts_as_not_durable(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """The disk has taken some frames of a large batch when it fails: the whole stays in memory."""
+    disk = await opened()
+    for n in range(0, 12, 4):
+        disk.channel.put(numbered(n, n + 4, OCTETS))
+    disk.kept = [Entry(0, numbered(0, 4, OCTETS)), Entry(4, numbered(4, 6, OCTETS))]
+    disk.channel.spooling.committed(6, fails=True)
+    assert disk.backlog.committed == 4
+    verify(disk)
+    assert await take_all(disk) == [*range(12)]
+
+
 async def test_damage_is_dropped_and_counted_and_the_rest_delivered(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
@@ -286,6 +315,29 @@ async def test_a_receipt_is_paid_when_the_batch_is_durable_or_delivered(
     assert paid == [0, 1, 2]
 
 
+async def test_what_its_sender_would_send_again_is_not_at_risk(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Nobody has been told yes: a crash costs nothing of it."""
+    disk = await opened()
+    disk.channel.put(numbered(0, 2, OCTETS))
+    for n in range(2, 8, 2):
+        receipt = Receipt(lambda: None, lambda: None)
+        disk.channel.put(make_batch(b"%d" % n, b"%d" % (n + 1), receipt=receipt))
+        receipt.pay()
+    assert disk.channel.held().at_risk == 2
+    with disk.channel.lease() as lease:
+        await lease.lend(4)
+        lease.settle(3, Confirmation.SENT)
+        assert disk.channel.held().at_risk == 0
+    verify(disk)
+    disk.commit(2)
+    assert disk.channel.held().at_risk == 0
+    disk.channel.put(numbered(8, 9, OCTETS))
+    assert disk.channel.held().at_risk == 1
+    verify(disk)
+
+
 async def test_what_a_receipt_is_for_is_taken_although_the_disk_is_full() -> None:
     disk = await opened(bounds=Bounds(4, 1 << 20, "drop-newest"), octets_max=10)
     disk.channel.put(numbered(0, 1, OCTETS))
@@ -306,7 +358,7 @@ async def test_nothing_is_lent_before_the_disk_has_been_looked_at(
     disk.channel.put(numbered(10, 12, OCTETS))
     assert await take_all(disk) == []
     disk.kept = [Entry(5, numbered(0, 10, OCTETS))]
-    await disk.channel.spooling.open(disk, settled=5, end=15, messages=10, recovered=10)
+    disk.channel.spooling.open(disk, settled=5, end=15, messages=10, lost=0)
     verify(disk)
     assert disk.channel.account.recovered == 10
     disk.commit()
@@ -317,7 +369,7 @@ async def test_nothing_is_lent_before_the_disk_has_been_looked_at(
 async def test_what_was_held_and_is_not_on_disk_was_lost_in_the_crash() -> None:
     disk = spooled()
     disk.kept = [Entry(0, numbered(0, 10, OCTETS))]
-    await disk.channel.spooling.open(disk, settled=0, end=10, messages=10, recovered=14)
+    disk.channel.spooling.open(disk, settled=0, end=10, messages=10, lost=4)
     assert disk.channel.account.recovered == 14
     assert disk.channel.account.dropped[Drop.CRASH] == 4
     assert disk.channel.held().messages == 10
@@ -336,7 +388,8 @@ async def test_a_disk_that_opens_late_comes_in_behind_what_is_lent(
             await lease.lend(2)
 
             async def open_late() -> None:
-                await disk.channel.spooling.open(disk, settled=7, end=17, messages=10, recovered=10)
+                await disk.channel.spooling.make_way()
+                disk.channel.spooling.open(disk, settled=7, end=17, messages=10, lost=0)
 
             nursery.start_soon(open_late)
             await trio.testing.wait_all_tasks_blocked()
@@ -359,7 +412,7 @@ async def test_what_was_delivered_before_a_disk_opened_late_leaves_no_gap(
         await lease.lend(3)
         lease.settle(3, Confirmation.SENT)
     disk.kept = [Entry(0, numbered(0, 2, OCTETS))]
-    await disk.channel.spooling.open(disk, settled=0, end=2, messages=2, recovered=2)
+    disk.channel.spooling.open(disk, settled=0, end=2, messages=2, lost=0)
     verify(disk)
     assert await take_all(disk) == [0, 1, 13]
 
@@ -373,7 +426,7 @@ async def test_a_spool_that_is_switched_on_writes_what_is_held(
         await lease.lend(1)
         channel.backlog = Backlog("always", 1 << 20, tried=True)
         disk = FakeDisk(channel)
-        await channel.spooling.open(disk, settled=0, end=0, messages=0, recovered=0)
+        channel.spooling.open(disk, settled=0, end=0, messages=0, lost=0)
         verify(disk)
         assert disk.backlog.unwritten_messages == 3
     disk.commit()
@@ -524,7 +577,7 @@ def test_a_memory_that_all_share_is_given_back() -> None:
         channel = make_channel(SMALL, memory)
         channel.backlog = Backlog("always", 1 << 20, active=True)
         disk = FakeDisk(channel)
-        await channel.spooling.open(disk, settled=0, end=0, messages=0, recovered=0)
+        channel.spooling.open(disk, settled=0, end=0, messages=0, lost=0)
         for n in range(50):
             channel.put(numbered(n, n + 1, OCTETS))
         disk.commit()

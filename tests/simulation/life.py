@@ -3,11 +3,12 @@
 import logging
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import trio
 
 from relay.core.account import Drop, PipeAccount
+from relay.core.channel import Channel
 from relay.supervisor.serve import serve
 from relay.supervisor.state import Relay
 from tests.simulation.configuration import Plan
@@ -31,11 +32,20 @@ class Book:
     held: int
     lent: int
     at_risk: int
+    owed: int  # of those held: their senders wait for an answer
     restarts: int
+
+    def __str__(self) -> str:
+        """What is not 0."""
+        numbers = {it.name: getattr(self, it.name) for it in fields(self)}
+        for name in ("delivered", "dropped"):
+            numbers[name] = {str(key): n for key, n in numbers[name].items() if n}
+        return ", ".join(f"{name} {number}" for name, number in numbers.items() if number)
 
     @classmethod
     def of(cls, account: PipeAccount) -> "Book":
-        held = account.held()
+        held, channel = account.held(), account.holder
+        assert isinstance(channel, Channel)
         return cls(
             account.received,
             account.recovered,
@@ -50,20 +60,23 @@ class Book:
             held.messages,
             held.lent,
             held.at_risk,
+            channel.debts.above(channel.head),
             account.restarts,
         )
 
 
-class Faults(logging.Handler):
+class Log(logging.Handler):
     """Collects what is logged, and tracebacks, which nobody expects."""
 
-    def __init__(self) -> None:
+    def __init__(self, note: Callable[[str], None]) -> None:
         super().__init__(logging.INFO)
+        self.note = note
         self.lines: list[str] = []
         self.tracebacks: list[logging.LogRecord] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         self.lines.append(record.getMessage())
+        self.note(f"log: {record.getMessage()}")
         if record.exc_info:
             self.tracebacks.append(record)
 
@@ -74,12 +87,13 @@ class Life:
 
     plan: Plan
     machine: SimulatedMachine
+    note: Callable[[str], None]  # into the trace
+    log: Log = field(init=False)
     relay: Relay = field(init=False)
     signals: trio.MemorySendChannel[int] = field(init=False)
     books: dict[str, Book] = field(default_factory=dict)
     rings: dict[str, tuple[list[bytes], int]] = field(default_factory=dict)
     kernel_dropped: Counter[str] = field(default_factory=Counter)
-    log: Faults = field(default_factory=Faults)
     began: trio.Event = field(default_factory=trio.Event)
     ended: trio.Event = field(default_factory=trio.Event)
     stopping: bool = False
@@ -90,6 +104,7 @@ class Life:
     _process: trio.CancelScope = field(default_factory=trio.CancelScope)
 
     def __post_init__(self) -> None:
+        self.log = Log(self.note)
         logging.getLogger("relay").addHandler(self.log)
         self.relay = Relay(self.plan.config(), self.machine)
 
@@ -143,6 +158,8 @@ class Life:
 
     def _close_books(self) -> None:
         self.books = {name: Book.of(it) for name, it in self.relay.ledger.pipes.items()}
+        for name, book in self.books.items():
+            self.note(f"book of {name}: {book}")
         for name, ring in self.relay.rings.rings.items():
             self.rings[name] = (list(ring.lines), ring.overwritten)
         if not self.killed:

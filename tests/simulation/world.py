@@ -65,7 +65,7 @@ class World:
                 self._on_datagram, lambda: self.short_of_descriptors,
             )  # fmt: skip
             self.seeded.threads.process = machine
-            life = Life(self.plan, machine)
+            life = Life(self.plan, machine, self.seeded.trace.note)
             self.lives.append(life)
             await life.run(self._on_end)
             await trio.sleep(RESTART_SECONDS_MAX * self.chance.random())

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.core.account import Confirmation, Drop, PipeAccount
-from relay.spool.page import RECORD_OCTETS, CrashPage
+from relay.spool.page import RECORD_OCTETS, CrashPage, Slot
 from relay.system.page_file import SystemPageFile
 
 
@@ -36,13 +36,24 @@ def account_of(held: int) -> PipeAccount:
     return account
 
 
+def book(
+    slot: Slot, held: int, *, next_number: int = 0, head: int = 0, at_risk: int | None = None
+) -> None:
+    slot.write(
+        account_of(held),
+        next_number=next_number or held,
+        head=head,
+        at_risk=held if at_risk is None else at_risk,
+    )
+
+
 def test_the_next_process_of_this_boot_reads_what_was_held() -> None:
     file = Memory()
     page = CrashPage(file, "boot 1")
     slots = {name: page.slot(name) for name in ("siem", "files", "b" * 64)}
     for held, (_, slot) in enumerate(slots.items()):
-        slot.write(account_of(held), 100 + held, 90)
-    slots["siem"].write(account_of(42), 200, 158)
+        book(slot, held, next_number=100 + held, head=90)
+    book(slots["siem"], 42, next_number=200, head=158)
     after = CrashPage(file, "boot 1").believed()
     assert {name: record.held for name, record in after.items()} == {
         "siem": 42, "files": 1, "b" * 64: 2,
@@ -53,19 +64,63 @@ def test_the_next_process_of_this_boot_reads_what_was_held() -> None:
 
 def test_a_page_of_another_boot_is_not_believed_but_its_numbers_are_used_up() -> None:
     file = Memory()
-    CrashPage(file, "boot 1").slot("siem").write(account_of(42), 200, 158)
+    book(CrashPage(file, "boot 1").slot("siem"), 42, next_number=200, head=158)
     page = CrashPage(file, "boot 2")
     assert page.believed() == {}
     assert page.before["siem"].next == 200
+
+
+def test_a_pipe_that_was_absent_in_a_boot_is_not_believed_in_it_later() -> None:
+    """The page has the name of the new boot then, and this record is older."""
+    file = Memory()
+    book(CrashPage(file, "boot 1").slot("siem"), 42, next_number=200, head=158)
+    CrashPage(file, "boot 2")
+    after = CrashPage(file, "boot 2")
+    assert after.take_lost("siem", 0) == 0
+    assert (after.before["siem"].next, after.before["siem"].head) == (200, 0)
+
+
+@pytest.mark.parametrize(
+    ("held", "at_risk", "found", "lost"),
+    [
+        (10, 10, 0, 10),
+        (10, 4, 6, 4),
+        (10, 4, 9, 1),  # written, and not synced: a kill leaves it
+        (10, 0, 3, 0),  # 7 had not been answered: their senders have them
+        (10, 3, 5, 3),  # 2 of those that are gone had not, or more: not known, at most 3
+        (10, 4, 12, 0),  # the cursor is old
+    ],
+)
+def test_lost_is_what_is_not_found_and_no_sender_has(
+    held: int, at_risk: int, found: int, lost: int
+) -> None:
+    file = Memory()
+    book(CrashPage(file, "boot").slot("siem"), held, at_risk=at_risk)
+    page = CrashPage(file, "boot")
+    assert page.take_lost("siem", found) == lost
+    assert page.take_lost("siem", found) == 0, "told once"
+
+
+def test_a_second_crash_before_the_spool_is_open_forgets_nothing() -> None:
+    """What the first process held is on the page until the second has booked it."""
+    file = Memory()
+    book(CrashPage(file, "boot").slot("siem"), 10, next_number=50, head=40, at_risk=4)
+    book(CrashPage(file, "boot").slot("siem"), 3, next_number=55, head=52)
+    third = CrashPage(file, "boot")
+    record = third.believed()["siem"]
+    assert (record.held, record.at_risk, record.next, record.head) == (13, 7, 55, 40)
+    assert third.take_lost("siem", 6) == 7
+    book(third.slot("siem"), 1, next_number=56, head=55)
+    assert CrashPage(file, "boot").believed()["siem"].held == 1
 
 
 def test_pipes_keep_their_places_from_process_to_process() -> None:
     file = Memory()
     page = CrashPage(file, "boot")
     page.slot("never written")
-    page.slot("one").write(account_of(1), 1, 0)
+    book(page.slot("one"), 1)
     page = CrashPage(file, "boot")
-    page.slot("two").write(account_of(2), 2, 0)
+    book(page.slot("two"), 2)
     held = {name: record.held for name, record in CrashPage(file, "boot").believed().items()}
     assert held == {"one": 1, "two": 2}
 
@@ -73,8 +128,8 @@ def test_pipes_keep_their_places_from_process_to_process() -> None:
 def test_a_flipped_bit_costs_its_own_record_alone(caplog: pytest.LogCaptureFixture) -> None:
     file = Memory()
     page = CrashPage(file, "boot")
-    page.slot("one").write(account_of(1), 1, 0)
-    page.slot("two").write(account_of(2), 2, 0)
+    book(page.slot("one"), 1)
+    book(page.slot("two"), 2)
     good = bytes(file.content)
     for place in range(len(good)):
         damaged = Memory(good)
@@ -83,7 +138,7 @@ def test_a_flipped_bit_costs_its_own_record_alone(caplog: pytest.LogCaptureFixtu
         hit = place // RECORD_OCTETS
         expected = {"one", "two"} - {("", "one", "two")[hit]} if hit else set()
         assert set(after.believed()) == expected, place
-        after.slot("three").write(account_of(3), 3, 0)
+        book(after.slot("three"), 3)
         assert "three" in CrashPage(damaged, "boot").believed()
     assert "damaged" in caplog.text
 
@@ -92,7 +147,7 @@ def test_a_flipped_bit_costs_its_own_record_alone(caplog: pytest.LogCaptureFixtu
 def test_any_content_is_no_reason_not_to_start(content: bytes) -> None:
     file = Memory(content)
     assert CrashPage(file, "boot").believed() == {}
-    CrashPage(file, "boot").slot("siem").write(account_of(1), 1, 0)
+    book(CrashPage(file, "boot").slot("siem"), 1)
     assert set(CrashPage(file, "boot").believed()) == {"siem"}
 
 
@@ -101,10 +156,10 @@ def test_a_page_that_cannot_be_written_is_told_once(caplog: pytest.LogCaptureFix
     slot = CrashPage(file, "boot").slot("siem")
     file.broken = True
     for _ in range(3):
-        slot.write(account_of(1), 1, 0)
+        book(slot, 1)
     assert len(caplog.records) == 1
     file.broken = False
-    slot.write(account_of(1), 1, 0)
+    book(slot, 1)
     assert "siem" in CrashPage(file, "boot").believed()
 
 
@@ -112,7 +167,7 @@ def test_the_real_file_survives_and_grows(tmp_path: Path) -> None:
     file = SystemPageFile.open(str(tmp_path))
     page = CrashPage(file, "boot")
     for n in range(200):
-        page.slot(f"pipe-{n}").write(account_of(n), n, 0)
+        book(page.slot(f"pipe-{n}"), n)
     file.close()
     assert (tmp_path / "crash-page").stat().st_mode & 0o777 == 0o600
     again = SystemPageFile.open(str(tmp_path))

@@ -47,15 +47,19 @@ class Rig:
     channel: Channel = field(init=False)
     spool: Spool = field(init=False)
 
-    @asynccontextmanager
-    async def running(self, *, finish: bool = True) -> AsyncIterator[Channel]:
-        """A channel with its spool; at the end it is finished, or killed."""
+    def make(self) -> Channel:
         self.channel = make_channel(self.bounds)
         self.channel.backlog = Backlog(self.mode, 1 << 20)
         self.spool = Spool(
             self.channel, self.directory, InlineDisk(), 1 << 20, 0.02,
-            next_min=0, head_min=0, take_held=lambda: self.held_before,
+            next_min=0, head_min=0, take_lost=lambda found: max(0, self.held_before - found),
         )  # fmt: skip
+        return self.channel
+
+    @asynccontextmanager
+    async def running(self, *, finish: bool = True) -> AsyncIterator[Channel]:
+        """A channel with its spool; at the end it is finished, or killed."""
+        self.make()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.spool.run)
             await trio.testing.wait_all_tasks_blocked()
@@ -192,6 +196,56 @@ async def test_with_a_failing_disk_the_pipe_delivers_from_memory(
         await trio.sleep(30)
         assert channel.held().at_risk == 0
         assert await take(channel) == [5, 6, 7]
+
+
+@pytest.mark.parametrize("kind", ["open", "write"])
+async def test_a_disk_that_works_again_is_tried_once_more_at_the_end(
+    kind: str, autojump_clock: trio.testing.MockClock, rig: Rig
+) -> None:
+    """It failed when it was used last, and nobody would have tried it for some seconds."""
+    rig.fail(kind)
+    async with rig.running() as channel:
+        channel.put(numbered(0, 5))
+        await trio.sleep(20)
+        assert channel.backlog
+        assert channel.backlog.failing
+        rig.mend()
+    assert channel.held().at_risk == 0
+    async with rig.running() as channel:
+        assert await take(channel) == [*range(5)]
+
+
+async def test_an_end_before_the_disk_is_open_leaves_nothing_in_memory(
+    autojump_clock: trio.testing.MockClock, rig: Rig
+) -> None:
+    rig.mode = "overflow"
+    channel = rig.make()
+    channel.put(numbered(0, 5))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.spool.run)
+        await rig.spool.finish()
+    assert channel.held().at_risk == 0
+    async with rig.running() as channel:
+        assert await take(channel) == [*range(5)]
+
+
+async def test_overflow_answers_from_disk_when_the_destination_takes_nothing(
+    autojump_clock: trio.testing.MockClock, rig: Rig
+) -> None:
+    """A sender waits for its answer before it sends more, so memory does not fill up."""
+    rig.mode = "overflow"
+    paid: list[int] = []
+    async with rig.running() as channel:
+        receipt = Receipt(lambda: paid.append(1), lambda: None)
+        channel.put(make_batch(b"0", receipt=receipt))
+        receipt.pay()
+        await trio.sleep(0.5)
+        assert not rig.directory.files.keys() - {"cursor", "lock"}, "it may be a short while"
+        await trio.sleep(3)
+        assert paid
+        assert await take(channel) == [0]
+        assert channel.backlog
+        assert not channel.backlog.active
 
 
 async def test_a_spool_that_is_switched_off_ends_when_it_is_empty(
