@@ -82,9 +82,7 @@ class Holder(Protocol):
 class Record(Protocol):
     """Where a pipe's book survives the process."""
 
-    def write(
-        self, account: "PipeAccount", *, next_number: int, head: int, at_risk: int
-    ) -> None:
+    def write(self, account: "PipeAccount", *, next_number: int, head: int, at_risk: int) -> None:
         """After a change of the books: the next message's number, and the oldest one held."""
 
 

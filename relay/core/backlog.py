@@ -82,8 +82,15 @@ class Backlog:
 
     def full(self, memory: int) -> bool:
         """Whether the disk is full, or too slow for what comes."""
-        unwritten = cost(self.unwritten_messages, self.unwritten_octets)
-        return unwritten >= memory or self.disk_full
+        return self._unwritten_cost >= memory or self.disk_full
+
+    def lags(self, memory: int) -> bool:
+        """Whether the disk is so slow that what is delivered had better not be written any more."""
+        return self._unwritten_cost >= memory // 2
+
+    @property
+    def _unwritten_cost(self) -> int:
+        return cost(self.unwritten_messages, self.unwritten_octets)
 
     @property
     def disk_full(self) -> bool:

@@ -205,7 +205,7 @@ class Spooling:
             return
         if backlog.holes:
             backlog.holes = [hole for hole in backlog.holes if hole.end > head]
-        if backlog.failing:
+        if backlog.failing or backlog.lags(self._channel.memory_max):
             backlog.pop_unwritten(head)  # nobody needs it on disk any more
         if head == self._channel.next and backlog.active and backlog.mode != "always":
             backlog.pop_unwritten(head)

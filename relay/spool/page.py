@@ -122,9 +122,9 @@ class CrashPage:
             packed = _PIPE.pack(_padded(name), 0, 0, 0, 0, 0, record.next, 0, 0)
             self.write(self._places[name] * RECORD_OCTETS, packed)
 
-    def unbooked(self, name: str) -> PipeRecord | None:
-        """What the process before said of this pipe, until that is taken."""
-        return None if name in self._taken else self.believed().get(name)
+    def is_taken(self, name: str) -> bool:
+        """Whether this process has taken over what the one before held for this pipe."""
+        return name in self._taken
 
     def take_lost(self, name: str, found: int) -> int:
         """How many messages of this pipe the crash has cost, with so many found on disk.
@@ -133,9 +133,13 @@ class CrashPage:
         Asked once, then 0. Where some had a sender that waits and some had not, and only a part of
         them is found, it is not known which: then this is the most it can be.
         """
-        record = self.unbooked(name)
+        record = self.believed().get(name)
+        if record is None or name in self._taken:
+            lost = 0
+        else:
+            lost = min(record.at_risk, max(0, record.held - found))
         self._taken.add(name)
-        return min(record.at_risk, max(0, record.held - found)) if record else 0
+        return lost
 
     def believed(self) -> Mapping[str, PipeRecord]:
         """What the process before held, by pipe: empty after a boot."""
@@ -151,18 +155,19 @@ class Slot:
     padded: bytes
     offset: int
 
-    def write(
-        self, account: PipeAccount, *, next_number: int, head: int, at_risk: int
-    ) -> None:
+    def write(self, account: PipeAccount, *, next_number: int, head: int, at_risk: int) -> None:
         """The books as they are.
 
-        What the process before held is not in them before its spool is open: until then that is
-        added, so that a second crash does not make it forgotten.
+        Before the spool is open, what the process before held is not in them: it is added, so that
+        a second crash does not make it forgotten. Nor do the numbers follow those on disk yet, so
+        that the head says nothing of what has left there.
         """
         received = account.received
-        if before := self.page.unbooked(self.name):
-            received, head = received + before.held, before.head
-            at_risk += before.at_risk
+        if not self.page.is_taken(self.name):
+            head = 0
+            if before := self.page.believed().get(self.name):
+                received, head = received + before.held, before.head
+                at_risk += before.at_risk
         record = _PIPE.pack(
             self.padded, received, account.recovered, account.filtered,
             sum(account.delivered.values()), sum(account.dropped.values()), next_number, head,

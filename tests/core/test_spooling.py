@@ -223,6 +223,24 @@ async def test_a_disk_that_is_too_slow_is_full_before_memory_is_spent() -> None:
     assert disk.channel.account.dropped[Drop.FULL] > 0
 
 
+async def test_a_disk_that_is_too_slow_costs_nothing_while_the_destination_takes_all() -> None:
+    """What is delivered is not written any more: it would keep the others out."""
+    disk = await opened(bounds=Bounds(1 << 20, 10_000))
+    disk.channel.put(numbered(0, 2, OCTETS))
+    disk.commit()
+    with disk.channel.lease() as lease:
+        for n in range(2, 1000, 2):
+            disk.channel.put(numbered(n, n + 2, OCTETS))
+            await lease.lend()
+            lease.settle(lease.lent, Confirmation.SENT)
+            verify(disk)
+        disk.channel.put(numbered(1000, 1002, OCTETS))
+    assert not sum(disk.channel.account.dropped.values())
+    disk.commit()
+    verify(disk)
+    assert contents(disk.channel) == [1000, 1001]
+
+
 async def test_a_failing_disk_lets_the_pipe_run_from_memory_and_recovers(
     autojump_clock: trio.testing.MockClock,
 ) -> None:

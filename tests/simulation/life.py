@@ -45,7 +45,7 @@ class Book:
     @classmethod
     def of(cls, account: PipeAccount) -> "Book":
         held, channel = account.held(), account.holder
-        assert isinstance(channel, Channel)
+        owed = channel.debts.above(channel.head) if isinstance(channel, Channel) else 0
         return cls(
             account.received,
             account.recovered,
@@ -60,7 +60,7 @@ class Book:
             held.messages,
             held.lent,
             held.at_risk,
-            channel.debts.above(channel.head),
+            owed,
             account.restarts,
         )
 

@@ -86,6 +86,8 @@ class Verdict:
         # What a power cut has damaged was at risk; each further one may find it again.
         dropped = self._dropped - sum(book.dropped[Drop.DAMAGED] for book in self.books)
         lost = missing - dropped - self._at_risk
+        if name in self.world.removed:  # sent again while there was no such pipe
+            lost -= self._total("owed")
         if lost > 0:
             self.world.sometimes["lost beyond confirmation"] += 1
         if self.pipe.confirm in ("confirmed", "stored") or self._replays_enough:

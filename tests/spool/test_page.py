@@ -37,8 +37,17 @@ def account_of(held: int) -> PipeAccount:
 
 
 def book(
-    slot: Slot, held: int, *, next_number: int = 0, head: int = 0, at_risk: int | None = None
+    slot: Slot,
+    held: int,
+    *,
+    next_number: int = 0,
+    head: int = 0,
+    at_risk: int | None = None,
+    taken: bool = True,
 ) -> None:
+    """Write a book, once the one of the process before is `taken` over."""
+    if taken:
+        slot.page.take_lost(slot.name, 0)
     slot.write(
         account_of(held),
         next_number=next_number or held,
@@ -80,6 +89,13 @@ def test_a_pipe_that_was_absent_in_a_boot_is_not_believed_in_it_later() -> None:
     assert (after.before["siem"].next, after.before["siem"].head) == (200, 0)
 
 
+def test_what_left_before_the_spool_was_open_has_not_left_the_disk() -> None:
+    """The page is gone with a power cut: until the disk is open, numbers begin at 0 once more."""
+    file = Memory()
+    book(CrashPage(file, "boot").slot("siem"), 0, next_number=13, head=13, taken=False)
+    assert CrashPage(file, "boot").believed()["siem"].head == 0
+
+
 @pytest.mark.parametrize(
     ("held", "at_risk", "found", "lost"),
     [
@@ -105,7 +121,7 @@ def test_a_second_crash_before_the_spool_is_open_forgets_nothing() -> None:
     """What the first process held is on the page until the second has booked it."""
     file = Memory()
     book(CrashPage(file, "boot").slot("siem"), 10, next_number=50, head=40, at_risk=4)
-    book(CrashPage(file, "boot").slot("siem"), 3, next_number=55, head=52)
+    book(CrashPage(file, "boot").slot("siem"), 3, next_number=55, head=52, taken=False)
     third = CrashPage(file, "boot")
     record = third.believed()["siem"]
     assert (record.held, record.at_risk, record.next, record.head) == (13, 7, 55, 40)
