@@ -38,8 +38,8 @@ async def retire(relay: Relay, pipe: Delivering) -> None:
         pipe.channel.close()
         del relay.retiring[pipe.name]
         left = pipe.channel.held().spool
-        if left:
-            pipe.channel.orphan = True
+        pipe.channel.orphan = bool(left)
+        if pipe.channel.backlog is not None:
             relay.orphans[pipe.name] = pipe
         log.info("pipe %s is removed, %d messages dropped, %d left in its spool",
                  pipe.name, dropped, left)  # fmt: skip

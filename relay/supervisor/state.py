@@ -47,7 +47,8 @@ class Relay:
     listeners: dict[str, Listening] = field(default_factory=dict)
     pipes: dict[str, Delivering] = field(default_factory=dict)
     retiring: dict[str, Delivering] = field(default_factory=dict)  # removed, not empty yet
-    orphans: dict[str, Delivering] = field(default_factory=dict)  # removed, with a spool left
+    # Removed pipes with a spool. Empty or not: if one comes back, its channel knows how far it was.
+    orphans: dict[str, Delivering] = field(default_factory=dict)
     spools: dict[str, "Spooled"] = field(default_factory=dict)
     leaving: set[Listening] = field(default_factory=set)  # read what removed sockets hold
     memory: Memory = field(init=False)

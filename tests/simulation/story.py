@@ -159,7 +159,7 @@ class Story:
                 sending.start_soon(sender.run)
                 await trio.sleep(LOOK_SECONDS)
                 fresh[listener] = next(it for it in world.truth.sent if it not in known)
-        await self._drain("after fresh messages")
+                await self._drain("after a fresh message")  # some pipes hold three
         await trio.sleep(LOOK_SECONDS)
         for listener, message in fresh.items():
             for name, pipe in world.plan.pipes.items():

@@ -5,6 +5,7 @@ import socket
 import pytest
 
 from relay.core.account import Drop
+from relay.system.machine import SystemMachine
 from tests.supervisor.conftest import BASE, Bench
 
 LINE = b"<13>Nov 23 07:45:25 web01 app: %d\n"
@@ -80,6 +81,26 @@ async def test_a_removed_pipe_that_comes_back_in_time_keeps_what_it_held(bench: 
             await bench.reload(back)
             await bench.until(lambda: bench.ring("away") == [b"1"])
         assert not relay.retiring
+
+
+async def test_a_pipe_that_comes_back_later_goes_on_where_it_was(bench: Bench) -> None:
+    """Its cursor may be old: what was delivered is not to come again from its disk."""
+    bench.machine = SystemMachine(state_dir=str(bench.directory))
+    spooled = BASE + AWAY.replace(
+        'type = "tcp"\naddress = "127.0.0.1:9"', 'type = "memory"'
+    ).replace("never", "always")
+    async with bench.running(spooled) as relay:
+        with socket.create_connection(bench.address("net")) as sock:
+            sock.sendall(LINE % 1)
+            await bench.until(lambda: bench.ring("away") == [b"1"])
+            await bench.reload(BASE)
+            await bench.until(lambda: not relay.retiring)
+            assert relay.ledger.pipes["forward"].held().messages == 0
+            await bench.reload(spooled)
+            sock.sendall(LINE % 2)
+            await bench.until(lambda: bench.ring("away") == [b"2"])
+        assert relay.pipes["forward"].channel.next == 2
+        assert relay.ledger.pipes["forward"].recovered == 0
 
 
 async def test_a_changed_destination_gets_what_is_held(bench: Bench) -> None:
