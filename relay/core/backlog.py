@@ -130,9 +130,9 @@ class Backlog:
             number = hole.end
         self.gap = number if self.gap_messages else None
 
-    def holes_above(self, number: int) -> int:
-        """How many numbers from this one on were dropped."""
-        return sum(max(0, it.end - max(it.first, number)) for it in self.holes)
+    def in_holes(self, first: int, end: int) -> int:
+        """How many of these numbers are nowhere, because they were dropped or never used."""
+        return sum(max(0, min(it.end, end) - max(it.first, first)) for it in self.holes)
 
     def hole_at(self, number: int) -> Segment | None:
         return next((it for it in self.holes if it.first <= number < it.end), None)

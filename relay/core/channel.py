@@ -248,7 +248,7 @@ class Channel:
         if backlog is None or not backlog.active:
             return self._queue.messages - self.debts.above(self.head)
         secured = max(backlog.committed, self.head)
-        holes = backlog.holes_above(secured)
+        holes = backlog.in_holes(secured, self.next)
         return self.next - secured - holes - self.debts.above(secured)
 
     def held(self) -> Held:

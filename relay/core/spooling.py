@@ -97,7 +97,7 @@ class Spooling:
             await trio.sleep(READ_FAILED_SECONDS)
             return
         if backlog.gap == first and not self._switching:
-            self._accept(found)
+            self._accept(_complete(found, first, backlog.committed))
 
     def _adopt(self) -> bool:
         """Take what is next from what is still in memory, as much of it as the queue may hold."""
@@ -123,8 +123,10 @@ class Spooling:
                 continue  # dropped since, or while this was read
             if isinstance(it, Lost):
                 log.error("pipe %s: spool is damaged: %s", channel.account.name, it.what)
-                backlog.pass_gap(it.first + it.messages, it.messages)
-                channel.account.drop(it.messages, Drop.DAMAGED)
+                end = it.first + it.messages
+                messages = it.messages - backlog.in_holes(it.first, end)
+                backlog.pass_gap(end, messages)
+                channel.account.drop(messages, Drop.DAMAGED)
             else:
                 channel._queue.add(it)
                 channel._weigh(len(it.batch), it.batch.octets)
@@ -147,8 +149,17 @@ class Spooling:
         finally:
             self._switching = False
 
-    def open(self, spool: Spool, *, settled: int, end: int, messages: int, lost: int) -> None:
-        """The directory is open: numbers `settled` to `end`, in which there are so many messages.
+    def open(
+        self,
+        spool: Spool,
+        *,
+        settled: int,
+        end: int,
+        holes: Sequence[Segment] = (),
+        messages: int,
+        lost: int,
+    ) -> None:
+        """The directory is open: numbers `settled` to `end`, without the holes so many messages.
 
         `lost` more were held when the process before ended, and are nowhere.
         """
@@ -158,10 +169,11 @@ class Spooling:
             self._write_all(behind_disk=bool(messages))
         self._renumber(max(0, end - channel.head))
         if messages:
+            backlog.holes = [*holes, *backlog.holes]
             if end < channel.head:  # those between were delivered while it was not open
                 backlog.holes = [*backlog.holes, Segment(end, channel.head, 0)]
-            backlog.gap = settled
             backlog.gap_messages += messages
+            backlog.pass_gap(settled, 0)
         backlog.spool = spool
         backlog.committed = max(end, channel.head)
         backlog.ready = backlog.tried = True
@@ -290,3 +302,14 @@ class Spooling:
         backlog = self._channel.backlog
         assert backlog is not None
         return backlog
+
+
+def _complete(found: Sequence[Entry | Lost], first: int, end: int) -> Sequence[Entry | Lost]:
+    """What was read from `first` on; where the disk skips what it should have, that is lost.
+
+    It knows of holes that the channel does not when somebody has emptied its directory.
+    """
+    start = found[0].first if found else end
+    if start <= first:
+        return found
+    return [Lost(first, min(start, end) - first, "numbers are missing"), *found]

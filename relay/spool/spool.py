@@ -141,6 +141,7 @@ class Spool:
             self,
             settled=store.settled,
             end=store.next,
+            holes=[Segment(first, end, 0) for first, end in store.holes],
             messages=messages,
             lost=self.take_lost(messages),
         )

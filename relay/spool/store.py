@@ -104,6 +104,11 @@ class Store:
     def full(self) -> bool:
         return self.octets >= self._octets_max
 
+    @property
+    def holes(self) -> Sequence[Hole]:
+        """Ranges of numbers from `settled` on that are not here."""
+        return self._holes
+
     def segments(self) -> Sequence[tuple[int, int, int]]:
         """First number, end and octets of each segment, oldest first."""
         return [(part.first, part.end, part.octets) for part in self._parts]

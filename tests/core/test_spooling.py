@@ -420,6 +420,65 @@ async def test_a_disk_that_opens_late_comes_in_behind_what_is_lent(
     assert await take_all(disk) == [*range(10), 12, 13]
 
 
+async def test_holes_of_the_disk_are_passed_also_when_it_takes_nothing(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Behind one there is only what is still in memory: that is next."""
+    disk = spooled()
+    disk.kept = [Entry(5, numbered(5, 7, OCTETS)), Entry(9, numbered(9, 10, OCTETS))]
+    disk.channel.next = 12
+    disk.channel.put(numbered(12, 14, OCTETS))
+    disk.channel.spooling.open(
+        disk, settled=3, end=12, holes=[Segment(3, 5, 0), Segment(7, 9, 0), Segment(10, 12, 0)],
+        messages=3, lost=0,
+    )  # fmt: skip
+    verify(disk)
+    assert disk.channel.head == 5
+    disk.channel.spooling.failed("no space left on device")
+    assert await take_all(disk) == [5, 6, 9, 12, 13]
+
+
+async def test_what_the_disk_should_have_and_skips_is_damage(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Somebody has emptied its directory, and it was made anew."""
+    disk = await opened()
+    for n in range(0, 16, 4):
+        disk.channel.put(numbered(n, n + 4, OCTETS))
+    disk.commit(3)
+    del disk.kept[1:3]
+    assert await take_all(disk) == [0, 1, 2, 3, 12, 13, 14, 15]
+    assert disk.channel.account.dropped[Drop.DAMAGED] == 8
+    verify(disk)
+
+
+async def test_damage_that_reaches_over_what_was_dropped_counts_the_rest_alone(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    disk = await opened()
+    for n in range(0, 16, 4):
+        disk.channel.put(numbered(n, n + 4, OCTETS))
+    disk.commit()
+    with disk.channel.lease() as lease:
+        await lease.lend()
+        lease.settle(4, Confirmation.SENT)
+        reading = disk.read
+
+        async def read(first: int, octets_max: int) -> Sequence[Entry | Lost]:
+            await reading(first, octets_max)
+            disk.backlog.octets_max = 0
+            disk.channel.spooling.drop_oldest()  # a put in another task
+            return [Lost(4, 12, "in a segment")]
+
+        disk.read = read  # type: ignore[method-assign]
+        disk.backlog.segments = [Segment(8, 12, 40)]
+        with trio.move_on_after(1):
+            await lease.lend()
+    assert disk.channel.account.dropped[Drop.OLDEST] == 4
+    assert disk.channel.account.dropped[Drop.DAMAGED] == 8
+    verify(disk)
+
+
 async def test_what_was_delivered_before_a_disk_opened_late_leaves_no_gap(
     autojump_clock: trio.testing.MockClock,
 ) -> None:

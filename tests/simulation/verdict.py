@@ -224,7 +224,8 @@ class Verdict:
     def _replays_enough(self) -> bool:
         """No break can take more than what is sent again."""
         replays = self.pipe.confirm == "acked" and self.pipe.destination["replay"] != "0B"
-        return replays and len(self.world.lives) == 1  # the tail ends with the process
+        # The tail ends with the process, or with the pipe.
+        return replays and len(self.world.lives) == 1 and self.pipe.name not in self.world.removed
 
     def _examples(self) -> str:
         return names(_distinct(self.offered) - _distinct(self.read))
