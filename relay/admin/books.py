@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from relay import __version__
-from relay.admin.metrics import held_octets, oldest_seconds
+from relay.admin.metrics import at_risk_oldest_seconds, held_octets, oldest_seconds
 from relay.core.account import ListenerAccount, PipeAccount
 from relay.supervisor.state import Relay
 
@@ -64,8 +64,10 @@ def _pipe(relay: Relay, account: PipeAccount) -> View:
             "orphan": held.orphan,
         },
         "at_risk": held.at_risk,
+        "at_risk_oldest_seconds": round(at_risk_oldest_seconds(account), 3),
         "held_bytes": held_octets(account),
         "oldest_seconds": round(oldest_seconds(account), 3),
+        "spool": _spool(relay, account.name),
         "capacity_messages": keys.messages if keys else 0,
         "capacity_bytes": keys.memory if keys else 0,
         "connections": account.connections,
@@ -77,6 +79,19 @@ def _pipe(relay: Relay, account: PipeAccount) -> View:
             f"dropped {dropped} + held {held.messages}"
         ),
         "residual": account.residual(),
+    }
+
+
+def _spool(relay: Relay, name: str) -> View | None:
+    """What the pipe has on disk; None without a spool."""
+    pipe = relay.pipes.get(name)
+    backlog = pipe.channel.backlog if pipe is not None else None
+    if backlog is None:
+        return None
+    return {
+        "bytes": backlog.octets,
+        "capacity_bytes": backlog.octets_max,
+        "failing": backlog.failing,
     }
 
 

@@ -6,7 +6,7 @@ of something (up, bound, capacities) is there while that thing is configured.
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from relay import __version__
 from relay.admin.metric import (
@@ -23,6 +23,7 @@ from relay.admin.metric import (
 )
 from relay.admin.state import Admin
 from relay.core.account import ListenerAccount, PipeAccount
+from relay.core.backlog import Backlog
 from relay.core.memory import cost
 
 
@@ -41,8 +42,26 @@ def _at_risk(account: PipeAccount) -> float:
 
 
 def oldest_seconds(account: PipeAccount) -> float:
-    oldest_ns = account.held().oldest_ns
-    return max(0.0, (time.time_ns() - oldest_ns) / 1e9) if oldest_ns is not None else 0.0
+    return _age(account.held().oldest_ns)
+
+
+def at_risk_oldest_seconds(account: PipeAccount) -> float:
+    return _age(account.held().at_risk_oldest_ns)
+
+
+def _age(received_ns: int | None) -> float:
+    return max(0.0, (time.time_ns() - received_ns) / 1e9) if received_ns is not None else 0.0
+
+
+def _of_spools(number: Callable[[Backlog], float]) -> Callable[[Admin], Iterator[Sample]]:
+    """By pipe; 0 for one without a spool."""
+
+    def read(admin: Admin) -> Iterator[Sample]:
+        for name, pipe in admin.relay.pipes.items():
+            backlog = pipe.channel.backlog
+            yield (name,), number(backlog) if backlog is not None else 0
+
+    return read
 
 
 def _capacity_messages(admin: Admin) -> Iterator[Sample]:
@@ -122,13 +141,24 @@ _PIPES = (
             "Bytes held, each message's overhead included, as the key memory counts them.",
             held_octets),
     by_pipe("at_risk_messages", "gauge",
-            "Messages that a crash would lose now: held, and not on disk.", _at_risk),
+            "Messages that a crash would lose now: held, not on disk, and not their sender's.",
+            _at_risk),
+    by_pipe("at_risk_oldest_seconds", "gauge",
+            "Age of the oldest of them; 0 when there is none.", at_risk_oldest_seconds),
     by_pipe("oldest_seconds", "gauge",
             "Age of the oldest message held; 0 when nothing is held.", oldest_seconds),
     Metric("relay_pipe_capacity_messages", "gauge",
            "Messages the pipe may hold (key messages).", ("pipe",), _capacity_messages),
     Metric("relay_pipe_capacity_bytes", "gauge",
            "Bytes the pipe may hold (key memory).", ("pipe",), _capacity_octets),
+    Metric("relay_pipe_spool_bytes", "gauge",
+           "Bytes of the spool's files.", ("pipe",), _of_spools(lambda it: it.octets)),
+    Metric("relay_pipe_spool_capacity_bytes", "gauge",
+           "Bytes that the spool may use (key spool_size); 0: the pipe has none.", ("pipe",),
+           _of_spools(lambda it: it.octets_max)),
+    Metric("relay_pipe_spool_failing", "gauge",
+           "1 while the disk takes nothing, and the pipe runs from memory.", ("pipe",),
+           _of_spools(lambda it: bool(it.failing))),
     Metric("relay_ledger_residual", "gauge",
            "Messages that the pipe's book cannot explain; anything but 0 is a bug.", ("pipe",),
            lambda admin: [((it.name,), it.residual()) for it in admin.relay.ledger.pipes.values()]),

@@ -69,6 +69,7 @@ class Held:
     octets: int = 0  # of those in memory and in hand
     at_risk: int = 0  # messages that a crash would lose now, and no sender would send again
     oldest_ns: int | None = None  # when the oldest of those in memory was received
+    at_risk_oldest_ns: int | None = None  # and the oldest of those at risk
 
     @property
     def messages(self) -> int:

@@ -251,6 +251,16 @@ class Channel:
         holes = backlog.in_holes(secured, self.next)
         return self.next - secured - holes - self.debts.above(secured)
 
+    @property
+    def _at_risk_oldest_ns(self) -> int | None:
+        if not self.at_risk:
+            return None
+        rows = self._queue.held()
+        if self.backlog is not None and self.backlog.active:
+            rows = iter(self.backlog.unwritten)
+        head = self.head
+        return next((entry.batch.received_ns for entry in rows if entry.end > head), None)
+
     def held(self) -> Held:
         queue = self._queue
         lent = queue.lent_messages - queue.lent_echoes
@@ -261,6 +271,7 @@ class Channel:
             octets=queue.octets,
             at_risk=self.at_risk,
             oldest_ns=oldest.batch.received_ns if oldest else None,
+            at_risk_oldest_ns=self._at_risk_oldest_ns,
             **self.spooling.held(),
         )
 

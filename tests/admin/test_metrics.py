@@ -166,7 +166,8 @@ def test_counters_of_what_is_no_longer_configured_stay_and_its_state_goes(rig: R
     kept = {key: number for key, number in before.items() if key[0] in counters}
     assert kept == {key: number for key, number in after.items() if key[0] in counters}
     assert {name for name, _ in before.keys() - after.keys()} == {
-        "relay_pipe_capacity_messages", "relay_pipe_capacity_bytes",
+        "relay_pipe_capacity_messages", "relay_pipe_capacity_bytes", "relay_pipe_spool_bytes",
+        "relay_pipe_spool_capacity_bytes", "relay_pipe_spool_failing",
         "relay_destination_up", "relay_destination_stalled", "relay_listener_bound",
     }  # fmt: skip
 

@@ -75,7 +75,9 @@ async def test_settling_inside_a_batch_and_again_after_a_recall() -> None:
         lease.settle(1, Confirmation.SENT)
         lease.settle(2, Confirmation.SENT)
         check(channel)
-        assert channel.held() == Held(lent=2, octets=20, at_risk=2, oldest_ns=RECEIVED_NS)
+        assert channel.held() == Held(
+            lent=2, octets=20, at_risk=2, oldest_ns=RECEIVED_NS, at_risk_oldest_ns=RECEIVED_NS
+        )
     check(channel)
     channel.put(numbered(5, 6, 10))
     with channel.lease() as lease:

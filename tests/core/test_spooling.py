@@ -1,7 +1,7 @@
 """The channel in front of a disk: nothing is in two places, nothing in none, order is kept."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -662,3 +662,18 @@ def test_a_memory_that_all_share_is_given_back() -> None:
         assert memory.used[channel] == 0
 
     run(play)
+
+
+async def test_the_age_of_what_is_at_risk_is_that_of_the_oldest_not_on_disk() -> None:
+    disk = await opened()
+    for n in range(3):
+        disk.channel.put(replace(numbered(n, n + 1, OCTETS), received_ns=100 + n))
+    assert disk.channel.held().at_risk_oldest_ns == 100
+    with disk.channel.lease() as lease:
+        await lease.lend()
+        lease.settle(1, Confirmation.SENT)
+        assert disk.channel.held().at_risk_oldest_ns == 101
+        disk.commit(2)
+        assert disk.channel.held().at_risk_oldest_ns == 102
+        disk.commit()
+        assert disk.channel.held().at_risk_oldest_ns is None
