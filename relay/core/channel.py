@@ -172,6 +172,11 @@ class Channel:
         self._bounds, self.memory_max = bounds, bounds.memory
         self.wake()
 
+    def forget_tail(self) -> None:
+        """The destination is another one: what that before may not have read is not for it."""
+        self.tail.resize(0)
+        self.account.in_doubt += self._queue.drop_waiting_echoes()
+
     def drop_all(self, reason: Drop) -> int:
         """Drop what is waiting in memory; return how many messages. No lease may be held.
 
@@ -183,6 +188,7 @@ class Channel:
             self._weigh(-len(entry.batch), -entry.batch.octets)
             self.account.drop(len(entry.batch), reason, notice=entry.batch.notice)
             dropped += len(entry.batch)
+        self.account.in_doubt += self._queue.drop_waiting_echoes()
         self.debts.abandon()
         self._left()
         return dropped
@@ -316,11 +322,13 @@ class Channel:
 
     def _recall(self, *, replay: bool) -> None:
         waited = self._queue.waiting_echoes  # counted when they were put there, and not sent since
-        again = replay or self._queue.lent_echoes + waited
+        echoes = self._queue.lent_echoes + waited
         self.recalled = self._queue.recall()
         self.account.retried += self.recalled
-        if again:
-            self.account.replayed += max(0, self._queue.echo(self.tail) - waited)
+        if replay or echoes:
+            again = self._queue.echo(self.tail)
+            self.account.replayed += max(0, again - waited)
+            self.account.in_doubt += max(0, echoes - again)  # the tail was forgotten meanwhile
 
     def _left(self) -> None:
         """Messages have left at the head."""

@@ -120,7 +120,7 @@ class Queue:
         if self.lent and self._gone:
             self.lent[0] = self.lent[0].part(self._gone)
         back = [entry for entry in self.lent if not entry.echo]
-        self._drop_waiting_echoes()
+        self.drop_waiting_echoes()
         self.waiting.extendleft(reversed(back))
         self.waiting_messages += recalled
         self.lent.clear()
@@ -136,6 +136,15 @@ class Queue:
         self.waiting_echoes += messages
         return messages
 
+    def drop_waiting_echoes(self) -> int:
+        """Take out the echoes that wait; returns how many messages they have."""
+        messages = self.waiting_echoes
+        if messages:
+            self.waiting = deque(entry for entry in self.waiting if not entry.echo)
+            self.waiting_messages -= messages
+            self.waiting_echoes = 0
+        return messages
+
     def drop_oldest_waiting(self) -> Entry | None:
         """Take the oldest waiting entry that is no echo out."""
         for place, entry in enumerate(self.waiting):
@@ -148,11 +157,10 @@ class Queue:
         return None
 
     def take_waiting(self) -> Sequence[Entry]:
-        """Everything that waits, echoes left out, is taken out."""
-        self._drop_waiting_echoes()
-        taken = list(self.waiting)
-        self.waiting.clear()
-        self.waiting_messages = 0
+        """Everything that waits is taken out, but for echoes."""
+        taken = [entry for entry in self.waiting if not entry.echo]
+        self.waiting = deque(entry for entry in self.waiting if entry.echo)
+        self.waiting_messages = self.waiting_echoes
         self.octets -= sum(entry.batch.octets for entry in taken)
         self.notices -= sum(entry.batch.notice for entry in taken)
         return taken
@@ -182,9 +190,3 @@ class Queue:
         self.waiting.appendleft(entry.part(0, messages))
         if not entry.echo:
             self.notices += entry.batch.notice  # there are two entries now
-
-    def _drop_waiting_echoes(self) -> None:
-        if self.waiting_echoes:
-            self.waiting = deque(entry for entry in self.waiting if not entry.echo)
-            self.waiting_messages -= self.waiting_echoes
-            self.waiting_echoes = 0

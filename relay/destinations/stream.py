@@ -144,10 +144,10 @@ class StreamSession:
     def _take_stock(self, *, again: bool) -> None:
         """Of what was settled, what is known to be read, and what is to be sent again?"""
         transit = self._transit
-        if transit.clean:
-            if transit.ended and transit.acknowledged == transit.sent:
+        if transit.clean and transit.ended:
+            if transit.acknowledged == transit.sent:
                 self._lease.forget()
-            return
+            return  # and without the peer's end, we have closed before we knew
         replayed = self._lease.replay() if again and self._terms.replay else 0
         unread = self._terms.unread_octets_max + self._settled_octets - transit.acknowledged
         self._account.in_doubt += max(0, self._doubt.within(unread) - replayed)

@@ -107,7 +107,7 @@ def _deliver(
     )
     now = Delivering(name, destination, channel, outlet, relay.machine, before)
     if before is not None:
-        channel.tail.resize(0)  # what another destination may not have read is not for this one
+        channel.forget_tail()
         before.scope.cancel()
         now.poison = before.poison
     relay.pipes[name] = now

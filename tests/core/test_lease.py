@@ -355,6 +355,40 @@ async def test_what_waits_to_be_replayed_is_counted_once_however_often_nobody_ta
     assert channel.account.replayed == 3, "one was sent, and comes again"
 
 
+async def test_what_is_not_sent_again_because_the_destination_changes_is_in_doubt() -> None:
+    """Nobody knows whether the destination before has read it."""
+    channel = make_channel()
+    channel.put(numbered(0, 6, 10))
+    with channel.lease() as lease:
+        lease.keep(40)
+        for _ in range(2):
+            await lease.lend(2)
+            lease.settle(2, Confirmation.ACKED)
+        lease.replay()
+    with channel.lease() as lease:
+        await lease.lend(2)
+        channel.forget_tail()
+        assert channel.account.in_doubt == 2, "nobody has been sent these"
+    assert channel.account.in_doubt == 4
+    check(channel)
+    with channel.lease() as lease:
+        assert numbers(await lease.lend()) == [4, 5]
+    assert channel.account.in_doubt == 4
+
+
+async def test_what_is_not_sent_again_because_the_relay_stops_is_in_doubt() -> None:
+    channel = make_channel()
+    channel.put(numbered(0, 4, 10))
+    with channel.lease() as lease:
+        lease.keep(40)
+        await lease.lend(2)
+        lease.settle(2, Confirmation.ACKED)
+        lease.replay()
+    assert channel.drop_all(Drop.SHUTDOWN) == 2
+    assert channel.account.in_doubt == 2
+    check(channel)
+
+
 async def test_what_was_not_confirmed_by_the_peers_kernel_is_not_replayed() -> None:
     channel = make_channel()
     channel.put(numbered(0, 4, 10))

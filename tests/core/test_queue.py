@@ -94,4 +94,6 @@ def test_all_that_waits_can_be_taken_out() -> None:
     queue = filled(1, 2)
     queue.echo([Entry(-1, numbered(9, 10))])
     assert [entry.first for entry in queue.take_waiting()] == [0, 1]
-    assert (queue.messages, queue.octets, queue.waiting_messages) == (0, 0, 0)
+    assert (queue.messages, queue.octets, queue.waiting_messages) == (0, 0, 1)
+    assert queue.drop_waiting_echoes() == 1
+    assert not queue.waiting

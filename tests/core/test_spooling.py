@@ -214,6 +214,24 @@ async def test_a_full_disk_drops_its_oldest_segment_in_which_nothing_is_lent(
     assert await take_all(disk) == [0, 1, 4, 5, 6, 7, 8, 9, 10, 11]
 
 
+async def test_what_comes_again_is_not_forgotten_when_the_rest_is_left_to_the_disk(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    disk = await opened(bounds=Bounds(4, 1 << 20, "drop-oldest"), octets_max=100)
+    with disk.channel.lease() as lease:
+        lease.keep(20)
+        disk.channel.put(numbered(0, 2, OCTETS))
+        await lease.lend()
+        lease.settle(2, Confirmation.ACKED)
+        lease.replay()
+    for n in range(2, 14, 2):
+        disk.channel.put(numbered(n, n + 2, OCTETS))
+        disk.commit()
+    verify(disk)
+    assert await take_all(disk) == [0, 1, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]
+    assert disk.channel.account.dropped[Drop.OLDEST] == 2
+
+
 async def test_a_disk_that_is_too_slow_is_full_before_memory_is_spent() -> None:
     disk = await opened(bounds=Bounds(1 << 20, 1000))
     for n in range(100):

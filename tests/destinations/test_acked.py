@@ -416,6 +416,21 @@ async def test_goodbye_to_a_deaf_peer_is_short(
     assert trio.current_time() - began == pytest.approx(stream.GOODBYE_SECONDS_MAX)
 
 
+@pytest.mark.parametrize("ends", [True, False])
+async def test_what_a_peer_has_that_does_not_end_when_we_do_is_in_doubt(
+    ends: bool, make_rig: MakeRig, autojump_clock: MockClock
+) -> None:
+    """Its kernel has it all. Whether it was read shows only in the peer's end after ours."""
+    connection = FakeConnection()
+    rig = make_rig(FakeNetwork(connection))
+    rig.put(*MESSAGES)
+    async with rig.delivering(tcp()):
+        await rig.delivered()
+        if ends:
+            connection.end()
+    assert rig.account.in_doubt == (0 if ends else len(MESSAGES))
+
+
 @pytest.mark.parametrize("room", [0, 7, 100, 333, None])
 @pytest.mark.parametrize("ticks", range(25))
 @pytest.mark.parametrize("acknowledged", [None, 0, 60, 120])

@@ -145,6 +145,14 @@ class Life:
         on_end(self)
         self._process.cancel()
 
+    def holds(self) -> bool:
+        return any(pipe.held().messages for pipe in self.relay.ledger.pipes.values())
+
+    def waits_for_disks(self) -> bool:
+        """Whether there may be messages on a disk that this process has not come to."""
+        found = [pipe.channel.backlog for pipe in self.relay.pipes.values()]
+        return any(it is not None and not it.ready for it in found)
+
     def check(self) -> None:
         """The identities, which hold after every step."""
         if self.killed:

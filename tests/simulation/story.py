@@ -139,7 +139,7 @@ class Story:
         life = self.world.life
         assert life
         with trio.move_on_after(DRAIN_SECONDS_MAX):
-            while any(pipe.held().messages for pipe in life.relay.ledger.pipes.values()):
+            while life.waits_for_disks() or life.holds():
                 await trio.sleep(LOOK_SECONDS)
             return
         held = {name: pipe.held() for name, pipe in life.relay.ledger.pipes.items()}
