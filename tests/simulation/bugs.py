@@ -18,6 +18,7 @@ from relay.core.pipe import Pipe
 from relay.core.queue import Queue
 from relay.core.receipt import Debts
 from relay.core.router import Router
+from relay.core.spooling import Spooling
 from relay.destinations import datagram
 from relay.destinations.files import OpenFiles
 from relay.destinations.outstanding import Outstanding
@@ -27,6 +28,7 @@ from relay.listeners import datagrams, streams
 from relay.listeners.reader import Reader
 from relay.spool.page import CrashPage, Slot
 from relay.spool.store import Store
+from relay.supervisor import apply
 from relay.supervisor.delivering import Delivering
 from relay.wire.frames import Framed
 from relay.wire.relp import client
@@ -270,7 +272,56 @@ BUGS = [
         CRASHES,
         CrashPage,
         "believed",
-        mutations.believes_any_boot,
+        mutations.believes_no_page,
         seed=1,
+    ),
+    Bug(
+        "the page is written as if the spool were open",
+        ("kill -9", "the disk is broken"),
+        CrashPage,
+        "is_taken",
+        mutations.takes_before_it_is_open,
+    ),
+    Bug(
+        "a crash costs what nobody was told yes for",
+        CRASHES,
+        Debts,
+        "above",
+        mutations.forgets_who_waits,
+    ),
+    Bug(
+        "the holes of a disk are not known",
+        ("kill -9", "syncs fail", "the disk is full"),
+        Spooling,
+        "open",
+        mutations.knows_no_holes,
+    ),
+    Bug(
+        "what is not durable is taken from the disk",
+        ("syncs fail", "a peer reads slowly"),
+        Spooling,
+        "_accept",
+        mutations.takes_what_is_not_durable,
+    ),
+    Bug(
+        "numbers of the disk are used again",
+        ("power cut", "a peer reads nothing"),
+        Spooling,
+        "_renumber",
+        mutations.renumbers_nothing,
+    ),
+    Bug(
+        "what does not reach the disk is not booked",
+        ("stop", "the disk is broken", "a peer reads nothing"),
+        Spooling,
+        "give_up",
+        mutations.gives_nothing_up,
+    ),
+    Bug(
+        "a pipe that comes back knows nothing",
+        ("a pipe is removed", "the disk is broken", "threads are slow"),
+        apply,
+        "retire",
+        mutations.begins_anew_when_it_comes_back,
     ),
 ]

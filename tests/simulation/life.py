@@ -9,6 +9,7 @@ import trio
 
 from relay.core.account import Drop, PipeAccount
 from relay.core.channel import Channel
+from relay.core.memory import cost
 from relay.supervisor.serve import serve
 from relay.supervisor.state import Relay
 from tests.simulation.configuration import Plan
@@ -161,6 +162,8 @@ class Life:
         assert ledger.residual() == 0, f"offered is not received: {ledger.residual()}"
         for pipe in ledger.pipes.values():
             assert pipe.residual() == 0, f"{pipe.residual()} of {pipe.name} in nobody's book"
+        for delivering in self.relay.pipes.values():
+            _check_memory(delivering.channel)
         for listener in ledger.listeners.values():
             assert listener.residual() == 0, f"{listener.residual()} of {listener.name}"
 
@@ -174,6 +177,17 @@ class Life:
             self.relay.refresh()
         for name, account in self.relay.ledger.listeners.items():
             self.kernel_dropped[name] = account.kernel_dropped
+
+
+def _check_memory(channel: Channel) -> None:
+    """Each message weighs once, wherever it is in memory."""
+    queue, backlog = channel._queue, channel.backlog
+    used = cost(queue.messages, queue.octets)
+    for entry in backlog.unwritten if backlog is not None else ():
+        if backlog is not None and backlog.only_here(entry):
+            used += cost(len(entry.batch), entry.batch.octets)
+    weighed = channel._memory.used[channel]
+    assert weighed == used, f"{channel.account.name}: {weighed} octets weighed, {used} are there"
 
 
 @dataclass(frozen=True, slots=True)

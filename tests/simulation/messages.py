@@ -33,6 +33,11 @@ def is_own(message: bytes) -> bool:
     return OWN.match(message) is not None
 
 
+def is_cut_count(message: bytes) -> bool:
+    """The octet count of a frame whose connection was cut behind it: no frame yet, so a line."""
+    return re.fullmatch(rb"<13>\S+ \S+ \d+ ?", message) is not None
+
+
 def encoded(message: bytes, framing: str) -> bytes:
     return b"%d %b" % (len(message), message) if framing == "octet" else message + b"\n"
 

@@ -6,6 +6,7 @@ from typing import Any
 import trio
 
 from relay.core.account import Confirmation, Drop, PipeAccount
+from relay.core.backlog import Lost, Spool
 from relay.core.batch import Batch
 from relay.core.channel import Channel
 from relay.core.intake import Intake
@@ -14,6 +15,7 @@ from relay.core.pipe import Pipe
 from relay.core.queue import Entry, Queue
 from relay.core.receipt import Receipt
 from relay.core.router import Router
+from relay.core.spooling import Spooling
 from relay.destinations.files import OpenFiles
 from relay.destinations.outstanding import Outstanding
 from relay.destinations.stream import StreamSession
@@ -21,6 +23,8 @@ from relay.destinations.transit import Transit
 from relay.listeners.acceptance import Acceptance
 from relay.listeners.reader import Reader, Turn
 from relay.spool.store import Store
+from relay.supervisor.delivering import Delivering
+from relay.supervisor.state import Relay
 from relay.system.ports import DatagramSender
 from relay.wire.frames import Framed
 from relay.wire.relp.server import ServerSession
@@ -294,8 +298,49 @@ def forgets_the_page_at_settlement(_: Shipped) -> Shipped:
 
 
 def writes_no_page(_: Shipped) -> Shipped:
-    return lambda self, account, next_number, head: None
+    return lambda self, account, **numbers: None
 
 
-def believes_any_boot(_: Shipped) -> Shipped:
+def believes_no_page(_: Shipped) -> Shipped:
     return lambda self: {}
+
+
+def takes_before_it_is_open(_: Shipped) -> Shipped:
+    return lambda self, name: True
+
+
+def forgets_who_waits(_: Shipped) -> Shipped:
+    return lambda self, number: 0
+
+
+def knows_no_holes(open_: Shipped) -> Shipped:
+    def open_wrong(self: Spooling, spool: Spool, **found: Any) -> None:  # noqa: ANN401
+        open_(self, spool, **{**found, "holes": ()})
+
+    return open_wrong
+
+
+def takes_what_is_not_durable(accept: Shipped) -> Shipped:
+    def accept_wrong(self: Spooling, found: Sequence[Entry | Lost]) -> None:
+        backlog = self._backlog
+        committed, backlog.committed = backlog.committed, self._channel.next
+        accept(self, found)
+        backlog.committed = committed
+
+    return accept_wrong
+
+
+def renumbers_nothing(_: Shipped) -> Shipped:
+    return lambda self, delta: None
+
+
+def gives_nothing_up(_: Shipped) -> Shipped:
+    return lambda self: ()
+
+
+def begins_anew_when_it_comes_back(left: Shipped) -> Shipped:
+    async def retire_wrong(relay: Relay, pipe: Delivering) -> None:
+        await left(relay, pipe)
+        relay.orphans.pop(pipe.name, None)
+
+    return retire_wrong

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from relay.core.account import Drop
 from tests.simulation.configuration import PipePlan
 from tests.simulation.life import Book
-from tests.simulation.messages import identify, is_own, whole
+from tests.simulation.messages import identify, is_cut_count, is_own, whole
 from tests.simulation.receivers import StreamServer
 from tests.simulation.stream import End
 from tests.simulation.world import World
@@ -41,6 +41,7 @@ class Verdict:
         self._books_agree()
         self._reasons_are_possible()
         self._yes_was_meant()
+        self._nobody_pays_twice()
 
     # -- the messages
 
@@ -48,7 +49,8 @@ class Verdict:
         for message in {*self.out, *self.read}:
             known = message in self.offered
             assert known, f"{self.pipe.name}: nobody has put {message!r:.300}"
-            assert is_own(message) or identify(message), f"damaged: {message!r:.300}"
+            intact = is_own(message) or identify(message) or is_cut_count(message)
+            assert intact, f"damaged: {message!r:.300}"
 
     def _order_is_kept(self) -> None:
         """Of each source, first copies leave in order."""
@@ -110,6 +112,12 @@ class Verdict:
         answered = [it for it in self.world.truth.answered if fed and self.pipe.needle in it]
         gone = Counter(answered) - _distinct(Counter(self.out))
         assert not gone, f"{self.pipe.name}: answered and gone: {names(gone)}"
+
+    def _nobody_pays_twice(self) -> None:
+        """What its sender still had, no crash has cost."""
+        if self.pipe.keeps and set(self.world.first_plan.feeding(self.pipe.name)) == {"relp"}:
+            cost = sum(book.dropped[Drop.CRASH] for book in self.books)
+            assert not cost, f"{self.pipe.name}: {cost} lost in crashes, which RELP senders have"
 
     # -- the books
 
