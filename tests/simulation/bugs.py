@@ -120,7 +120,7 @@ BUGS = [
         Intake,
         "room",
         mutations.does_not_wait,
-        seed=8,
+        seed=130,
     ),
     Bug("a filter is ignored", ("reload",), Pipe, "put", mutations.ignores_the_filter),
     Bug("only the first pipe is fed", ("reload",), Router, "put", mutations.feeds_one_pipe),
@@ -176,7 +176,7 @@ BUGS = [
         Framed,
         "complete",
         mutations.settles_the_cut_frame,
-        seed=8,
+        seed=45,
     ),
     Bug(
         "settled before it is sent",
@@ -184,7 +184,7 @@ BUGS = [
         StreamSession,
         "_settle",
         mutations.settles_before_sending,
-        seed=8,
+        seed=45,
     ),
     Bug(
         "sent is taken for acknowledged",
@@ -248,7 +248,7 @@ BUGS = [
         Channel,
         "wake",
         mutations.wakes_nobody,
-        seed=8,
+        seed=95,
     ),
     Bug(
         "a commit does not sync",
@@ -256,7 +256,7 @@ BUGS = [
         Store,
         "commit",
         mutations.commits_without_sync,
-        seed=10,
+        seed=18,
     ),
     Bug(
         "the page misses settlements",
@@ -288,6 +288,7 @@ BUGS = [
         Debts,
         "above",
         mutations.forgets_who_waits,
+        seed=50,
     ),
     Bug(
         "the holes of a disk are not known",
@@ -295,6 +296,7 @@ BUGS = [
         Spooling,
         "open",
         mutations.knows_no_holes,
+        seed=118,
     ),
     Bug(
         "what is not durable is taken from the disk",
@@ -302,6 +304,7 @@ BUGS = [
         Spooling,
         "_accept",
         mutations.takes_what_is_not_durable,
+        seed=70,
     ),
     Bug(
         "numbers of the disk are used again",
@@ -316,6 +319,7 @@ BUGS = [
         Spooling,
         "give_up",
         mutations.gives_nothing_up,
+        seed=10,
     ),
     Bug(
         "a pipe that comes back knows nothing",
@@ -323,5 +327,6 @@ BUGS = [
         apply,
         "retire",
         mutations.begins_anew_when_it_comes_back,
+        seed=46,
     ),
 ]

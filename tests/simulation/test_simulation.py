@@ -11,8 +11,10 @@ from tests.simulation.faults import FAULTS
 from tests.simulation.messages import encoded, identify, make, whole
 from tests.simulation.story import run_seed
 
-SECONDS = 100
-SEEDS = 1000
+SEEDS = int(os.environ.get("RELAY_SEEDS", "1000"))
+# The gate has the same seeds at each run, so that what fails is the change. Before a release there
+# are fresh ones, RELAY_SEEDS_FROM=$RANDOM0000, and as many as there is time for.
+FIRST = int(os.environ.get("RELAY_SEEDS_FROM", "0"))
 ENOUGH_SEEDS = 400  # for the rarest state to be reached
 
 # What has to happen in some seed, or the simulation does not test what it seems to.
@@ -50,15 +52,10 @@ REACHED = {
 }
 
 
-def test_fresh_seeds_keep_every_promise() -> None:
-    """New ones at each run; what fails is printed with its seed, which replays it.
-
-    `python -m tests.simulation --seed N` shows what happened.
-    """
-    first = random.SystemRandom().randrange(10**9)
+def test_seeds_keep_every_promise() -> None:
+    """What fails is printed with its seed; `python -m tests.simulation --seed N` replays it."""
     command = [
-        sys.executable, "-m", "tests.simulation",
-        "--from", str(first), "--seeds", str(SEEDS), "--seconds", str(SECONDS),
+        sys.executable, "-m", "tests.simulation", "--from", str(FIRST), "--seeds", str(SEEDS),
     ]  # fmt: skip
     root = Path(__file__).parent.parent.parent
     run = subprocess.run(
@@ -66,8 +63,7 @@ def test_fresh_seeds_keep_every_promise() -> None:
     )
     assert run.returncode == 0, run.stdout[-5000:] + run.stderr[-5000:]
     reached = {name for _, name in re.findall(r"^ +(\d+) (.+)$", run.stdout, re.MULTILINE)}
-    seeds = int(re.findall(r"^(\d+) seeds, 0 failed", run.stdout, re.MULTILINE)[0])
-    if seeds >= ENOUGH_SEEDS:
+    if SEEDS >= ENOUGH_SEEDS:
         expected = REACHED | {f"fault: {name}" for name in FAULTS}
         assert expected <= reached, expected - reached
 
