@@ -118,7 +118,8 @@ class Reader:
                 continue
             self._at = at
             if frame.first > number:
-                return _damaged(holes, number, frame.first, f"in {part.name}")
+                # Behind the part's end there may be what was cut off, and is in the next one.
+                return _damaged(holes, number, min(frame.first, part.end), f"in {part.name}")
             try:
                 batch = segment.decode(data, frame)
             except Corrupt as corrupt:
