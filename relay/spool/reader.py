@@ -140,7 +140,7 @@ class Reader:
         """The whole frame at this place; None when there is none."""
         assert self._file is not None
         head = self._file.read(FRAME_OCTETS, at)
-        octets = segment.frame_octets(head, 0)
+        octets = segment.frame_octets(head, 0, store)
         if octets is None or at + octets > part.octets:
             return head, None
         data = self._file.read(octets, at)

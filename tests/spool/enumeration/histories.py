@@ -8,13 +8,17 @@ from tests.core.parts import make_batch
 from tests.spool.enumeration import failing, healthy
 from tests.spool.enumeration.crash_states import STATES_MAX, Surface
 from tests.spool.enumeration.story import Story
+from tests.spool.parts import FakeDirectory
 
 FINE = Surface(sector=24)
 COARSE = Surface(sector=64)
 GROWING = Surface(sector=48, grows=True)
 FOREIGN = b"\xee" * 16  # another store, whose blocks are used again
-RECYCLED = Surface(sector=64, grows=True,
-                   before=segment.frame(FOREIGN, 1, make_batch(b"of another store")))  # fmt: skip
+OURS = FakeDirectory().new_identity()
+# By chance its sync word is that of ours.
+FRAME = (segment.frame(OURS, 1, make_batch(b""))[:4]
+         + segment.frame(FOREIGN, 1, make_batch(b"of another store"))[4:])  # fmt: skip
+RECYCLED = Surface(sector=64, grows=True, before=FRAME)
 
 
 @dataclass(frozen=True, slots=True)
