@@ -3,14 +3,17 @@
     slot   magic 8, version 4, store 16, generation 8, settled 8, next 8, holes 4,
            up to 24 holes (first 8, end 8), zeros, CRC 4; 512 octets, at 0 and at 4096
 
-Whole or not at all: a write that is torn leaves the other slot.
+Whole or not at all: a write that is torn leaves the other slot, and the other slot is durable.
 """
 
 import struct
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from relay.system.ports import Directory, RandomFile
+
+NAME = "cursor"
 MAGIC = b"relaycur"
 VERSION = 1
 SLOT_OCTETS = 512
@@ -31,6 +34,63 @@ class Cursor:
     settled: int
     next: int
     holes: Sequence[tuple[int, int]] = ()  # dropped ranges above `settled`, rising
+
+
+class CursorFile:
+    """The cursor on disk.
+
+    Invariant: from the first synced save on there is a durable slot, and it is not written to
+    before the other one is durable as well: any number of torn writes leaves what was synced last.
+    """
+
+    def __init__(self, directory: Directory, found: Cursor | None) -> None:
+        """Begin with what a recovery has found, if it has.
+
+        That may be in the page cache alone, and its pages may be clean since a sync that failed:
+        it is written again before the other slot is.
+        """
+        self._directory = directory
+        self._file: RandomFile | None = None
+        self._generation = found.generation if found else 0  # written last
+        self._durable = 0
+        if found is not None:
+            self._write(found, sync=True)
+
+    def save(self, cursor: Cursor, *, sync: bool) -> None:
+        """Write it, whatever generation it says.
+
+        Raises:
+            OSError: the one before still holds.
+        """
+        generation = self._generation + 1
+        if generation % 2 == self._durable % 2:
+            generation += 1
+        self._write(replace(cursor, generation=generation), sync=sync)
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+        self._file = None
+
+    def _write(self, cursor: Cursor, *, sync: bool) -> None:
+        place, slot = pack(cursor)
+        file = self._open()
+        try:
+            file.write(slot, place)
+            if sync:
+                file.sync()
+        except OSError:
+            self.close()  # a second sync of the same descriptor would say that all is well
+            raise
+        self._generation = cursor.generation
+        if sync:
+            self._durable = cursor.generation
+
+    def _open(self) -> RandomFile:
+        if self._file is None:
+            known = NAME in self._directory.sizes()
+            self._file = (self._directory.open_file if known else self._directory.create)(NAME)
+        return self._file
 
 
 def pack(cursor: Cursor) -> tuple[int, bytes]:

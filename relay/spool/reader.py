@@ -118,7 +118,8 @@ class Reader:
                 continue
             self._at = at
             if frame.first > number:
-                return _damaged(holes, number, frame.first, f"in {part.name}")
+                # Behind the part's end there may be what was cut off, and is in the next one.
+                return _damaged(holes, number, min(frame.first, part.end), f"in {part.name}")
             try:
                 batch = segment.decode(data, frame)
             except Corrupt as corrupt:
@@ -139,7 +140,7 @@ class Reader:
         """The whole frame at this place; None when there is none."""
         assert self._file is not None
         head = self._file.read(FRAME_OCTETS, at)
-        octets = segment.frame_octets(head, 0)
+        octets = segment.frame_octets(head, 0, store)
         if octets is None or at + octets > part.octets:
             return head, None
         data = self._file.read(octets, at)

@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from relay.spool import segment
+from relay.spool.cursor import NAME as CURSOR
 from relay.spool.cursor import Cursor, newest
-from relay.spool.holes import above
+from relay.spool.holes import above, past
 from relay.spool.segment import HEADER_OCTETS, Corrupt, Header
 from relay.system.ports import Directory
 
-CURSOR = "cursor"
 OURS = ("lock", CURSOR)
 _NAME = re.compile(r"([0-9]{20})\.seg")
 
@@ -58,8 +58,19 @@ class Found:
 
     store: bytes
     parts: list[Part]
-    cursor: Cursor
+    cursor: Cursor  # where to go on
     report: Report
+    saved: Cursor | None  # the one on disk
+    empty: Sequence[str]  # segments without a frame: to be removed when all this is durable
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """Where the last whole frame of a segment ends."""
+
+    octets: int
+    number: int  # the next one
+    torn_octets: int  # behind it
 
 
 def recover(directory: Directory, *, next_min: int, settled_min: int) -> Found:
@@ -80,16 +91,17 @@ def recover(directory: Directory, *, next_min: int, settled_min: int) -> Found:
     store = cursor.store if cursor else owners[0] if owners else directory.new_identity()
     parts = _parts(sizes, headers, store, report)
     report.aliens += directory.others()
-    end = _cut_end(directory, parts, store, report)
+    end, empty = _cut_end(directory, parts, store, cursor, report)
     for part in parts:
         for first, last in cursor.holes if cursor else ():
             if part.first < first < part.end <= last:
                 part.end = first  # the hole behind it is not in it
-    _sync(directory, [part for part in parts if not cursor or part.end > cursor.next])
-    if cursor and cursor.next > end:  # it was durable, and is gone: damage at the end
+    # No crash takes the cursor: where it is damaged, not all of a large spool is written again.
+    secured = cursor.next if cursor else parts[-2].first if len(parts) > 1 else 0
+    doubtful = [part for part in parts if part.end > secured and part.readable]
+    _secure(directory, doubtful, store, secured)
+    if cursor and cursor.next > end:  # the rest has left, is a hole, or its files are gone
         end = cursor.next
-        if parts:
-            parts[-1].end = end
     oldest = parts[0].first if parts else max(end, next_min)
     settled = max(cursor.settled if cursor else oldest, settled_min)
     holes = above(cursor.holes if cursor else (), settled)
@@ -100,8 +112,7 @@ def recover(directory: Directory, *, next_min: int, settled_min: int) -> Found:
     report.messages = max(0, end - settled) - sum(
         max(0, min(last, end) - max(first, settled)) for first, last in holes
     )
-    generation = cursor.generation if cursor else 0
-    return Found(store, parts, Cursor(store, generation, settled, number, holes), report)
+    return Found(store, parts, Cursor(store, 0, settled, number, holes), report, cursor, empty)
 
 
 def _cursor(directory: Directory, sizes: Mapping[str, int], report: Report) -> Cursor | None:
@@ -142,37 +153,69 @@ def _parts(
     return parts
 
 
-def _cut_end(directory: Directory, parts: list[Part], store: bytes, report: Report) -> int:
-    """Find where the last segment ends, and cut what follows; returns the number after it."""
-    if not parts:
-        return 0
-    last = parts[-1]
-    if not last.readable:
-        return last.end  # it had one message at least; how many is not known
-    content = _content(directory, last.name, last.octets)
-    at, number = HEADER_OCTETS, last.first
+def _cut_end(
+    directory: Directory, parts: list[Part], store: bytes, cursor: Cursor | None, report: Report
+) -> tuple[int, Sequence[str]]:
+    """Find where what is on disk ends, and cut what follows; returns the number after it.
+
+    The last segments may have been made and never written: they are taken out, and named. What is
+    missing and was durable is damage, not an unfinished write, and left for the reader to put
+    aside.
+    """
+    empty: list[Part] = []
+    torn = 0
+    end = _End(0, 0, 0)
+    while parts:
+        end = _end_of(directory, parts[-1], store)
+        if end.number > parts[-1].first:
+            break
+        torn += end.torn_octets
+        empty.insert(0, parts.pop())
+        end = _End(0, 0, 0)
+    if cursor and past(cursor.holes, max(end.number, cursor.settled)) < cursor.next:
+        parts += [part for part in empty if part.first < cursor.next]
+        if parts:
+            parts[-1].end = cursor.next
+        return cursor.next, [part.name for part in empty if part.first >= cursor.next]
+    if parts:
+        parts[-1].end = end.number
+        _truncate(directory, parts[-1], end.octets)
+    report.torn_octets = torn + end.torn_octets
+    return end.number, [part.name for part in empty]
+
+
+def _end_of(directory: Directory, part: Part, store: bytes) -> _End:
+    if not part.readable:
+        return _End(part.octets, part.end, 0)  # it has one message at least
+    content = _content(directory, part.name, part.octets)
+    at, number = HEADER_OCTETS, part.first
     while found := segment.next_frame(content, at, store):
-        at, number = found.end, found.next
-    report.torn_octets = len(content[at:].rstrip(b"\0"))
-    if number == last.first:  # made, and never written
-        directory.unlink(last.name)
-        parts.pop()
-        return number
-    if len(content) > at:
-        file = directory.open_file(last.name)
+        at, number = found.end, max(number, found.next)
+    return _End(at, number, len(content[at:].rstrip(b"\0")))
+
+
+def _truncate(directory: Directory, part: Part, octets: int) -> None:
+    if part.octets > octets:
+        file = directory.open_file(part.name)
         try:
-            file.truncate(at)
+            file.truncate(octets)
         finally:
             file.close()
-    last.octets, last.end = at, number
-    return number
+    part.octets = octets
 
 
-def _sync(directory: Directory, parts: Sequence[Part]) -> None:
-    """What was recovered and may be in the page cache alone: a second end must find the same."""
+def _secure(directory: Directory, parts: Sequence[Part], store: bytes, number: int) -> None:
+    """Make durable what was recovered from this number on: a second end must find the same.
+
+    It may be in the page cache alone, and its pages may be clean since a sync that failed, so that
+    another one would prove nothing: it is written again.
+    """
     for part in parts:
         file = directory.open_file(part.name)
         try:
+            content = file.read(part.octets, 0)
+            at = segment.end_below(content, number, store) if part.first < number else 0
+            file.write(content[at:], at)
             file.sync()
         finally:
             file.close()

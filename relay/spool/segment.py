@@ -4,8 +4,10 @@
     frame    sync 4, payload length 4, CRC 4, first number 8, messages 4, then the payload
 
 The CRC (zlib's CRC-32) of a frame covers the store's name as well, so that what an older file has
-left in recycled blocks is no frame. The payload is a batch in columns, so that neither direction
-costs anything per message but its slice:
+left in recycled blocks is no frame. The sync word is made of that name, too: nobody outside knows
+it, so no message can be full of what looks like frames and would have to be checked after damage.
+The payload is a batch in columns, so that neither direction costs anything per message but its
+slice:
 
     notice 1, received 8, listener, zone, senders, lengths 4 each, the messages joined
 
@@ -24,7 +26,6 @@ from relay.core.batch import Batch
 
 MAGIC = b"relayseg"
 VERSION = 1
-SYNC = b"\xf7\x1eRl"
 STORE_OCTETS = 16
 PAYLOAD_OCTETS_MAX = 64 << 20
 BATCH_OCTETS_MAX = 4 << 20  # a batch of more is several frames, if it can be cut
@@ -102,10 +103,8 @@ def parse_header(data: bytes) -> Header:
 def frame(store: bytes, first: int, batch: Batch) -> bytes:
     """A batch as it is written. 0.14 µs a message of 256 octets in batches of 1,000."""
     payload = _encode(batch)
-    return b"".join((
-        _FRAME.pack(SYNC, len(payload), _crc(store, first, len(batch), payload), first, len(batch)),
-        payload,
-    ))  # fmt: skip
+    crc = _crc(store, first, len(batch), payload)
+    return _FRAME.pack(_sync(store), len(payload), crc, first, len(batch)) + payload
 
 
 def find_frame(data: bytes, start: int, store: bytes) -> Frame | None:
@@ -114,7 +113,7 @@ def find_frame(data: bytes, start: int, store: bytes) -> Frame | None:
         return None
     sync, length, crc, first, messages = _FRAME.unpack_from(data, start)
     end = start + FRAME_OCTETS + length
-    if sync != SYNC or length > PAYLOAD_OCTETS_MAX or end > len(data) or not messages:
+    if sync != _sync(store) or length > PAYLOAD_OCTETS_MAX or end > len(data) or not messages:
         return None
     payload = memoryview(data)[start + FRAME_OCTETS : end]
     if crc != _crc(store, first, messages, payload):
@@ -122,24 +121,35 @@ def find_frame(data: bytes, start: int, store: bytes) -> Frame | None:
     return Frame(start, end, first, messages)
 
 
-def frame_octets(data: bytes, start: int) -> int | None:
+def frame_octets(data: bytes, start: int, store: bytes) -> int | None:
     """How long the frame says it is, header included; None when this is no frame's beginning."""
     if len(data) - start < FRAME_OCTETS:
         return None
     sync, length, _, _, _ = _FRAME.unpack_from(data, start)
-    if sync != SYNC or length > PAYLOAD_OCTETS_MAX:
+    if sync != _sync(store) or length > PAYLOAD_OCTETS_MAX:
         return None
     return FRAME_OCTETS + int(length)
 
 
 def next_frame(data: bytes, start: int, store: bytes) -> Frame | None:
     """The first whole frame at or behind `start`: how reading goes on after damage."""
-    at = data.find(SYNC, start)
+    sync = _sync(store)
+    at = data.find(sync, start)
     while at >= 0:
         if found := find_frame(data, at, store):
             return found
-        at = data.find(SYNC, at + 1)
+        at = data.find(sync, at + 1)
     return None
+
+
+def end_below(data: bytes, number: int, store: bytes) -> int:
+    """Where the frames of a segment end that hold nothing but numbers below this one."""
+    at = HEADER_OCTETS
+    found = next_frame(data, at, store)
+    while found and found.next <= number:
+        at = found.end
+        found = next_frame(data, at, store)
+    return at
 
 
 def decode(data: bytes, found: Frame) -> Batch:
@@ -152,6 +162,10 @@ def decode(data: bytes, found: Frame) -> Batch:
         return _decode(data, found)
     except (struct.error, ValueError, IndexError, OverflowError) as exc:
         raise Corrupt(f"payload of frame {found.first}: {exc}") from exc
+
+
+def _sync(store: bytes) -> bytes:
+    return _CRC.pack(zlib.crc32(store))
 
 
 def _crc(store: bytes, first: int, messages: int, payload: bytes | memoryview) -> int:

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Self
 
 from relay.core.batch import Batch
-from relay.spool import cursor, segment
-from relay.spool.cursor import HOLES_MAX, Cursor
+from relay.spool import segment
+from relay.spool.cursor import HOLES_MAX, Cursor, CursorFile
 from relay.spool.holes import Hole, above, past, with_hole
 from relay.spool.reader import Damaged, Reader, Stored
-from relay.spool.recovery import CURSOR, Part, Report, recover, segment_name
+from relay.spool.recovery import Part, Report, recover, segment_name
 from relay.spool.segment import HEADER_OCTETS
 from relay.system.ports import Directory, RandomFile
 
@@ -56,12 +56,13 @@ class Store:
         self._store = b""
         self._parts: list[Part] = []
         self._holes: list[Hole] = []
-        self._generation = 0
-        self._cursor: RandomFile | None = None
+        self._cursor: CursorFile | None = None
         self._tail: _Tail | None = None
         self._full_files: list[RandomFile] = []  # written, and not synced yet
         self._dirty = False  # the tail has what is not synced
         self._new_names = False  # the directory has
+        self._leftover = ""  # a segment that could be made, neither written nor removed
+        self._cursor_is_due = False  # a segment is durable that the durable cursor knows nothing of
         self._reader = Reader(directory)
 
     @classmethod
@@ -84,13 +85,14 @@ class Store:
             store.report = found.report
             store._store = found.store
             store._parts = found.parts
-            store._generation = found.cursor.generation
             store._holes = list(found.cursor.holes)[-HOLES_MAX:]
             store.settled = found.cursor.settled
             store.next = store.committed = found.cursor.next
-            store._open_cursor()
+            store._cursor = CursorFile(directory, found.saved)
             store.save_cursor(sync=True)
-            directory.sync()  # the cursor's own name
+            for name in found.empty:
+                directory.unlink(name)
+            directory.sync()  # the cursor's own name as well
         except OSError:
             store.close()
             raise
@@ -140,6 +142,7 @@ class Store:
             self._tail.file.sync()
         if self._new_names:
             self._directory.sync()
+            self._cursor_is_due = True
         self._dirty = self._new_names = False
         self.committed = self.next
 
@@ -202,6 +205,8 @@ class Store:
     def save_cursor(self, *, sync: bool) -> None:
         """Write the cursor, and unlink the segments that it has passed once it is durable.
 
+        Also without `sync` it is durable once a segment: a recovery has no more to make sure of.
+
         Raises:
             OSError: the cursor before it still holds, and no segment is gone.
         """
@@ -213,13 +218,10 @@ class Store:
             else:
                 passed.remove(tail.part)
         assert self._cursor is not None
-        place, slot = cursor.pack(
-            Cursor(self._store, self._generation + 1, self.settled, self.committed, self._holes)
-        )
-        self._cursor.write(slot, place)
-        if sync or passed:
-            self._cursor.sync()
-        self._generation += 1
+        cursor = Cursor(self._store, 0, self.settled, self.committed, self._holes)
+        sync = sync or bool(passed) or self._cursor_is_due
+        self._cursor.save(cursor, sync=sync)
+        self._cursor_is_due &= not sync
         for part in passed:
             self._remove(part)
 
@@ -262,18 +264,25 @@ class Store:
             self._full_files.append(tail.file)  # to be synced with the others
             self._tail = None
         part = Part(segment_name(self.next), self.next, self.next, HEADER_OCTETS)
+        self._remove_leftover()
         file = self._directory.create(part.name)
         try:
             file.allocate(max(self._segment_octets, HEADER_OCTETS + octets))
             file.write(segment.header(self._store, part.first), 0)
         except OSError:
             file.close()
-            self._directory.unlink(part.name)
+            self._leftover = part.name
+            self._remove_leftover()
             raise
         self._parts.append(part)
         self._tail = _Tail(part, file)
         self._dirty = self._new_names = True
         return self._tail
+
+    def _remove_leftover(self) -> None:
+        if self._leftover:
+            self._directory.unlink(self._leftover)
+            self._leftover = ""
 
     def _close_tail(self) -> None:
         if self._tail is not None:
@@ -287,20 +296,20 @@ class Store:
 
     def _add_hole(self, first: int, end: int) -> None:
         """Numbers that are not here, told by a durable cursor before anything follows them."""
+        before = self._holes
+        self._holes = above(with_hole(before, (first, end)), self.settled)[-HOLES_MAX:]
+        try:
+            self.save_cursor(sync=True)
+        except OSError:
+            self._holes = before  # nothing may follow it
+            raise
         self.next = max(self.next, end)
-        self._holes = above(with_hole(self._holes, (first, end)), self.settled)[-HOLES_MAX:]
-        self.save_cursor(sync=True)
 
     def _cut(self, part: Part, number: int) -> None:
         """Cut a segment off behind the frames below this number."""
         file = self._directory.open_file(part.name)
         try:
-            content = file.read(part.octets, 0)
-            at = HEADER_OCTETS
-            found = segment.next_frame(content, at, self._store)
-            while found and found.next <= number:
-                at = found.end
-                found = segment.next_frame(content, at, self._store)
+            at = segment.end_below(file.read(part.octets, 0), number, self._store)
             file.truncate(at)
         finally:
             file.close()
@@ -311,10 +320,3 @@ class Store:
         if part.readable:
             self._directory.unlink(part.name)
         self._parts.remove(part)
-
-    def _open_cursor(self) -> None:
-        names = self._directory.sizes()
-        if CURSOR in names:
-            self._cursor = self._directory.open_file(CURSOR)
-        else:
-            self._cursor = self._directory.create(CURSOR)

@@ -32,10 +32,24 @@ ELSEWHERE = {
         "scenarios/test_kernel_drops.py::test_drops_just_before_the_stop",
     ),
     22: ("scenarios/test_crash.py::test_what_memory_held_at_a_kill_is_recovered_as_lost_and_told",),
-    23: ("spool/test_store_machine.py::test_what_was_committed_is_there_and_nothing_is_invented",),
-    26: ("scenarios/test_files.py::test_full_disk",),
+    23: (
+        "spool/enumeration/test_enumeration.py::"
+        "test_every_state_that_a_crash_may_leave_keeps_what_was_told",
+        "spool/enumeration/test_enumeration.py::test_a_planted_bug_is_found",
+        "spool/test_store_machine.py::test_what_was_committed_is_there_and_nothing_is_invented",
+    ),
+    24: (
+        "spool/enumeration/test_enumeration.py::"
+        "test_every_state_that_a_crash_may_leave_keeps_what_was_told",
+        "spool/test_store.py::test_what_a_failed_sync_has_left_in_the_page_cache_is_written_again",
+    ),
+    26: (
+        "scenarios/test_files.py::test_full_disk",
+        "spool/test_nth_call.py::"
+        "test_whichever_call_fails_nothing_told_is_missing_and_it_works_again",
+    ),
     28: (
-        "spool/test_store.py::"
+        "spool/test_damage.py::"
         "test_every_flipped_octet_is_damage_counted_exactly_and_nothing_else_is_lost",
     ),
     29: ("spool/test_store.py::test_a_deleted_segment_is_an_exact_range",),

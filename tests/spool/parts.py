@@ -24,7 +24,8 @@ class Change:
 class FakeDirectory:
     """What a process sees is `files`; what a power cut leaves is `durable`, and some of `pending`.
 
-    `fault` is asked before every change, and raises what the disk would.
+    `fault` is asked before every change, and raises what the disk would; `survives` says which of
+    the writes have reached the disk all the same when a sync fails.
     """
 
     files: dict[str, bytearray] = field(default_factory=dict)
@@ -32,6 +33,7 @@ class FakeDirectory:
     pending: list[Change] = field(default_factory=list)
     aside: dict[str, bytes] = field(default_factory=dict)
     fault: Callable[[str, str], None] = lambda *_: None
+    survives: Callable[[Change], bool] = lambda _: False
     on_change: Callable[[], None] = lambda: None
     strangers: list[str] = field(default_factory=list)
     identities: int = 0
@@ -48,6 +50,7 @@ class FakeDirectory:
         return bytes([self.identities]) * 16
 
     def sizes(self) -> Mapping[str, int]:
+        self.fault("list", "")
         return {name: len(data) for name, data in self.files.items()}
 
     def others(self) -> list[str]:
@@ -128,6 +131,7 @@ class FakeFile:
         self._write(data, offset)
 
     def truncate(self, size: int) -> None:
+        self.directory.fault("truncate", self.name)
         change = Change("truncate", self.name, size)
         apply(self.directory.files, change)
         self.directory._note(change)
@@ -137,33 +141,38 @@ class FakeFile:
 
     def sync(self) -> None:
         assert not self.poisoned, "a descriptor whose sync has failed is synced again"
-        try:
-            self.directory.fault("sync", self.name)
-        except OSError:
-            self.poisoned = True
-            self.directory.pending = [it for it in self.directory.pending if it.name != self.name
-                                      or it.kind == "create"]  # fmt: skip
-            raise
         directory = self.directory
-        if self.name not in directory.files:
-            return  # unlinked while it was open
         mine = [it for it in directory.pending if it.name == self.name
                 and it.kind in ("write", "truncate")]  # fmt: skip
-        if any(it.name == self.name and it.kind == "create" for it in directory.pending):
-            # Its content is durable, its name is not: kept with the entry until that is synced.
-            directory.pending = [
-                Change("create", it.name, 0, bytes(directory.files[it.name]))
-                if it.kind == "create" and it.name == self.name else it
-                for it in directory.pending if it not in mine
-            ]  # fmt: skip
-        else:
-            for change in mine:
-                apply(directory.durable, change)
-            directory.pending = [it for it in directory.pending if it not in mine]
+        try:
+            directory.fault("sync", self.name)
+        except OSError:
+            self.poisoned = True
+            self._reach(mine, [it for it in mine if directory.survives(it)])
+            raise
+        if self.name not in directory.files:
+            return  # unlinked while it was open
+        self._reach(mine, mine)
         directory.on_change()
 
     def close(self) -> None:
         pass
+
+    def _reach(self, changes: Sequence[Change], kept: Sequence[Change]) -> None:
+        """Those that are kept are on disk; the others of these changes never will be.
+
+        When the name is not durable yet, its content waits with the entry.
+        """
+        directory = self.directory
+        made = next((it for it in reversed(directory.pending)
+                     if it.kind == "create" and it.name == self.name), None)  # fmt: skip
+        content = {self.name: bytearray(made.data)} if made else directory.durable
+        for change in kept:
+            apply(content, change)
+        directory.pending = [
+            Change("create", self.name, 0, bytes(content[self.name])) if it is made else it
+            for it in directory.pending if it not in changes
+        ]  # fmt: skip
 
     def _write(self, data: bytes, offset: int) -> None:
         change = Change("write", self.name, offset, data)

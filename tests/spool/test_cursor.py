@@ -1,7 +1,11 @@
+import errno
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.spool.cursor import HOLES_MAX, SLOT_OCTETS, Cursor, newest, pack
+from relay.spool.cursor import HOLES_MAX, NAME, SLOT_OCTETS, Cursor, CursorFile, newest, pack
+from tests.spool.parts import FakeDirectory
 
 STORE = b"0123456789abcdef"
 
@@ -51,3 +55,70 @@ def test_as_many_holes_as_there_is_room_for() -> None:
 @given(st.binary(max_size=9000))
 def test_any_bytes_are_no_cursor(content: bytes) -> None:
     assert newest(content) is None
+
+
+# -- the file
+
+
+def settled_at(number: int) -> Cursor:
+    return Cursor(STORE, 0, number, number)
+
+
+def saved(*numbers: int) -> tuple[CursorFile, FakeDirectory]:
+    """A file to which these were saved, the last one with a sync."""
+    directory = FakeDirectory()
+    file = CursorFile(directory, None)
+    for number in numbers:
+        file.save(settled_at(number), sync=number == numbers[-1])
+    directory.sync()
+    return file, directory
+
+
+def on_disk(directory: FakeDirectory) -> int | None:
+    """What is durable, when every write since has been torn."""
+    torn = directory.crash(directory.pending).files[NAME]
+    for place in {change.offset for change in directory.pending}:
+        torn[place + SLOT_OCTETS // 2] ^= 0xFF
+    found = newest(bytes(torn))
+    return found.settled if found else None
+
+
+@pytest.mark.parametrize("synced", [1, 2, 3, 4])
+def test_however_many_writes_are_torn_what_was_synced_last_is_there(synced: int) -> None:
+    file, directory = saved(*range(1, synced + 1))
+    for number in range(synced + 1, synced + 6):
+        file.save(settled_at(number), sync=False)
+        assert on_disk(directory) == synced
+        found = newest(bytes(directory.files[NAME]))
+        assert found is not None
+        assert found.settled == number, "the newest counts"
+    file.save(settled_at(100), sync=True)
+    file.save(settled_at(101), sync=False)
+    assert on_disk(directory) == 100
+
+
+def test_after_a_failed_sync_another_descriptor_writes_the_same_slot() -> None:
+    file, directory = saved(1)
+
+    def fault(kind: str, _: str) -> None:
+        if kind == "sync":
+            raise OSError(errno.EIO, "fault")
+
+    directory.fault = fault
+    with pytest.raises(OSError, match="fault"):
+        file.save(settled_at(2), sync=True)
+    directory.fault = lambda *_: None
+    assert on_disk(directory) == 1
+    file.save(settled_at(3), sync=True)  # the fake refuses a second sync of the old descriptor
+    assert on_disk(directory) == 3
+
+
+def test_what_was_found_is_durable_before_the_other_slot_is_written_to() -> None:
+    file, directory = saved(1)
+    file.save(settled_at(2), sync=False)
+    directory = directory.kill()
+    found = newest(bytes(directory.files[NAME]))
+    file = CursorFile(directory, found)
+    assert on_disk(directory) == 2
+    file.save(settled_at(3), sync=False)
+    assert on_disk(directory) == 2

@@ -62,11 +62,20 @@ def test_after_damage_the_next_whole_frame_is_found() -> None:
         assert found.first == 1
 
 
+def test_the_sync_word_of_one_store_is_none_to_another() -> None:
+    """Messages come from the network: nothing in them is to be checked as if it were a frame."""
+    data = segment.frame(STORE, 5, numbered(0, 3))
+    other = segment.frame(b"x" * 16, 5, numbered(0, 3))
+    assert segment.frame_octets(data, 0, STORE) == len(data)
+    assert segment.frame_octets(other, 0, STORE) is None
+    assert other[:4] not in data
+
+
 @given(st.binary(max_size=300), st.integers(0, 300))
 def test_any_bytes_are_read_without_a_fault(data: bytes, start: int) -> None:
     segment.find_frame(data, start, STORE)
     segment.next_frame(data, start, STORE)
-    segment.frame_octets(data, start)
+    segment.frame_octets(data, start, STORE)
     with pytest.raises(Corrupt):
         segment.parse_header(data)
 

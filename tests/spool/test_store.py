@@ -135,6 +135,47 @@ def test_a_torn_end_is_cut_off_and_told() -> None:
     assert opened(directory).report.torn_octets == 0, "recovery is idempotent"
 
 
+def test_a_torn_end_is_cut_off_also_when_an_empty_segment_follows() -> None:
+    directory = FakeDirectory()
+    store = opened(directory)
+    put(store, 3)
+    store.commit()
+    put(store, 3, 3)
+    store.close()
+    del directory.files[segment_name(0)][-7:]
+    del directory.files[segment_name(6)][:]
+    store = opened(directory)
+    assert (store.next, store.report.messages) == (3, 3)
+    assert store.report.torn_octets
+    assert read_all(store) == ([0, 1, 2], [])
+    assert segment_name(6) not in directory.files
+    put(store, 3, 3)
+    store.commit()
+    assert read_all(opened(directory.crash())) == ([*range(9)], [])
+
+
+def test_damage_ends_where_the_next_segment_begins() -> None:
+    directory = FakeDirectory()
+    store = opened(directory)
+    put(store, 1, 1, 1)
+    store.commit()
+    directory.fault = failing("sync", ".seg", errno.EIO)
+    put(store, 1, 1)
+    with pytest.raises(OSError, match="fault"):
+        store.commit()
+    uncut = bytes(directory.files[segment_name(0)])  # a power cut brings it back
+    directory.fault = lambda *_: None
+    store.restart_after(3)
+    put(store, 1)
+    store.commit()
+    store.close()
+    directory.files[segment_name(0)][:] = uncut
+    frame = (len(uncut) - 64) // 5
+    for damaged in (2, 3):
+        directory.files[segment_name(0)][64 + frame * damaged + 30] ^= 1
+    assert read_all(opened(directory)) == ([0, 1, 3], [(2, 3)])
+
+
 def test_both_cursor_slots_damaged_everything_comes_again() -> None:
     directory = FakeDirectory()
     store = opened(directory)
@@ -147,6 +188,21 @@ def test_both_cursor_slots_damaged_everything_comes_again() -> None:
     store = opened(directory)
     assert store.report.cursor_lost
     assert read_all(store) == ([*range(10)], [])
+
+
+def test_a_start_without_a_cursor_does_not_write_all_of_a_large_spool_again() -> None:
+    directory = FakeDirectory()
+    store = opened(directory)
+    put(store, *[5] * 20)
+    store.commit()
+    names = [segment_name(first) for first, _, _ in store.segments()]
+    store.close()
+    directory.files["cursor"][:] = b"\xff" * len(directory.files["cursor"])
+    written: set[str] = set()
+    directory.fault = lambda kind, name: written.add(name) if kind == "write" else None
+    store = opened(directory)
+    assert written == {*names[-2:], "cursor"}
+    assert read_all(store) == ([*range(100)], [])
 
 
 def test_the_damaged_newer_slot_falls_back_to_the_older() -> None:
@@ -216,33 +272,6 @@ def test_a_deleted_segment_is_an_exact_range() -> None:
     assert found == [*range(first), *range(after, 50)]
 
 
-def test_every_flipped_octet_is_damage_counted_exactly_and_nothing_else_is_lost() -> None:
-    directory = FakeDirectory()
-    store = opened(directory)
-    put(store, *[3] * 8)
-    store.commit()
-    store.save_cursor(sync=True)
-    store.close()
-    good = {name: bytes(data) for name, data in directory.files.items()}
-    quarantined = 0
-    for name, data in good.items():
-        for place in range(len(data)):
-            files = {it: bytearray(content) for it, content in good.items()}
-            files[name][place] ^= 0x55
-            damaged_directory = FakeDirectory(files)
-            store = opened(damaged_directory)
-            found, damaged = read_all(store)
-            lost = [n for first, end in damaged for n in range(first, end)]
-            assert sorted(found + lost) == [*range(store.next)], (name, place)
-            assert len(lost) + (24 - store.next) <= 3, (name, place)
-            assert store.next == 24 or store.report.torn_octets, (name, place)
-            assert store.report.messages == store.next
-            quarantined += bool(damaged_directory.aside)
-            put(store, 1)
-            assert read_all(store)[0][-1] == store.next - 1
-    assert quarantined
-
-
 # -- faults of the disk
 
 
@@ -291,6 +320,57 @@ def test_after_a_failed_sync_the_same_is_written_to_another_file() -> None:
     store.commit()  # the fake refuses a second sync of the descriptor that failed
     assert len(store.segments()) == 2
     assert read_all(opened(directory.crash())) == ([*range(8)], [])
+
+
+def test_what_a_failed_sync_has_left_in_the_page_cache_is_written_again() -> None:
+    directory = FakeDirectory()
+    store = opened(directory)
+    put(store, 4)
+    store.commit()
+    put(store, 4)
+    directory.fault = failing("sync", ".seg", errno.EIO)
+    with pytest.raises(OSError, match="fault"):
+        store.commit()
+    directory = directory.kill()
+    store = opened(directory)
+    assert read_all(store) == ([*range(8)], [])
+    assert read_all(opened(directory.crash())) == ([*range(8)], [])
+
+
+def test_a_segment_that_could_be_made_and_not_removed_is_in_nobodys_way() -> None:
+    directory = FakeDirectory()
+    store = opened(directory)
+
+    def fault(kind: str, name: str) -> None:
+        if kind in ("allocate", "unlink") and name.endswith(".seg"):
+            raise OSError(errno.EIO, "fault")
+
+    directory.fault = fault
+    for _ in range(2):
+        with pytest.raises(OSError, match="fault"):
+            put(store, 4)
+    directory.fault = lambda *_: None
+    put(store, 4)
+    store.commit()
+    assert read_all(opened(directory.crash())) == ([*range(4)], [])
+
+
+def test_nothing_follows_a_hole_that_could_not_be_saved() -> None:
+    directory = FakeDirectory()
+    store = opened(directory)
+    put(store, 4)
+    store.commit()
+    directory.fault = failing("sync", "cursor", errno.EIO)
+    for _ in range(2):
+        with pytest.raises(OSError, match="fault"):
+            store.append([(8, numbered(8, 10, OCTETS))])
+    assert store.next == 4
+    directory.fault = lambda *_: None
+    store.append([(8, numbered(8, 10, OCTETS))])
+    store.commit()
+    store = opened(directory.crash())
+    assert read_all(store) == ([*range(4), 8, 9], [])
+    assert store.report.messages == 6
 
 
 def test_a_dropped_segment_is_a_hole_also_for_the_next_process() -> None:
