@@ -6,8 +6,8 @@ import click
 
 from relay import __version__
 from relay.cli.program import Program
+from relay.cli.spool_commands import CONFIG, spool
 
-CONFIG = "config/relay.toml"
 LEVELS = ("debug", "info", "warning", "error")
 
 _config = click.option(
@@ -51,9 +51,14 @@ def run(config: str, log_level: str) -> None:
 def check(config: str) -> None:
     """Say what is wrong with the configuration, or what it means."""
     from relay.cli.configuration import load_or_fail
+    from relay.cli.place import Place
+    from relay.cli.spool_list import orphans
     from relay.config.summary import summary
 
-    click.echo("\n".join(summary(load_or_fail(config))))
+    loaded = load_or_fail(config)
+    lines = list(summary(loaded))
+    lines += [f"warning: {text}" for text in orphans(Place.configured_by(loaded))]
+    click.echo("\n".join(lines))
 
 
 @cli.command()
@@ -129,6 +134,9 @@ def memory(name: str, config: str, admin: str | None, follow: bool, lines: int |
     from relay.cli.memory import show
 
     show(AdminClient(admin or admin_address(config)), name, lines=lines, follow=follow)
+
+
+cli.add_command(spool)
 
 
 @cli.command()
