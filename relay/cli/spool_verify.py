@@ -106,7 +106,8 @@ def verify(place: Place, pipe: str) -> Verified:
             else:
                 found.frames += 1
                 found.messages += len(item.batch)
-        found.damaged_octets = sum(directory.damaged.values())
+        if found.damaged or found.missing or not in_use:  # else it was in the middle of a write
+            found.damaged_octets = sum(directory.damaged.values())
     return found
 
 

@@ -69,7 +69,7 @@ class Inspection:
         return max(0, end - first) - sum(max(0, min(b, end) - max(a, first)) for a, b in holes)
 
     def read(self, first: int, end: int) -> Iterator[Item]:
-        """What is there from `first` on, below `end`, in order.
+        """What is there from `first` on, below `end`, in order, in whole batches.
 
         Raises:
             OSError: the disk fails.

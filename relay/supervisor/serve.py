@@ -4,13 +4,16 @@ import logging
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import trio
 from trio_typing import TaskStatus
 
 from relay.config import ConfigErrors, load
 from relay.supervisor.apply import Nurseries, apply
+from relay.supervisor.orphans import find_orphans
 from relay.supervisor.recovery import lose_forgotten
+from relay.supervisor.restart import supervise
 from relay.supervisor.state import Relay
 from relay.supervisor.stop import Patience, drain_listeners, drain_pipes
 from relay.supervisor.tell import OwnHandler, tell_losses
@@ -62,6 +65,8 @@ async def _relay(
             nurseries = Nurseries(receiving, delivering)
             lose_forgotten(relay)
             apply(relay, relay.config, nurseries)
+            search = partial(find_orphans, relay)
+            serving.start_soon(supervise, "the search for orphans", search, lambda: False)
             for listening in list(relay.listeners.values()):
                 await listening.tried.wait()
             relay.phase = "running"

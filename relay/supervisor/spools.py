@@ -59,6 +59,8 @@ def give_spool(relay: Relay, name: str, channel: Channel, nursery: trio.Nursery)
     if spooled is not None and not spooled.spool.ending and not spooled.spool.ended.is_set():
         spooled.spool.commit_seconds = keys.commit_every
         return
+    if backlog is not None:
+        backlog.tried = False  # what is on disk cannot be read before it is open again
     host = relay.machine.host(relay.config.relay.name)
     before = relay.page.before.get(name) if relay.page else None
     spool = Spool(
