@@ -61,12 +61,18 @@ def test_an_empty_directory_holds_nothing(tmp_path: Path) -> None:
     assert content(tmp_path) == {}
 
 
+@pytest.fixture
+def read_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One item a read, so that there is something left to happen in between."""
+    monkeypatch.setattr("relay.spool.inspection.CHUNK_OCTETS", 1)
+
+
+@pytest.mark.usefixtures("read_by_one")
 def test_what_is_delivered_while_it_is_read_has_left_and_is_no_damage(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     put(store, *[5] * 40)
     store.commit()
     with inspected(tmp_path) as spool:
-        spool._reader.read = _small(spool._reader.read)  # type: ignore[method-assign]
         items = spool.read(0, spool.next)
         assert sort(iter([next(items)]))[0] == [*range(5)]
         store.settle(150)
@@ -79,12 +85,12 @@ def test_what_is_delivered_while_it_is_read_has_left_and_is_no_damage(tmp_path: 
     store.close()
 
 
+@pytest.mark.usefixtures("read_by_one")
 def test_what_is_dropped_while_it_is_read_is_no_damage(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     put(store, *[5] * 40)
     store.commit()
     with inspected(tmp_path) as spool:
-        spool._reader.read = _small(spool._reader.read)  # type: ignore[method-assign]
         items = spool.read(0, spool.next)
         next(items)
         gone: set[int] = set()
@@ -97,6 +103,7 @@ def test_what_is_dropped_while_it_is_read_is_no_damage(tmp_path: Path) -> None:
     store.close()
 
 
+@pytest.mark.usefixtures("read_by_one")
 def test_what_comes_while_it_is_read_is_not_waited_for(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     put(store, *[5] * 10)
@@ -110,6 +117,7 @@ def test_what_comes_while_it_is_read_is_not_waited_for(tmp_path: Path) -> None:
     store.close()
 
 
+@pytest.mark.usefixtures("read_by_one")
 def test_damage_is_told_exactly_also_while_the_store_is_open(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     put(store, *[5] * 40)
@@ -209,12 +217,3 @@ def test_no_look_at_a_busy_spool_finds_damage(tmp_path: Path) -> None:
         over.set()
         writer.join()
         store.close()
-
-
-def _small(read):  # type: ignore[no-untyped-def]
-    """One item a read, so that there is something left to happen in between."""
-
-    def small(*arguments):  # type: ignore[no-untyped-def]
-        return read(*arguments[:-1], 1)
-
-    return small

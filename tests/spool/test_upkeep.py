@@ -30,11 +30,12 @@ class State:
     def page(self) -> CrashPage:
         return CrashPage(self.file, BOOT, begin=False)
 
-    def begin(self, boot: str = BOOT, **records: PipeRecord) -> None:
+    def begin(self, *, boot: str = BOOT, **records: PipeRecord | None) -> None:
         """What the process before has left on the page."""
         page = CrashPage(self.file, boot)
         for name, it in records.items():
-            page.amend(name, it)
+            if it is not None:
+                page.amend(name, it)
 
     def next_start(self, pipe: str = PIPE) -> tuple[list[int], int, int]:
         """What the next process delivers, and books as recovered and as lost in the crash."""
@@ -76,7 +77,7 @@ def directory(state: State) -> SystemDirectory:
 @pytest.mark.parametrize("boot", [BOOT, "another boot"])
 def test_what_is_thrown_away_is_neither_recovered_nor_lost(state: State, boot: str) -> None:
     fill(state.spool, *[5] * 20, settled=30)
-    state.begin(boot, siem=record(100, 30))
+    state.begin(boot=boot, siem=record(100, 30))
     assert purge(directory(state), state.page(), PIPE, 1000) == Range(30, 100, 70)
     assert state.next_start() == ([], 0, 0)
     assert segments(state.spool) == []
@@ -212,8 +213,7 @@ def test_with_its_cursor_gone_everything_comes_again_anyway(state: State) -> Non
 
 def moved(state: State, records: Sequence[PipeRecord | None]) -> tuple[list[int], int, int]:
     """What the other pipe begins with."""
-    names = ("siem", "other")
-    state.begin(**{name: it for name, it in zip(names, records, strict=True) if it})
+    state.begin(siem=records[0], other=records[1])
     page = state.page()
     make_way(page, "other")
     state.spool.rename(state.path / "spool" / "other")
@@ -246,7 +246,7 @@ def test_a_move_that_is_cut_short_loses_nothing(state: State) -> None:
 
 def test_without_a_page_of_this_boot_the_cursor_decides(state: State) -> None:
     fill(state.spool, *[5] * 20, settled=30)
-    state.begin("another boot", other=replace(record(5000, 0), head=4000))
+    state.begin(boot="another boot", other=replace(record(5000, 0), head=4000))
     make_way(state.page(), "other")
     state.spool.rename(state.path / "spool" / "other")
     give_book(state.page(), PIPE, "other")

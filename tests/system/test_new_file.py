@@ -68,8 +68,7 @@ def test_what_is_there_is_left_alone(tmp_path: Path, kind: str) -> None:
 
 def test_what_comes_meanwhile_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "file"
-    with pytest.raises(FileExistsError), new_file(str(path)) as file:
-        file.write(b"content")
+    with pytest.raises(FileExistsError), new_file(str(path)):
         path.write_bytes(b"theirs")
     assert path.read_bytes() == b"theirs"
     assert names(tmp_path) == ["file"]
