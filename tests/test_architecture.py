@@ -19,7 +19,17 @@ MAY_IMPORT = {
     "config": {"wire", "core", "listeners", "destinations", "system"},
     "supervisor": {"wire", "core", "spool", "listeners", "destinations", "config", "system"},
     "admin": {"wire", "core", "config", "supervisor", "system"},
-    "cli": {"wire", "core", "listeners", "destinations", "config", "supervisor", "admin", "system"},
+    "cli": {
+        "wire",
+        "core",
+        "spool",
+        "listeners",
+        "destinations",
+        "config",
+        "supervisor",
+        "admin",
+        "system",
+    },
 }
 # Of `system` these see nothing but the protocols: a simulation can hand in its own.
 PORTS_ONLY = ("core", "spool", "listeners", "destinations", "supervisor", "config")

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from relay.cli.failure import Failure
+from relay.cli.failure import Failure, Mistake
 from relay.spool.inspection import Inspection, Item
 from relay.spool.page import CrashPage
 from relay.system.directory_view import DirectoryView
@@ -39,7 +39,7 @@ class Place:
 
             return cls.configured_by(load_or_fail(config))
         if not os.path.isdir(state_dir):
-            raise Failure(f"{state_dir} is not a directory")
+            raise Mistake(f"{state_dir} is not a directory")
         return cls(os.path.abspath(state_dir), None)
 
     @classmethod

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import click
@@ -16,7 +16,6 @@ from relay.spool.recovery import Report
 from relay.spool.store import Damaged
 
 _HEAD = ("PIPE", "RESULT", "SEGMENTS", "FRAMES", "MESSAGES", "DAMAGED", "MISSING", "TORN OCTETS")
-_MISSING = "a segment is missing"
 
 
 @dataclass(slots=True, eq=False)
@@ -30,7 +29,7 @@ class Verified:
     frames: int = 0
     messages: int = 0
     damaged: list[Damaged] = field(default_factory=list)
-    missing: list[Damaged] = field(default_factory=list)  # whole segments
+    missing: list[Damaged] = field(default_factory=list)  # without a trace, as a file that is gone
     damaged_octets: int = 0
 
     @property
@@ -102,7 +101,7 @@ def verify(place: Place, pipe: str) -> Verified:
             if isinstance(item, Left):
                 continue
             if isinstance(item, Damaged):
-                (found.missing if item.what == _MISSING else found.damaged).append(item)
+                (found.missing if item.missing else found.damaged).append(item)
             else:
                 found.frames += 1
                 found.messages += len(item.batch)
@@ -116,4 +115,4 @@ def _sum(ranges: Sequence[Damaged]) -> int:
 
 
 def _range(it: Damaged) -> dict[str, Any]:
-    return asdict(it)
+    return {"first": it.first, "messages": it.messages, "what": it.what}

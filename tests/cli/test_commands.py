@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from relay import __version__
 from relay.cli.commands import cli
+from relay.cli.spool_commands import spool
 from tests.cli.conftest import Execute, write
 
 
@@ -68,7 +69,9 @@ def test_completion(execute: Execute, shell: str) -> None:
 def test_completion_knows_the_commands() -> None:
     runner = CliRunner(env={"_RELAY_COMPLETE": "bash_complete", "COMP_WORDS": "relay s",
                             "COMP_CWORD": "1"})  # fmt: skip
-    assert runner.invoke(cli, prog_name="relay").output.split() == ["plain,schema", "plain,send"]
+    assert runner.invoke(cli, prog_name="relay").output.split() == [
+        "plain,schema", "plain,send", "plain,spool",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -97,7 +100,8 @@ def test_without_a_command_the_commands_are_shown(execute: Execute) -> None:
 
 
 def test_help_is_no_mistake(execute: Execute) -> None:
-    for command in ([], *([name] for name in cli.commands)):
+    inner = [["spool", name] for name in spool.commands]
+    for command in ([], *([name] for name in cli.commands), *inner):
         result = execute(*command, "--help")
         assert (result.exit_code, result.stderr) == (0, "")
         assert result.stdout.startswith("Usage: relay")
