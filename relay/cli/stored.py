@@ -97,9 +97,9 @@ def stamp(received_ns: int) -> str:
 
 
 def tell(pipe: str, item: Damaged | Left) -> None:
-    """Say on stderr which numbers are missing in the output, and why."""
+    """Say on stderr which numbers the output lacks, and why."""
     if isinstance(item, Left):
-        text = f"{span(item)} left while the spool was read"
+        text = f"not on disk, since they have left: {span(item)}"
     else:
         text = f"{span(item)} cannot be read: {item.what}"
     click.echo(f"relay: spool of pipe {pipe}: {text}", err=True)

@@ -104,6 +104,8 @@ class Inspection:
                 self._seen = self._look()
                 continue
             whole = list(_until_damage(found))
+            if not whole and (left := self._passed(found[:1])):
+                return [left]
             if whole or not found or found[:1] == damage or not self._has_changed():
                 return whole or found[:1]
             damage = found[:1]
@@ -116,6 +118,14 @@ class Inspection:
             return None
         end = min(end, self._seen.cursor.settled, part.first if part is not None else end)
         return Left(number, end - number) if number < end else None
+
+    def _passed(self, found: Sequence[Item]) -> Left | None:
+        """What is missing without a trace and below what has left: a hole that is forgotten."""
+        settled = self._seen.cursor.settled
+        for item in found:
+            if isinstance(item, Damaged) and item.missing and item.first < settled:
+                return Left(item.first, min(item.end, settled) - item.first)
+        return None
 
     def _has_changed(self) -> bool:
         """Whether another process has done anything since the last look; if so, look again."""

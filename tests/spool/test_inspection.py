@@ -9,7 +9,8 @@ import pytest
 from relay.spool.inspection import Inspection
 from relay.spool.reader import Damaged, Reader
 from relay.system.directory_view import DirectoryView
-from tests.spool.parts import put
+from tests.core.parts import numbered
+from tests.spool.parts import OCTETS, put
 from tests.spool.real import content, fill, inspected, open_store, segments, sort, spoil
 
 
@@ -101,6 +102,21 @@ def test_what_is_dropped_while_it_is_read_is_no_damage(tmp_path: Path) -> None:
     assert (damaged, left) == ([], [])
     assert found == [n for n in range(5, 200) if n not in gone]
     store.close()
+
+
+def test_a_hole_that_the_cursor_has_forgotten_is_no_damage(tmp_path: Path) -> None:
+    """Numbers that were never written, since they were delivered before the disk took them."""
+    store = open_store(tmp_path)
+    store._segment_octets = 1 << 20
+    put(store, 5)
+    store.append([(9, numbered(9, 20, OCTETS))])
+    store.commit()
+    store.settle(12)
+    store.save_cursor(sync=True)
+    store.close()
+    with inspected(tmp_path) as spool:
+        assert sort(spool.read(0, 20)) == ([*range(5), *range(9, 20)], [], [*range(5, 9)])
+        assert sort(spool.read(spool.settled, 20)) == ([*range(12, 20)], [], [])
 
 
 @pytest.mark.usefixtures("read_by_one")
