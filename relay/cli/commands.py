@@ -6,6 +6,7 @@ import click
 
 from relay import __version__
 from relay.cli.program import Program
+from relay.cli.spool.commands import spool
 
 CONFIG = "config/relay.toml"
 LEVELS = ("debug", "info", "warning", "error")
@@ -51,9 +52,13 @@ def run(config: str, log_level: str) -> None:
 def check(config: str) -> None:
     """Say what is wrong with the configuration, or what it means."""
     from relay.cli.configuration import load_or_fail
+    from relay.cli.spool.listing import orphans
+    from relay.cli.spool.state import State
     from relay.config.summary import summary
 
-    click.echo("\n".join(summary(load_or_fail(config))))
+    loaded = load_or_fail(config)
+    left = orphans(State(loaded.relay.state_dir, loaded.pipes.keys()))
+    click.echo("\n".join([*summary(loaded), *(f"warning: {line}" for line in left)]))
 
 
 @cli.command()
@@ -146,3 +151,6 @@ def completion(shell: str) -> None:
     found = get_completion_class(shell)
     assert found is not None
     click.echo(found(cli, {}, "relay", "_RELAY_COMPLETE").source())
+
+
+cli.add_command(spool)

@@ -21,8 +21,8 @@ def ledger_text(answer: bytes) -> str:
     books = json.loads(answer)
     pipes, listeners = books["pipes"].values(), books["listeners"].values()
     parts = [
-        _table(_PIPES, 3, [_pipe(pipe) for pipe in pipes]),
-        _table(_LISTENERS, 2, [_listener(listener) for listener in listeners]),
+        table(_PIPES, 3, [_pipe(pipe) for pipe in pipes]),
+        table(_LISTENERS, 2, [_listener(listener) for listener in listeners]),
         "\n".join(_remarks(books)),
     ]
     return "\n\n".join(part for part in parts if part)
@@ -86,7 +86,7 @@ def _marked(residual: int) -> str:
     return f"!{residual}" if residual else "0"
 
 
-def _table(head: Sequence[str], words: int, rows: Sequence[Sequence[str]]) -> str:
+def table(head: Sequence[str], words: int, rows: Sequence[Sequence[str]]) -> str:
     """Columns as wide as needed; the first `words` to the left, numbers to the right."""
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     lines = []

@@ -195,7 +195,26 @@ class Store:
             self._parts, self._holes, self._store, first, self.next, octets_max
         )
 
+    def messages(self, first: int, end: int) -> int:
+        """How many of these numbers are those of messages: holes from `settled` on are none."""
+        return max(0, end - first) - sum(
+            max(0, min(last, end) - max(start, first)) for start, last in self._holes
+        )
+
     # -- settling
+
+    @property
+    def oldest(self) -> int:
+        """Where the unbroken run of segments begins that leads up to `settled`."""
+        number = self.settled
+        for part in reversed(self._parts):
+            if part.readable and part.first < number <= part.end:
+                number = part.first
+        return number
+
+    def rewind(self, number: int) -> None:
+        """What has left from this number on is held again; `save_cursor` makes it last."""
+        self.settled = max(self.oldest, min(number, self.settled))
 
     def settle(self, number: int) -> None:
         """Everything below has left; `save_cursor` makes it last."""

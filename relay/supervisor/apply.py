@@ -67,16 +67,15 @@ def _pipe(relay: Relay, name: str, old: Config, renamed: bool, nurseries: Nurser
     destination = relay.config.destinations[keys.to]
     bounds = Bounds(keys.messages, keys.memory, keys.overflow)
     account = relay.ledger.pipe(name, keys.to)
-    running = (
-        relay.pipes.get(name) or relay.retiring.pop(name, None) or relay.orphans.pop(name, None)
-    )
-    if running is None:
-        channel = open_channel(relay, account, bounds)
-    else:
+    running = relay.pipes.get(name) or relay.retiring.pop(name, None)
+    known = relay.orphans.pop(name, None)
+    if running is not None:
         running.retirement.cancel()
-        channel = running.channel
-        channel.bound(bounds)
-        channel.reopen()
+        known = running.channel
+    if known is not None:
+        known.bound(bounds)
+        known.reopen()
+    channel = known or open_channel(relay, account, bounds)
     give_spool(relay, name, channel, nurseries.delivering)
     unchanged = (
         name in relay.pipes

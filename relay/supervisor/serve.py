@@ -10,6 +10,7 @@ from trio_typing import TaskStatus
 
 from relay.config import ConfigErrors, load
 from relay.supervisor.apply import Nurseries, apply
+from relay.supervisor.orphans import find_orphans
 from relay.supervisor.recovery import lose_forgotten
 from relay.supervisor.state import Relay
 from relay.supervisor.stop import Patience, drain_listeners, drain_pipes
@@ -62,6 +63,7 @@ async def _relay(
             nurseries = Nurseries(receiving, delivering)
             lose_forgotten(relay)
             apply(relay, relay.config, nurseries)
+            find_orphans(relay, delivering)
             for listening in list(relay.listeners.values()):
                 await listening.tried.wait()
             relay.phase = "running"

@@ -8,6 +8,7 @@ import trio
 
 from relay.config import Config
 from relay.config.model import EVERY
+from relay.core.channel import Channel
 from relay.core.ledger import Ledger
 from relay.core.memory import Memory
 from relay.core.outlet import Reopening
@@ -47,8 +48,9 @@ class Relay:
     listeners: dict[str, Listening] = field(default_factory=dict)
     pipes: dict[str, Delivering] = field(default_factory=dict)
     retiring: dict[str, Delivering] = field(default_factory=dict)  # removed, not empty yet
-    # Removed pipes with a spool. Empty or not: if one comes back, its channel knows how far it was.
-    orphans: dict[str, Delivering] = field(default_factory=dict)
+    # Of spools without a pipe, left by a reload or by an earlier process; they may be empty. If the
+    # pipe comes back, its channel knows how far it was.
+    orphans: dict[str, Channel] = field(default_factory=dict)
     spools: dict[str, "Spooled"] = field(default_factory=dict)
     leaving: set[Listening] = field(default_factory=set)  # read what removed sockets hold
     memory: Memory = field(init=False)

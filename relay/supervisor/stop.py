@@ -96,6 +96,7 @@ async def drain_pipes(relay: Relay, patience: Patience) -> None:
     }
     await _last_words(relay, patience)
     await _end(relay, patience, pipes)
+    await finish_spools(relay, relay.orphans, SPOOL_SECONDS_MIN)
     tell_rest(relay)
     relay.phase = "stopped"
 

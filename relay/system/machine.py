@@ -1,7 +1,6 @@
 """The host as the supervisor sees it: ports for each component, sockets, the service manager."""
 
 import logging
-import os
 import socket
 from collections.abc import Collection, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from relay.system.page_file import SystemPageFile
 from relay.system.ports import Endpoint, Host
 from relay.system.service import ServiceManager, watchdog_seconds
 from relay.system.sockets import Opened, open_endpoint
+from relay.system.spool_paths import spool_names, spool_path
 
 log = logging.getLogger("relay.system")
 
@@ -61,17 +61,10 @@ class SystemMachine:
         )
 
     def spools(self) -> Collection[str]:
-        if self.state_dir is None:
-            return ()
-        try:
-            names = os.listdir(os.path.join(self.state_dir, "spool"))
-        except OSError:
-            return ()  # there was none so far
-        return [name.removeprefix("%") for name in names]
+        return spool_names(self.state_dir) if self.state_dir is not None else ()
 
     def spool(self, pipe: str) -> SystemDirectory:
-        name = f"%{pipe}" if pipe.startswith(".") else pipe  # "..", for one, is the name of a pipe
-        return SystemDirectory(os.path.join(self.state_dir or "state", "spool", name))
+        return SystemDirectory(spool_path(self.state_dir or "state", pipe))
 
     def host(self, relay_name: str) -> Host:
         limiter = trio.CapacityLimiter(THREADS_MAX)
