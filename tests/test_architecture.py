@@ -19,7 +19,17 @@ MAY_IMPORT = {
     "config": {"wire", "core", "listeners", "destinations", "system"},
     "supervisor": {"wire", "core", "spool", "listeners", "destinations", "config", "system"},
     "admin": {"wire", "core", "config", "supervisor", "system"},
-    "cli": {"wire", "core", "listeners", "destinations", "config", "supervisor", "admin", "system"},
+    "cli": {
+        "wire",
+        "core",
+        "spool",
+        "listeners",
+        "destinations",
+        "config",
+        "supervisor",
+        "admin",
+        "system",
+    },
 }
 # Of `system` these see nothing but the protocols: a simulation can hand in its own.
 PORTS_ONLY = ("core", "spool", "listeners", "destinations", "supervisor", "config")
@@ -38,6 +48,7 @@ ANY_EXCEPTION = {  # where a bug is met, each with a traceback in the log
 TESTED_ELSEWHERE = {
     "core/bounds.py": "three fields: tests/core/test_channel.py",
     "core/errors.py": "names only",
+    "core/holding.py": "numbers of a channel: tests of lease and spooling",
     "core/keys.py": "a base class: tests/core/test_component.py",
     "destinations/datagram.py": "what udp and unix share: their tests",
     "destinations/files.py": "the open files of file: its tests",

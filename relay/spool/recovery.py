@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from relay.spool import segment
 from relay.spool.cursor import NAME as CURSOR
 from relay.spool.cursor import Cursor, newest
-from relay.spool.holes import above, past
+from relay.spool.holes import above, past, without
 from relay.spool.segment import HEADER_OCTETS, Corrupt, Header
 from relay.system.ports import Directory
 
@@ -73,6 +73,25 @@ class _End:
     torn_octets: int  # behind it
 
 
+def run_before(parts: Sequence[Part], number: int) -> int:
+    """Where the unbroken run of readable segments begins that leads up to this number."""
+    for part in reversed(parts):
+        if part.readable and part.first < number <= part.end:
+            number = part.first
+    return number
+
+
+def cut(directory: Directory, part: Part, number: int, store: bytes) -> None:
+    """Cut a segment off behind the frames below this number."""
+    file = directory.open_file(part.name)
+    try:
+        at = segment.end_below(file.read(part.octets, 0), number, store)
+        file.truncate(at)
+    finally:
+        file.close()
+    part.octets, part.end = at, number
+
+
 def recover(directory: Directory, *, next_min: int, settled_min: int) -> Found:
     """Look at an open directory, and cut the torn end of its last segment off.
 
@@ -109,9 +128,7 @@ def recover(directory: Directory, *, next_min: int, settled_min: int) -> Found:
     behind = max([end, settled, *(hole[1] for hole in holes)])
     if number > behind:
         holes.append((behind, number))
-    report.messages = max(0, end - settled) - sum(
-        max(0, min(last, end) - max(first, settled)) for first, last in holes
-    )
+    report.messages = without(holes, settled, end)
     return Found(store, parts, Cursor(store, 0, settled, number, holes), report, cursor, empty)
 
 
