@@ -123,8 +123,10 @@ def test_row_22_killed_at_random_moments(prepare: Prepare) -> None:
         relay.start()
         lost += finish(relay, sender, receiver, sent)
         assert lost <= CYCLES * WINDOW
-        assert len(sender.answered) > CYCLES
-        assert len(receiver.messages) - len(set(receiver.messages)) <= CYCLES * REPEATED
+        assert len(sender.answered) > CYCLES * WINDOW
+        repeated = len(receiver.messages) - len(set(receiver.messages))
+        print(f"{len(sender.answered)} answered, {repeated} came again, {lost} booked as lost")
+        assert repeated <= CYCLES * REPEATED
 
 
 @pytest.mark.skipif(bool(cannot_inject()), reason=cannot_inject())
