@@ -56,7 +56,7 @@ class Verdict:
         """Of each source, first copies leave in order."""
         seen: set[bytes] = set()
         last: dict[str, int] = {}
-        if any(life.power_cut for life in self.world.lives):
+        if self._power_cut or self._opened_late:
             return
         for message in self.out:
             found = identify(message)
@@ -210,6 +210,17 @@ class Verdict:
         """The log has said that messages may come twice; they are counted as recovered."""
         lines = [line for life in self.world.lives for line in life.log.lines]
         return any("cursor cannot be saved" in line for line in lines)
+
+    @property
+    def _opened_late(self) -> bool:
+        """While the disk failed at a start, newer messages were delivered from memory."""
+        name = self.pipe.name
+        return any(
+            name in life.books
+            and life.books[name].recovered
+            and any(f"spool of pipe {name} fails" in line for line in life.log.lines)
+            for life in self.world.lives
+        )
 
     @property
     def _killed(self) -> bool:
