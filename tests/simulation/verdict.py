@@ -9,6 +9,7 @@ from relay.core.account import Drop
 from tests.simulation.configuration import PipePlan
 from tests.simulation.life import Book
 from tests.simulation.messages import identify, is_cut_count, is_own, whole
+from tests.simulation.network import UNIX_DATAGRAM_MAX
 from tests.simulation.receivers import StreamServer
 from tests.simulation.stream import End
 from tests.simulation.world import World
@@ -109,7 +110,11 @@ class Verdict:
         if not self.pipe.keeps or self.pipe.name in self.world.removed:
             return
         fed = "relp" in self.world.first_plan.feeding(self.pipe.name)
-        answered = [it for it in self.world.truth.answered if fed and self.pipe.needle in it]
+        answered = [
+            it for it in self.world.truth.answered
+            if fed and self.pipe.needle in it
+            and not (self.pipe.letters and len(it) > UNIX_DATAGRAM_MAX)  # a letter of it has gone
+        ]  # fmt: skip
         gone = Counter(answered) - _distinct(Counter(self.out))
         assert not gone, f"{self.pipe.name}: answered and gone: {names(gone)}"
 
@@ -179,6 +184,8 @@ class Verdict:
             possible.add(Drop.CRASH)
         if self._power_cut:
             possible.add(Drop.DAMAGED)
+        if self.pipe.letters:
+            possible.add(Drop.TOO_LARGE)
         for book in self.books:
             found = {reason for reason, number in book.dropped.items() if number}
             assert found <= possible, f"{name}: dropped for {sorted(found - possible)}"
