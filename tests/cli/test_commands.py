@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from relay import __version__
 from relay.cli.commands import cli
 from tests.cli.conftest import Execute, write
+from tests.cli.spools import fill
 
 
 def test_version(execute: Execute) -> None:
@@ -68,7 +69,17 @@ def test_completion(execute: Execute, shell: str) -> None:
 def test_completion_knows_the_commands() -> None:
     runner = CliRunner(env={"_RELAY_COMPLETE": "bash_complete", "COMP_WORDS": "relay s",
                             "COMP_CWORD": "1"})  # fmt: skip
-    assert runner.invoke(cli, prog_name="relay").output.split() == ["plain,schema", "plain,send"]
+    assert runner.invoke(cli, prog_name="relay").output.split() == [
+        "plain,schema", "plain,send", "plain,spool",
+    ]  # fmt: skip
+
+
+def test_completion_knows_the_spools(tmp_path: Path) -> None:
+    fill(tmp_path, "siem")
+    fill(tmp_path, "archive")
+    runner = CliRunner(env={"_RELAY_COMPLETE": "bash_complete", "COMP_CWORD": "5",
+                            "COMP_WORDS": f"relay spool cat --state-dir {tmp_path} s"})  # fmt: skip
+    assert runner.invoke(cli, prog_name="relay").output.split() == ["plain,siem"]
 
 
 @pytest.mark.parametrize(
