@@ -91,7 +91,7 @@ def test_two_thousand_senders_are_cheap_and_heard_beside_a_greedy_one(prepare: P
                 before = greedy.answered
                 _ask_all(crowd, 3)
                 until(lambda: greedy.answered > before + WINDOW, "it is still at it")
-        failed = relay.ledger()["listeners"]["net"]["connections"]["failed"]
+                failed = relay.ledger()["listeners"]["net"]["connections"]["failed"]
         assert not any(failed.values())
         assert relay.stop() == 0
     assert cost <= CROWD * CONNECTION_OCTETS_MAX
