@@ -7,6 +7,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from relay.destinations import stream
+from relay.destinations.session import STALLED_SECONDS
 from relay.destinations.tcp import TcpDestination
 from relay.wire.frames import frame
 from relay.wire.framing import Framer, FramingCounts
@@ -299,7 +300,7 @@ async def test_a_stalled_peer_is_shown_and_never_cut(
     rig = make_rig(FakeNetwork(connection))
     rig.put(*MESSAGES)
     async with rig.delivering(tcp(confirm=confirm)):
-        await trio.sleep(4.9)
+        await trio.sleep(STALLED_SECONDS - 0.1)
         assert not rig.account.stalled
         await trio.sleep(2)
         assert rig.account.stalled

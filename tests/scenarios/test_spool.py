@@ -226,7 +226,7 @@ def test_a_removed_pipe_leaves_its_spool_behind_and_gets_it_back(prepare: Prepar
     other = '[destinations.ring]\ntype = "memory"\n[pipes.ring]\nfrom = "*"\nto = "ring"\n'
     relay.write(admin + CONFIG[: CONFIG.index("[pipes.to-siem]")] + other)
     relay.reload()
-    books = relay.until(lambda it: pipe(it)["state"] == "removed", "removed")
+    books = relay.until(lambda it: pipe(it)["state"] == "orphan", "removed")
     assert pipe(books)["held"]["orphan"] == 1000
     relay.write(admin + CONFIG)
     relay.reload()
