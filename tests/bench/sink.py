@@ -110,6 +110,8 @@ def main() -> None:
     sink.receive()
     arrived = {"octets": sink.octets, "first": sink.first, "last": sink.last, "trail": sink.trail}
     print(json.dumps(arrived), flush=True)
+    for connection in sink.sessions:
+        connection.close()  # rsyslog would wait 20 s for an answer to its `close`
     sys.stdin.read()  # whoever sends here sees no end before everybody has counted
 
 
