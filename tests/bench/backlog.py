@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 
 from tests.bench.child import Child
-from tests.bench.cost import cpu_seconds, memory_now, memory_peak
+from tests.bench.cost import cpu_seconds, forget_memory_peak, memory_now, memory_peak
 from tests.bench.load import Load
 from tests.bench.messages import counted_octets
 from tests.bench.program import Program, Running, running
@@ -35,8 +35,9 @@ class Drain:
     filling_seconds: float  # until all is on disk
     seconds: float  # from the first octet at the sink to the last
     cpu_seconds: float  # in that time
-    memory: int  # octets resident, when all was on disk
-    memory_peak: int  # up to then, and while it was sent
+    filling_memory_peak: int  # octets
+    memory: int  # when all was on disk
+    memory_peak: int  # while it was sent
 
     @property
     def lost(self) -> int:
@@ -53,7 +54,8 @@ def drain(program: Program, load: Load) -> Drain:
         port = free_port()
         it = stack.enter_context(running(program, port))
         sending = _fill(it, load, stack)
-        memory, before = memory_now(it.pid), cpu_seconds(it.pid)
+        peak, memory, before = memory_peak(it.pid), memory_now(it.pid), cpu_seconds(it.pid)
+        forget_memory_peak(it.pid)
         expected = Expected("tcp", counted_octets(load.messages), port)
         sink = stack.enter_context(Child("sink", json.dumps(dataclasses.asdict(expected))))
         sink.hear(START_SECONDS_MAX)
@@ -64,6 +66,7 @@ def drain(program: Program, load: Load) -> Drain:
             filling_seconds=sending,
             seconds=arrived["last"] - arrived["first"],
             cpu_seconds=cpu_seconds(it.pid) - before,
+            filling_memory_peak=peak,
             memory=memory,
             memory_peak=memory_peak(it.pid),
         )
@@ -132,5 +135,6 @@ def _lines(pairs: Sequence[tuple[Run, Drain]]) -> Iterator[str]:
     )
     yield (
         f"  filled  {median(it.sent / it.filling_seconds for it in drains):>10,.0f} messages/s,"
-        f" {max(it.memory for it in drains) / 2**20:.1f} MiB resident when all is on disk"
+        f" {max(it.filling_memory_peak for it in drains) / 2**20:.1f} MiB peak,"
+        f" {max(it.memory for it in drains) / 2**20:.1f} when all is on disk"
     )

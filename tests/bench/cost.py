@@ -23,6 +23,11 @@ def memory_peak(pid: int) -> int:
     return _status_octets(pid, "VmHWM:")
 
 
+def forget_memory_peak(pid: int) -> None:
+    """From now on the peak is that of what follows (proc(5), clear_refs)."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
 def memory_now(pid: int) -> int:
     """The resident set, in octets."""
     return _status_octets(pid, "VmRSS:")

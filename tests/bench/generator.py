@@ -25,6 +25,10 @@ def sending(load: Load, port: int, trail: Trail) -> Callable[[], None]:
     sockets = [socket.socket(type=kind) for _ in range(load.connections)]
     for sock in sockets:
         sock.connect((HOST, port))
+        if kind is socket.SOCK_STREAM:
+            # Or the sender's kernel keeps small writes back until the relay's acknowledges those
+            # before (Nagle): twice the latency, and none of the relay's making.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if load.transport == "udp":
         send = _send_datagrams(sockets[0], segmented=load.segmented)
     elif load.transport == "relp":

@@ -63,7 +63,19 @@ RSYSLOG_DISK = Program(
 RSYSLOG_SYNCED = replace(
     RSYSLOG_DISK, name="rsyslog, disk queue, synced", values=(("sync", "on"), ("checkpoint", "1"))
 )
-RSYSLOG_RELP = Program("rsyslog", HERE / "relp-rsyslog.conf", _RSYSLOG_COMMAND, (("tcp", "relp"),))
+RSYSLOG_RELP = Program(
+    "rsyslog, queue in memory",
+    HERE / "relp-rsyslog.conf",
+    _RSYSLOG_COMMAND,
+    (("tcp", "relp"),),
+    (("main", "FixedArray"), ("action", "Direct")),
+)
+RSYSLOG_RELP_DIRECT = replace(
+    RSYSLOG_RELP, name="rsyslog, no queue", values=(("main", "Direct"), ("action", "Direct"))
+)
+RSYSLOG_RELP_DISK = replace(
+    RSYSLOG_RELP, name="rsyslog, queue on disk", values=(("main", "FixedArray"), ("action", "Disk"))
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,6 @@ class Sender:
         self._next = 2
         self._answered = 0
         self._rest = b""  # of an answer that has begun
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._pieces = [_template(row[at : at + PIECE]) for at in range(0, DISTINCT, PIECE)]
         sock.sendall(frame(1, b"open", OFFERS))
         opened = b""

@@ -14,6 +14,8 @@ from tests.bench.program import (
     RELAY_RELP,
     RSYSLOG_DISK,
     RSYSLOG_RELP,
+    RSYSLOG_RELP_DIRECT,
+    RSYSLOG_RELP_DISK,
     RSYSLOG_SYNCED,
 )
 from tests.bench.row import Row
@@ -32,7 +34,7 @@ _STEADY = Load("tcp", 100_000, rate=10_000, timed=True)
 
 # Of the synced one 400 messages take six seconds; it is given no more.
 _DISKS = (Peer(RSYSLOG_DISK, 4), Peer(RSYSLOG_SYNCED, 5000))
-_RELPS = (Peer(RSYSLOG_RELP, 8),)
+_RELPS = (Peer(RSYSLOG_RELP, 8), Peer(RSYSLOG_RELP_DISK, 8), Peer(RSYSLOG_RELP_DIRECT, 8))
 
 _DURABLE = Comparison(
     "durable", "TCP to TCP, all of it written to disk and synced", _TCP, RELAY_DURABLE, _DISKS
