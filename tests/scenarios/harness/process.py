@@ -150,9 +150,13 @@ class RelayProcess:
         """The end of the test, whatever has become of the process."""
         if self.running:
             self.kill()
+        self.release()
+        print(self.log[-5000:])  # shown when the test has failed
+
+    def release(self) -> None:
+        """Let go of what is held for a process that has ended."""
         self._forget_scraper()
         self._notices.close()
-        print(self.log[-5000:])  # shown when the test has failed
 
     # -- looking at it
 
