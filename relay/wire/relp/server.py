@@ -118,8 +118,8 @@ class ServerSession:
         """Take all whole frames at once if they need no care, and no message has an LF in it.
 
         Lines are cut as if they were frames, each where its length says that its DATA begins. If
-        the frames of what was cut are octet for octet what has come, they were. 0.31 us a message
-        of 256 octets.
+        the frames of what was cut are octet for octet what has come, they were. 0.38 us a message
+        of 256 octets in reads of 64 KiB.
         """
         reader = self._reader
         data, pos, first = reader.data, reader.pos, self._next
