@@ -48,6 +48,7 @@ ANY_EXCEPTION = {  # where a bug is met, each with a traceback in the log
 TESTED_ELSEWHERE = {
     "core/bounds.py": "three fields: tests/core/test_channel.py",
     "core/errors.py": "names only",
+    "core/holding.py": "numbers of a channel: tests of lease and spooling",
     "core/keys.py": "a base class: tests/core/test_component.py",
     "destinations/datagram.py": "what udp and unix share: their tests",
     "destinations/files.py": "the open files of file: its tests",

@@ -97,6 +97,8 @@ def _spool(relay: Relay, name: str) -> View | None:
 
 def _state(relay: Relay, account: PipeAccount) -> str:
     if account.name not in relay.pipes:
+        if account.held().orphan:
+            return "orphan"
         return "retiring" if account.name in relay.retiring else "removed"
     if account.stalled:
         return "stalled"

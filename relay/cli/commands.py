@@ -6,8 +6,9 @@ import click
 
 from relay import __version__
 from relay.cli.program import Program
-from relay.cli.spool_commands import CONFIG, spool
+from relay.cli.spool.commands import spool
 
+CONFIG = "config/relay.toml"
 LEVELS = ("debug", "info", "warning", "error")
 
 _config = click.option(
@@ -51,14 +52,13 @@ def run(config: str, log_level: str) -> None:
 def check(config: str) -> None:
     """Say what is wrong with the configuration, or what it means."""
     from relay.cli.configuration import load_or_fail
-    from relay.cli.place import Place
-    from relay.cli.spool_list import orphans
+    from relay.cli.spool.listing import orphans
+    from relay.cli.spool.state import State
     from relay.config.summary import summary
 
     loaded = load_or_fail(config)
-    lines = list(summary(loaded))
-    lines += [f"warning: {text}" for text in orphans(Place.configured_by(loaded))]
-    click.echo("\n".join(lines))
+    left = orphans(State(loaded.relay.state_dir, loaded.pipes.keys()))
+    click.echo("\n".join([*summary(loaded), *(f"warning: {line}" for line in left)]))
 
 
 @cli.command()
@@ -136,9 +136,6 @@ def memory(name: str, config: str, admin: str | None, follow: bool, lines: int |
     show(AdminClient(admin or admin_address(config)), name, lines=lines, follow=follow)
 
 
-cli.add_command(spool)
-
-
 @cli.command()
 def version() -> None:
     """Print the version."""
@@ -154,3 +151,6 @@ def completion(shell: str) -> None:
     found = get_completion_class(shell)
     assert found is not None
     click.echo(found(cli, {}, "relay", "_RELAY_COMPLETE").source())
+
+
+cli.add_command(spool)

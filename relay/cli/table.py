@@ -1,4 +1,4 @@
-"""Tables for people; that of the ledger."""
+"""The ledger as a table for people."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -26,19 +26,6 @@ def ledger_text(answer: bytes) -> str:
         "\n".join(_remarks(books)),
     ]
     return "\n\n".join(part for part in parts if part)
-
-
-def table(head: Sequence[str], words: int, rows: Sequence[Sequence[str]]) -> str:
-    """Columns as wide as needed; the first `words` to the left, numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    lines = []
-    for row in (head, *rows):
-        cells = [
-            cell.ljust(width) if i < words else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
 
 
 def _pipe(pipe: View) -> Sequence[str]:
@@ -97,3 +84,16 @@ def _remarks(books: View) -> list[str]:
 
 def _marked(residual: int) -> str:
     return f"!{residual}" if residual else "0"
+
+
+def table(head: Sequence[str], words: int, rows: Sequence[Sequence[str]]) -> str:
+    """Columns as wide as needed; the first `words` to the left, numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    lines = []
+    for row in (head, *rows):
+        cells = [
+            cell.ljust(width) if i < words else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)

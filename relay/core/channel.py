@@ -15,6 +15,7 @@ from relay.core.account import Confirmation, Drop, Held, PipeAccount, Record
 from relay.core.backlog import Backlog
 from relay.core.batch import Batch
 from relay.core.bounds import Bounds
+from relay.core.holding import at_risk, held
 from relay.core.lease import Lease, refuse_lent
 from relay.core.memory import Memory, cost
 from relay.core.queue import Entry, Queue
@@ -233,7 +234,7 @@ class Channel:
         """Let the books survive as they are now."""
         if self._record is not None:
             self._record.write(
-                self.account, next_number=self.next, head=self.head, at_risk=self.at_risk
+                self.account, next_number=self.next, head=self.head, at_risk=at_risk(self)
             )
 
     @property
@@ -245,41 +246,8 @@ class Channel:
         gap = self.backlog.gap if self.backlog is not None else None
         return self.next if gap is None else gap
 
-    @property
-    def at_risk(self) -> int:
-        """What a crash would lose now: held, not on disk, and no sender waits for its answer."""
-        if self.orphan:
-            return 0
-        backlog = self.backlog
-        if backlog is None or not backlog.active:
-            return self._queue.messages - self.debts.above(self.head)
-        secured = max(backlog.committed, self.head)
-        holes = backlog.in_holes(secured, self.next)
-        return self.next - secured - holes - self.debts.above(secured)
-
-    @property
-    def _at_risk_oldest_ns(self) -> int | None:
-        if not self.at_risk:
-            return None
-        rows = self._queue.held()
-        if self.backlog is not None and self.backlog.active:
-            rows = iter(self.backlog.unwritten)
-        head = self.head
-        return next((entry.batch.received_ns for entry in rows if entry.end > head), None)
-
     def held(self) -> Held:
-        queue = self._queue
-        lent = queue.lent_messages - queue.lent_echoes
-        oldest = queue.oldest()
-        return Held(
-            memory=queue.messages - lent,
-            lent=lent,
-            octets=queue.octets,
-            at_risk=self.at_risk,
-            oldest_ns=oldest.batch.received_ns if oldest else None,
-            at_risk_oldest_ns=self._at_risk_oldest_ns,
-            **self.spooling.held(),
-        )
+        return held(self)
 
     # -- below: the books
 

@@ -14,6 +14,12 @@ def past(holes: Holes, number: int) -> int:
     return number
 
 
+def without(holes: Holes, first: int, end: int) -> int:
+    """How many of these numbers are in no hole."""
+    inside = sum(max(0, min(last, end) - max(start, first)) for start, last in holes)
+    return max(0, end - first) - inside
+
+
 def with_hole(holes: Holes, hole: Hole) -> list[Hole]:
     """One more, joined with those that it touches."""
     joined: list[Hole] = []

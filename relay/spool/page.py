@@ -13,7 +13,7 @@ import logging
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 from relay.core.account import PipeAccount
 from relay.system.ports import PageFile
@@ -56,8 +56,7 @@ class CrashPage:
     up. Invariant: each name has one place in the file, for as long as the file lives.
     """
 
-    def __init__(self, file: PageFile, boot_id: str, *, begin: bool = True) -> None:
-        """Read it, and unless only another process's is looked at, begin one of this process."""
+    def __init__(self, file: PageFile, boot_id: str) -> None:
         self.before: dict[str, PipeRecord] = {}
         self.same_boot = False
         self._file = file
@@ -65,8 +64,6 @@ class CrashPage:
         self._broken = ""
         self._taken: set[str] = set()
         self._read(boot_id)
-        if begin:
-            self._begin(boot_id)
 
     def slot(self, name: str) -> "Slot":
         """The record of a pipe; nothing is written before its first put or settlement."""
@@ -87,11 +84,9 @@ class CrashPage:
             self._broken = ""
 
     def _read(self, boot_id: str) -> None:
-        boot = _boot(boot_id)
+        boot = _BOOT.pack(MAGIC, VERSION, boot_id.encode())
         try:
             content = self._file.read()
-        except FileNotFoundError:
-            content = b""
         except OSError as exc:
             log.error("crash page cannot be read: %s", exc.strerror or exc)  # noqa: TRY400
             content = b""
@@ -113,11 +108,9 @@ class CrashPage:
             text = name.rstrip(b"\0").decode(errors="replace")
             self._places[text] = place
             self.before[text] = PipeRecord(*numbers)
-
-    def _begin(self, boot_id: str) -> None:
         if not self.same_boot:
             self._disown()
-        self.write(0, _boot(boot_id))
+        self.write(0, boot)
 
     def _disown(self) -> None:
         """Leave of the records of another boot no more than the numbers that are used up.
@@ -126,12 +119,8 @@ class CrashPage:
         its record would be believed by a later process.
         """
         for name, record in self.before.items():
-            self.amend(name, PipeRecord(0, 0, 0, 0, 0, record.next, 0, 0))
-
-    def amend(self, name: str, record: PipeRecord) -> None:
-        """Have the next process find this of a pipe."""
-        packed = _PIPE.pack(_padded(name), *astuple(record))
-        self.write(self.slot(name).offset, packed)
+            packed = _PIPE.pack(_padded(name), 0, 0, 0, 0, 0, record.next, 0, 0)
+            self.write(self._places[name] * RECORD_OCTETS, packed)
 
     def is_taken(self, name: str) -> bool:
         """Whether this process has taken over what the one before held for this pipe."""
@@ -185,10 +174,6 @@ class Slot:
             min(at_risk, _AT_RISK_MAX),
         )  # fmt: skip
         self.page.write(self.offset, record)
-
-
-def _boot(boot_id: str) -> bytes:
-    return _BOOT.pack(MAGIC, VERSION, boot_id.encode())
 
 
 def _padded(name: str) -> bytes:

@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from relay.spool import segment
 from relay.spool.cursor import NAME as CURSOR
 from relay.spool.cursor import Cursor, newest
-from relay.spool.holes import above, past
+from relay.spool.holes import above, past, without
 from relay.spool.segment import HEADER_OCTETS, Corrupt, Header
 from relay.system.ports import Directory
 
@@ -61,42 +61,43 @@ class Found:
     cursor: Cursor  # where to go on
     report: Report
     saved: Cursor | None  # the one on disk
-    secured: int  # everything below was durable for certain
-    torn: Part | None  # the segment that has more than its octets in use
     empty: Sequence[str]  # segments without a frame: to be removed when all this is durable
 
 
 @dataclass(frozen=True, slots=True)
 class _End:
-    """Where what is on disk ends."""
+    """Where the last whole frame of a segment ends."""
 
+    octets: int
     number: int  # the next one
-    octets: int  # of the last segment, up to the end of its last whole frame
     torn_octets: int  # behind it
 
 
+def run_before(parts: Sequence[Part], number: int) -> int:
+    """Where the unbroken run of readable segments begins that leads up to this number."""
+    for part in reversed(parts):
+        if part.readable and part.first < number <= part.end:
+            number = part.first
+    return number
+
+
+def cut(directory: Directory, part: Part, number: int, store: bytes) -> None:
+    """Cut a segment off behind the frames below this number."""
+    file = directory.open_file(part.name)
+    try:
+        at = segment.end_below(file.read(part.octets, 0), number, store)
+        file.truncate(at)
+    finally:
+        file.close()
+    part.octets, part.end = at, number
+
+
 def recover(directory: Directory, *, next_min: int, settled_min: int) -> Found:
-    """Look at an open directory, and mend what an unclean end has left.
+    """Look at an open directory, and cut the torn end of its last segment off.
 
-    Doing it again finds the same.
-
-    Raises:
-        OSError: the directory or a file cannot be used; never because of what is in it.
-    """
-    found = look(directory, next_min=next_min, settled_min=settled_min)
-    mend(directory, found)
-    return found
-
-
-def look(
-    directory: Directory, *, next_min: int = 0, settled_min: int = 0, durable: int | None = None
-) -> Found:
-    """What is in a directory. Changes nothing.
-
-    Reads headers and the last segment; all else is verified when it is read. Numbers between the
-    end of what is on disk and the next one are a hole: nothing of them is here. While another
-    process writes, `durable` is what a cursor read before said was durable: what is behind it may
-    be in files that come only now.
+    Reads headers and the last segment; all else is verified when it is read. Doing it again finds
+    the same. Numbers between the end of what is on disk and the next one are a hole: nothing of
+    them is here.
 
     Raises:
         OSError: the directory or a file cannot be used; never because of what is in it.
@@ -104,20 +105,20 @@ def look(
     report = Report()
     sizes = directory.sizes()
     cursor = _cursor(directory, sizes, report)
-    if cursor and durable is not None:
-        cursor = replace(cursor, next=min(cursor.next, durable))
     headers = _headers(directory, sizes)
     owners = [it.store for it in headers.values() if it is not None]
     store = cursor.store if cursor else owners[0] if owners else directory.new_identity()
     parts = _parts(sizes, headers, store, report)
     report.aliens += directory.others()
-    end, torn, empty = _find_end(directory, parts, store, cursor, report)
+    end, empty = _cut_end(directory, parts, store, cursor, report)
     for part in parts:
         for first, last in cursor.holes if cursor else ():
             if part.first < first < part.end <= last:
                 part.end = first  # the hole behind it is not in it
     # No crash takes the cursor: where it is damaged, not all of a large spool is written again.
     secured = cursor.next if cursor else parts[-2].first if len(parts) > 1 else 0
+    doubtful = [part for part in parts if part.end > secured and part.readable]
+    _secure(directory, doubtful, store, secured)
     if cursor and cursor.next > end:  # the rest has left, is a hole, or its files are gone
         end = cursor.next
     oldest = parts[0].first if parts else max(end, next_min)
@@ -127,24 +128,8 @@ def look(
     behind = max([end, settled, *(hole[1] for hole in holes)])
     if number > behind:
         holes.append((behind, number))
-    report.messages = max(0, end - settled) - sum(
-        max(0, min(last, end) - max(first, settled)) for first, last in holes
-    )
-    there = Cursor(store, 0, settled, number, holes)
-    return Found(store, parts, there, report, cursor, secured, torn, empty)
-
-
-def mend(directory: Directory, found: Found) -> None:
-    """Cut the torn end off, and make what was recovered durable."""
-    if found.torn is not None:
-        _truncate(directory, found.torn)
-    doubtful = [it for it in found.parts if it.end > found.secured and it.readable]
-    _secure(directory, doubtful, found.store, found.secured)
-
-
-def read_cursor(directory: Directory) -> Cursor | None:
-    """The cursor on disk, if there is a whole one."""
-    return _cursor(directory, directory.sizes(), Report())
+    report.messages = without(holes, settled, end)
+    return Found(store, parts, Cursor(store, 0, settled, number, holes), report, cursor, empty)
 
 
 def _cursor(directory: Directory, sizes: Mapping[str, int], report: Report) -> Cursor | None:
@@ -185,53 +170,55 @@ def _parts(
     return parts
 
 
-def _find_end(
+def _cut_end(
     directory: Directory, parts: list[Part], store: bytes, cursor: Cursor | None, report: Report
-) -> tuple[int, Part | None, Sequence[str]]:
-    """Find where what is on disk ends; returns the number after it, and the segment to be cut.
+) -> tuple[int, Sequence[str]]:
+    """Find where what is on disk ends, and cut what follows; returns the number after it.
 
     The last segments may have been made and never written: they are taken out, and named. What is
     missing and was durable is damage, not an unfinished write, and left for the reader to put
     aside.
     """
     empty: list[Part] = []
-    torn_octets = 0
+    torn = 0
     end = _End(0, 0, 0)
     while parts:
         end = _end_of(directory, parts[-1], store)
         if end.number > parts[-1].first:
             break
-        torn_octets += end.torn_octets
+        torn += end.torn_octets
         empty.insert(0, parts.pop())
         end = _End(0, 0, 0)
     if cursor and past(cursor.holes, max(end.number, cursor.settled)) < cursor.next:
         parts += [part for part in empty if part.first < cursor.next]
         if parts:
             parts[-1].end = cursor.next
-        return cursor.next, None, [part.name for part in empty if part.first >= cursor.next]
-    torn = parts[-1] if parts and parts[-1].octets > end.octets else None
+        return cursor.next, [part.name for part in empty if part.first >= cursor.next]
     if parts:
-        parts[-1].end, parts[-1].octets = end.number, end.octets
-    report.torn_octets = torn_octets + end.torn_octets
-    return end.number, torn, [part.name for part in empty]
+        parts[-1].end = end.number
+        _truncate(directory, parts[-1], end.octets)
+    report.torn_octets = torn + end.torn_octets
+    return end.number, [part.name for part in empty]
 
 
 def _end_of(directory: Directory, part: Part, store: bytes) -> _End:
     if not part.readable:
-        return _End(part.end, part.octets, 0)  # it has one message at least
+        return _End(part.octets, part.end, 0)  # it has one message at least
     content = _content(directory, part.name, part.octets)
     at, number = HEADER_OCTETS, part.first
     while found := segment.next_frame(content, at, store):
         at, number = found.end, max(number, found.next)
-    return _End(number, at, len(content[at:].rstrip(b"\0")))
+    return _End(at, number, len(content[at:].rstrip(b"\0")))
 
 
-def _truncate(directory: Directory, part: Part) -> None:
-    file = directory.open_file(part.name)
-    try:
-        file.truncate(part.octets)
-    finally:
-        file.close()
+def _truncate(directory: Directory, part: Part, octets: int) -> None:
+    if part.octets > octets:
+        file = directory.open_file(part.name)
+        try:
+            file.truncate(octets)
+        finally:
+            file.close()
+    part.octets = octets
 
 
 def _secure(directory: Directory, parts: Sequence[Part], store: bytes, number: int) -> None:

@@ -84,10 +84,14 @@ class Spool:
 
     async def finish(self) -> None:
         """Write what is unwritten, save the cursor and close. Cancelled: what is done is done."""
+        self.end_soon()
+        await self.ended.wait()
+
+    def end_soon(self) -> None:
+        """Let `run` do no more than `finish` waits for."""
         self.ending = self._last_chance = True
         if self.channel.backlog is not None:
             self.channel.backlog.work.unpark_all()
-        await self.ended.wait()
 
     async def read(self, first: int, octets_max: int) -> Sequence[Entry | Lost]:
         """As `core.backlog.Spool`."""

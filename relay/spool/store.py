@@ -15,9 +15,9 @@ from typing import Self
 from relay.core.batch import Batch
 from relay.spool import segment
 from relay.spool.cursor import HOLES_MAX, Cursor, CursorFile
-from relay.spool.holes import Hole, above, past, with_hole
+from relay.spool.holes import Hole, above, past, with_hole, without
 from relay.spool.reader import Damaged, Reader, Stored
-from relay.spool.recovery import Part, Report, recover, segment_name
+from relay.spool.recovery import Part, Report, cut, recover, run_before, segment_name
 from relay.spool.segment import HEADER_OCTETS
 from relay.system.ports import Directory, RandomFile
 
@@ -52,7 +52,6 @@ class Store:
         self._segment_octets = max(
             SEGMENT_OCTETS_MIN, min(octets_max // SEGMENTS, SEGMENT_OCTETS_MAX)
         )
-        self._octets_max = octets_max
         self._store = b""
         self._parts: list[Part] = []
         self._holes: list[Hole] = []
@@ -101,10 +100,6 @@ class Store:
     @property
     def octets(self) -> int:
         return sum(part.octets for part in self._parts)
-
-    @property
-    def full(self) -> bool:
-        return self.octets >= self._octets_max
 
     @property
     def holes(self) -> Sequence[Hole]:
@@ -161,7 +156,7 @@ class Store:
             self._directory.unlink(self._parts[-1].name)
             self._parts.pop()
         if self._parts and self._parts[-1].end > committed:
-            self._cut(self._parts[-1], committed)
+            cut(self._directory, self._parts[-1], committed, self._store)
         self.committed = committed
         self.next = past(self._holes, max(committed, self.settled))
         self._dirty = False
@@ -195,7 +190,20 @@ class Store:
             self._parts, self._holes, self._store, first, self.next, octets_max
         )
 
+    def messages(self, first: int, end: int) -> int:
+        """How many of these numbers are those of messages: holes from `settled` on are none."""
+        return without(self._holes, first, end)
+
     # -- settling
+
+    @property
+    def oldest(self) -> int:
+        """From where on everything is still there, whether it has left or not."""
+        return run_before(self._parts, self.settled)
+
+    def rewind(self, number: int) -> None:
+        """What has left from this number on is held again; `save_cursor` makes it last."""
+        self.settled = max(self.oldest, min(number, self.settled))
 
     def settle(self, number: int) -> None:
         """Everything below has left; `save_cursor` makes it last."""
@@ -304,16 +312,6 @@ class Store:
             self._holes = before  # nothing may follow it
             raise
         self.next = max(self.next, end)
-
-    def _cut(self, part: Part, number: int) -> None:
-        """Cut a segment off behind the frames below this number."""
-        file = self._directory.open_file(part.name)
-        try:
-            at = segment.end_below(file.read(part.octets, 0), number, self._store)
-            file.truncate(at)
-        finally:
-            file.close()
-        part.octets, part.end = at, number
 
     def _remove(self, part: Part) -> None:
         self._reader.forget()

@@ -68,13 +68,14 @@ def _pipe(relay: Relay, name: str, old: Config, renamed: bool, nurseries: Nurser
     bounds = Bounds(keys.messages, keys.memory, keys.overflow)
     account = relay.ledger.pipe(name, keys.to)
     running = relay.pipes.get(name) or relay.retiring.pop(name, None)
-    kept = running.channel if running is not None else relay.orphans.pop(name, None)
+    known = relay.orphans.pop(name, None)
     if running is not None:
         running.retirement.cancel()
-    if kept is not None:
-        kept.bound(bounds)
-        kept.reopen()
-    channel = kept or open_channel(relay, account, bounds)
+        known = running.channel
+    if known is not None:
+        known.bound(bounds)
+        known.reopen()
+    channel = known or open_channel(relay, account, bounds)
     give_spool(relay, name, channel, nurseries.delivering)
     unchanged = (
         name in relay.pipes

@@ -21,7 +21,8 @@ def open_channel(relay: Relay, account: PipeAccount, bounds: Bounds) -> Channel:
         return Channel(account, bounds, relay.memory)
     first = page.before[account.name].next if account.name in page.before else 0
     channel = Channel(account, bounds, relay.memory, first=first, record=page.slot(account.name))
-    if relay.config.spool(account.name) == "never" and account.name not in relay.machine.spools():
+    name = account.name
+    if name not in relay.machine.spools() and relay.config.spool(name) == "never":
         lose_held(relay, account)
         channel.save()
     return channel

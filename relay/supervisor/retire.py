@@ -40,7 +40,7 @@ async def retire(relay: Relay, pipe: Delivering) -> None:
         left = pipe.channel.held().spool
         pipe.channel.orphan = bool(left)
         if pipe.channel.backlog is not None:
-            pipe.channel.forget_tail()  # whoever takes it up has another destination, perhaps
+            pipe.channel.forget_tail()
             relay.orphans[pipe.name] = pipe.channel
         log.info("pipe %s is removed, %d messages dropped, %d left in its spool",
                  pipe.name, dropped, left)  # fmt: skip

@@ -4,7 +4,6 @@ import logging
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 import trio
 from trio_typing import TaskStatus
@@ -13,7 +12,6 @@ from relay.config import ConfigErrors, load
 from relay.supervisor.apply import Nurseries, apply
 from relay.supervisor.orphans import find_orphans
 from relay.supervisor.recovery import lose_forgotten
-from relay.supervisor.restart import supervise
 from relay.supervisor.state import Relay
 from relay.supervisor.stop import Patience, drain_listeners, drain_pipes
 from relay.supervisor.tell import OwnHandler, tell_losses
@@ -65,8 +63,7 @@ async def _relay(
             nurseries = Nurseries(receiving, delivering)
             lose_forgotten(relay)
             apply(relay, relay.config, nurseries)
-            search = partial(find_orphans, relay)
-            serving.start_soon(supervise, "the search for orphans", search, lambda: False)
+            find_orphans(relay, delivering)
             for listening in list(relay.listeners.values()):
                 await listening.tried.wait()
             relay.phase = "running"

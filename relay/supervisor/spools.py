@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import trio
 
+from relay.config.model import PipeKeys
 from relay.core.backlog import Backlog
 from relay.core.channel import Channel
 from relay.spool.spool import Spool
@@ -59,22 +60,27 @@ def give_spool(relay: Relay, name: str, channel: Channel, nursery: trio.Nursery)
     if spooled is not None and not spooled.spool.ending and not spooled.spool.ended.is_set():
         spooled.spool.commit_seconds = keys.commit_every
         return
-    if backlog is not None:
-        backlog.tried = False  # what is on disk cannot be read before it is open again
+    now = spool_of(relay, name, channel, keys)
+    now.before = spooled.spool.ended if spooled else None
+    relay.spools[name] = now
+    nursery.start_soon(now.run)
+
+
+def spool_of(relay: Relay, name: str, channel: Channel, keys: PipeKeys | None = None) -> Spooled:
+    """The task behind a channel's backlog; without keys of a pipe to look what is there."""
     host = relay.machine.host(relay.config.relay.name)
     before = relay.page.before.get(name) if relay.page else None
     spool = Spool(
         channel=channel,
         directory=relay.machine.spool(name),
         disk=host.disk,
-        octets_max=keys.spool_size,
-        commit_seconds=keys.commit_every,
+        octets_max=keys.spool_size if keys else 0,
+        commit_seconds=keys.commit_every if keys else 0.0,
         next_min=before.next if before else 0,
         head_min=before.head if before and relay.page and relay.page.same_boot else 0,
         take_lost=lambda found: relay.page.take_lost(name, found) if relay.page else 0,
     )
-    now = relay.spools[name] = Spooled(name, spool, host, spooled.spool.ended if spooled else None)
-    nursery.start_soon(now.run)
+    return Spooled(name, spool, host)
 
 
 async def finish_spools(relay: Relay, names: Iterable[str], seconds_max: float) -> None:

@@ -48,8 +48,8 @@ class Relay:
     listeners: dict[str, Listening] = field(default_factory=dict)
     pipes: dict[str, Delivering] = field(default_factory=dict)
     retiring: dict[str, Delivering] = field(default_factory=dict)  # removed, not empty yet
-    # Of pipes with a spool that are not configured. Empty or not: if one of this process comes
-    # back, its channel knows how far it was.
+    # Of spools without a pipe, left by a reload or by an earlier process; they may be empty. If the
+    # pipe comes back, its channel knows how far it was.
     orphans: dict[str, Channel] = field(default_factory=dict)
     spools: dict[str, "Spooled"] = field(default_factory=dict)
     leaving: set[Listening] = field(default_factory=set)  # read what removed sockets hold

@@ -87,6 +87,10 @@ async def drain_pipes(relay: Relay, patience: Patience) -> None:
         for pipe in pipes:
             if not _can_stay(pipe):
                 await pipe.channel.empty()
+    with trio.move_on_after(WORDS_SECONDS_MIN):  # who is reached is to hear what the others drop
+        for pipe in pipes:
+            if pipe.channel.account.up:
+                await pipe.channel.empty()
     stuck = [pipe for pipe in pipes if not pipe.channel.is_empty]
     await _end(relay, patience, stuck)
     closed = {pipe.channel for pipe in stuck}
@@ -96,6 +100,7 @@ async def drain_pipes(relay: Relay, patience: Patience) -> None:
     }
     await _last_words(relay, patience)
     await _end(relay, patience, pipes)
+    await finish_spools(relay, relay.orphans, SPOOL_SECONDS_MIN)
     tell_rest(relay)
     relay.phase = "stopped"
 

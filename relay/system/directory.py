@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 _FLAGS = os.O_NOFOLLOW | os.O_CLOEXEC
 _KEEP_SIZE = 1  # FALLOC_FL_KEEP_SIZE of <linux/falloc.h>
-QUARANTINE = "quarantine"
+_QUARANTINE = "quarantine"
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
@@ -69,7 +69,7 @@ class SystemDirectory:
 
     def open(self) -> None:
         os.makedirs(self._path, mode=0o700, exist_ok=True)
-        self._number = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | _FLAGS)
+        self._number = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             self._lock = self._open("lock", os.O_RDWR | os.O_CREAT)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -92,7 +92,7 @@ class SystemDirectory:
         with os.scandir(self._number) as entries:
             return [
                 entry.name for entry in entries
-                if not entry.is_file(follow_symlinks=False) and entry.name != QUARANTINE
+                if not entry.is_file(follow_symlinks=False) and entry.name != _QUARANTINE
             ]  # fmt: skip
 
     def open_file(self, name: str) -> SystemFile:
@@ -113,8 +113,8 @@ class SystemDirectory:
 
     def quarantine(self, name: str, data: bytes) -> None:
         with contextlib.suppress(FileExistsError):
-            os.mkdir(QUARANTINE, 0o700, dir_fd=self._number)
-        inside = os.open(QUARANTINE, os.O_RDONLY | os.O_DIRECTORY | _FLAGS, dir_fd=self._number)
+            os.mkdir(_QUARANTINE, 0o700, dir_fd=self._number)
+        inside = os.open(_QUARANTINE, os.O_RDONLY | os.O_DIRECTORY | _FLAGS, dir_fd=self._number)
         try:
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _FLAGS
             with open(os.open(name, flags, 0o600, dir_fd=inside), "wb") as file:

@@ -20,7 +20,7 @@ from relay.system.page_file import SystemPageFile
 from relay.system.ports import Endpoint, Host
 from relay.system.service import ServiceManager, watchdog_seconds
 from relay.system.sockets import Opened, open_endpoint
-from relay.system.spools import spool_names, spool_path
+from relay.system.spool_paths import spool_names, spool_path
 
 log = logging.getLogger("relay.system")
 
@@ -61,12 +61,7 @@ class SystemMachine:
         )
 
     def spools(self) -> Collection[str]:
-        if self.state_dir is None:
-            return ()
-        try:
-            return spool_names(self.state_dir)
-        except OSError:
-            return ()
+        return spool_names(self.state_dir) if self.state_dir is not None else ()
 
     def spool(self, pipe: str) -> SystemDirectory:
         return SystemDirectory(spool_path(self.state_dir or "state", pipe))

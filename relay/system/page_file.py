@@ -6,25 +6,7 @@ import fcntl
 import os
 from typing import Self
 
-_NAME = "crash-page"
 _GROW_OCTETS = 8192  # 64 records at a time
-
-
-class PageView:
-    """The page of a process that may be running, for who only looks."""
-
-    def __init__(self, directory: str) -> None:
-        self._path = os.path.join(directory, _NAME)
-
-    def read(self) -> bytes:
-        number = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            return os.pread(number, os.fstat(number).st_size, 0)
-        finally:
-            os.close(number)
-
-    def write(self, offset: int, data: bytes) -> None:
-        raise OSError(errno.EROFS, "it is only being looked at", self._path)
 
 
 class SystemPageFile:
@@ -42,7 +24,7 @@ class SystemPageFile:
             BlockingIOError: another process has it.
             OSError: as open(2) and posix_fallocate(3); ELOOP for a symbolic link.
         """
-        path = os.path.join(directory, _NAME)
+        path = os.path.join(directory, "crash-page")
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         number = os.open(path, flags, 0o600)
         try:

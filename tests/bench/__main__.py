@@ -1,4 +1,4 @@
-"""Measure Relay against rsyslog: the same work in the same run, reported as ratios."""
+"""Measure Relay against its peers: the same work in the same run, reported as ratios."""
 
 import json
 import resource
@@ -11,13 +11,12 @@ from typing import Any
 import click
 
 from tests.bench.child import Silent
+from tests.bench.comparison import Comparison
 from tests.bench.host import host
-from tests.bench.load import Load
-from tests.bench.program import RELAY, RSYSLOG, Program
-from tests.bench.ratio import Pair
-from tests.bench.report import as_json, direct_lines, pair_lines
-from tests.bench.row import ROWS, Row
-from tests.bench.run import Run, measure
+from tests.bench.program import RSYSLOG
+from tests.bench.report import as_json
+from tests.bench.rows import NAMES, rows
+from tests.bench.syslog_ng import HELP
 
 QUICK_DIVISOR = 10
 
@@ -42,62 +41,50 @@ class Progress:
 
 
 @click.command(help=__doc__)
-@click.option("--row", "names", multiple=True, type=click.Choice([row.name for row in ROWS]),
+@click.option("--row", "names", multiple=True, type=click.Choice(NAMES),
               help="Only this row; may be repeated.")  # fmt: skip
-@click.option("--quick", is_flag=True, help="A tenth of the messages, and one pair.")
-@click.option("--pairs", type=click.IntRange(1), help="Pairs of runs in each row; default 3.")
+@click.option("--quick", is_flag=True, help="A tenth of the messages, and one round.")
+@click.option(
+    "--rounds", "--pairs", type=click.IntRange(1), help="Runs of each program in a row; default 3."
+)
+@click.option(
+    "--backlog", type=click.IntRange(1000), help="Messages of the row backlog; default 1,000,000."
+)
+@click.option(
+    "--syslog-ng", type=click.Path(path_type=Path, exists=True, file_okay=False), help=HELP
+)
 @click.option("--json", "path", type=click.Path(path_type=Path, dir_okay=False),
               help="Write every run to this file.")  # fmt: skip
-def main(names: Sequence[str], quick: bool, pairs: int | None, path: Path | None) -> None:
-    rows = [row for row in ROWS if not names or row.name in names]
-    if RSYSLOG.missing() and any(row.compared for row in rows):
+def main(
+    names: Sequence[str],
+    quick: bool,
+    rounds: int | None,
+    backlog: int | None,
+    syslog_ng: Path | None,
+    path: Path | None,
+) -> None:
+    chosen = rows(names, backlog=backlog, syslog_ng=syslog_ng)
+    if RSYSLOG.missing() and any(isinstance(row, Comparison) for row in chosen):
         raise click.ClickException("rsyslogd is not installed")
+    if quick:
+        chosen = [row.part(QUICK_DIVISOR) for row in chosen]
     _allow_descriptors()
-    rounds = pairs or (1 if quick else 3)
+    rounds = rounds or (1 if quick else 3)
     machine = host()
     click.echo("\n".join(f"{key:<11} {value}" for key, value in machine.items()))
-    progress = Progress(sum(rounds * (2 if row.compared else len(row.loads)) for row in rows))
+    progress = Progress(sum(row.steps(rounds) for row in chosen))
     results: dict[str, Any] = {}
     try:
-        for row in rows:
-            it = _shortened(row) if quick else row
-            results[row.name] = (_compare if row.compared else _direct)(it, rounds, progress)
-    except Silent as silent:
+        for row in chosen:
+            told = row.tell(rounds, progress.show)
+            results[row.name] = told.runs
+            progress.clear()
+            click.echo("\n" + "\n".join(told.lines))
+    except (Silent, AssertionError) as fault:
         progress.clear()
-        raise click.ClickException(str(silent)) from silent
+        raise click.ClickException(str(fault)) from fault
     if path:
         path.write_text(json.dumps({"host": machine, "rows": results}, default=as_json, indent=1))
-
-
-def _compare(row: Row, rounds: int, progress: Progress) -> Sequence[Pair]:
-    pairs = []
-    for number in range(1, rounds + 1):
-        relay = _measured(RELAY, row, number, progress)
-        pairs.append(Pair(relay, _measured(RSYSLOG, row, number, progress)))
-    progress.clear()
-    click.echo("\n" + "\n".join(pair_lines(row, pairs)))
-    return pairs
-
-
-def _measured(program: Program, row: Row, number: int, progress: Progress) -> Run:
-    progress.show(f"{row.name}, pair {number}: {program.name}")
-    return measure(program, row.loads[0])
-
-
-def _direct(row: Row, rounds: int, progress: Progress) -> Sequence[Run]:
-    runs: dict[Load, list[Run]] = {load: [] for load in row.loads}
-    for number in range(1, rounds + 1):
-        for load, measured in runs.items():
-            progress.show(f"{row.name}, round {number}: {load.transport}")
-            measured.append(measure(None, load))
-    progress.clear()
-    click.echo("\n" + "\n".join(direct_lines(row, runs)))
-    return [run for measured in runs.values() for run in measured]
-
-
-def _shortened(row: Row) -> Row:
-    loads = tuple(load.part(QUICK_DIVISOR) for load in row.loads)
-    return Row(row.name, row.about, loads, row.compared)
 
 
 def _allow_descriptors() -> None:

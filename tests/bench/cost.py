@@ -20,7 +20,21 @@ def waiting_seconds(pid: int) -> float:
 
 def memory_peak(pid: int) -> int:
     """The largest resident set, in octets."""
+    return _status_octets(pid, "VmHWM:")
+
+
+def forget_memory_peak(pid: int) -> None:
+    """From now on the peak is that of what follows (proc(5), clear_refs)."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def memory_now(pid: int) -> int:
+    """The resident set, in octets."""
+    return _status_octets(pid, "VmRSS:")
+
+
+def _status_octets(pid: int, name: str) -> int:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
+        if line.startswith(name):
             return int(line.split()[1]) << 10
     return 0

@@ -11,23 +11,43 @@ from tests.bench.datagrams import SegmentedDatagrams, SingleDatagrams
 from tests.bench.load import Load
 from tests.bench.messages import DISTINCT, line_octets, messages
 from tests.bench.pace import Send, pace
+from tests.bench.relp import Sender
 
 HOST = "127.0.0.1"
 
 
-def sending(load: Load, port: int) -> Callable[[], None]:
-    """Connect, and return what sends the whole load."""
-    kind = socket.SOCK_STREAM if load.transport == "tcp" else socket.SOCK_DGRAM
+Trail = list[tuple[int, float]]  # how many messages were on their way, and since when
+
+
+def sending(load: Load, port: int, trail: Trail) -> Callable[[], None]:
+    """Connect, and return what sends the whole load; if it is timed, with a trail."""
+    kind = socket.SOCK_DGRAM if load.transport == "udp" else socket.SOCK_STREAM
     sockets = [socket.socket(type=kind) for _ in range(load.connections)]
     for sock in sockets:
         sock.connect((HOST, port))
+        if kind is socket.SOCK_STREAM:
+            # Or the sender's kernel keeps small writes back until the relay's acknowledges those
+            # before (Nagle): twice the latency, and none of the relay's making.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if load.transport == "udp":
         send = _send_datagrams(sockets[0], segmented=load.segmented)
+    elif load.transport == "relp":
+        send = Sender(sockets[0], messages(), quick=load.quick).send
     else:
         send = _send_lines(sockets)
+    if load.timed:
+        send = _timed(send, trail)
     if load.rate is None:
         return partial(send, 0, load.messages)
     return partial(pace, load.messages, load.rate, load.burst, send)
+
+
+def _timed(send: Send, trail: Trail) -> Send:
+    def timed(start: int, stop: int) -> None:
+        trail.append((stop, time.monotonic()))
+        send(start, stop)
+
+    return timed
 
 
 def _send_lines(sockets: Sequence[socket.socket]) -> Send:
@@ -68,12 +88,14 @@ def pieces(start: int, stop: int, size: int) -> Iterator[range]:
 
 def main() -> None:
     load, port = Load(**json.loads(sys.argv[1])), int(sys.argv[2])
-    send = sending(load, port)
+    trail: Trail = []
+    send = sending(load, port, trail)
     print(json.dumps({}), flush=True)
     sys.stdin.readline()
     started = time.monotonic()
     send()
-    print(json.dumps({"started": started, "ended": time.monotonic()}), flush=True)
+    sent = {"started": started, "ended": time.monotonic(), "trail": trail}
+    print(json.dumps(sent), flush=True)
     sys.stdin.readline()  # the connections stay open until everybody has counted
 
 

@@ -25,14 +25,15 @@ from tests.bench.__main__ import Progress
 from tests.bench.child import Silent
 from tests.bench.host import host
 from tests.bench.story import Outcome, Story, tell
-from tests.bench.subject import SYSLOG_NG_HELP, subjects
+from tests.bench.subject import subjects
+from tests.bench.syslog_ng import HELP
 
 HEADINGS = ("program", "mode", "sent", "lost", "duplicated", "its own counters")
 
 
 @click.command(help=__doc__)
 @click.option("--syslog-ng", type=click.Path(path_type=Path, exists=True, file_okay=False),
-              help=SYSLOG_NG_HELP)  # fmt: skip
+              help=HELP)  # fmt: skip
 @click.option("--only", help="Only programs and modes with this text in their name.")
 @click.option("--runs", type=click.IntRange(1), default=1, help="How often each is run.")
 @click.option("--markdown", is_flag=True, help="The table as it stands in README.md.")

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,7 +15,7 @@ from tests.bench.child import ROOT, Silent
 from tests.bench.generator import HOST
 
 HERE = Path(__file__).parent
-PORTS = ("tcp", "many", "udp", "admin")  # "many" is for many connections at once
+PORTS = ("tcp", "many", "udp", "relp", "admin")  # "many" is for many connections at once
 READY_SECONDS_MAX = 20.0
 STOP_SECONDS_MAX = 20.0
 _LISTENING = "0A"  # the state of a listening socket in /proc/net/tcp: include/net/tcp_states.h
@@ -27,23 +27,54 @@ class Program:
     template: Path  # a configuration with @names@ to fill in
     command: tuple[str, ...]  # the same names
     bound: tuple[tuple[str, str], ...]  # when ready: kinds of socket, and the names of their ports
+    values: tuple[tuple[str, str], ...] = ()  # more names of its template, and what they stand for
 
     def missing(self) -> bool:
         return shutil.which(self.command[0]) is None
 
 
+_RELAY_COMMAND = (sys.executable, "-m", "relay", "run", "--config", "@configuration@")
+_RSYSLOG_COMMAND = ("rsyslogd", "-n", "-f", "@configuration@", "-i", "@directory@/pid")
+# The admin server as well: what it imports on its way up is no cost of a message.
+_ADMIN = ("tcp", "admin")
+
 RELAY = Program(
     "relay",
     HERE / "relay.toml",
-    (sys.executable, "-m", "relay", "run", "--config", "@configuration@"),
-    # The admin server as well: what it imports on its way up is no cost of a message.
-    (("tcp", "tcp"), ("tcp", "many"), ("udp", "udp"), ("tcp", "admin")),
+    _RELAY_COMMAND,
+    (("tcp", "tcp"), ("tcp", "many"), ("udp", "udp"), _ADMIN),
 )
+RELAY_DURABLE = Program("relay", HERE / "durable.toml", _RELAY_COMMAND, (("tcp", "tcp"), _ADMIN))
+RELAY_RELP = Program("relay", HERE / "relp.toml", _RELAY_COMMAND, (("tcp", "relp"), _ADMIN))
+
 RSYSLOG = Program(
     "rsyslog",
     HERE / "rsyslog.conf",
-    ("rsyslogd", "-n", "-f", "@configuration@", "-i", "@directory@/pid"),
+    _RSYSLOG_COMMAND,
     (("tcp", "tcp"), ("tcp", "many"), ("udp", "udp")),
+)
+RSYSLOG_DISK = Program(
+    "rsyslog, disk queue",
+    HERE / "durable-rsyslog.conf",
+    _RSYSLOG_COMMAND,
+    (("tcp", "tcp"),),
+    (("sync", "off"), ("checkpoint", "0")),
+)
+RSYSLOG_SYNCED = replace(
+    RSYSLOG_DISK, name="rsyslog, disk queue, synced", values=(("sync", "on"), ("checkpoint", "1"))
+)
+RSYSLOG_RELP = Program(
+    "rsyslog, queue in memory",
+    HERE / "relp-rsyslog.conf",
+    _RSYSLOG_COMMAND,
+    (("tcp", "relp"),),
+    (("main", "FixedArray"), ("action", "Direct")),
+)
+RSYSLOG_RELP_DIRECT = replace(
+    RSYSLOG_RELP, name="rsyslog, no queue", values=(("main", "Direct"), ("action", "Direct"))
+)
+RSYSLOG_RELP_DISK = replace(
+    RSYSLOG_RELP, name="rsyslog, queue on disk", values=(("main", "FixedArray"), ("action", "Disk"))
 )
 
 
@@ -71,6 +102,7 @@ def running(program: Program, sink_port: int, **more: str) -> Iterator[Running]:
             "directory": directory,
             "sink": str(sink_port),
             **{name: str(port) for name, port in ports.items()},
+            **dict(program.values),
             **more,
         }
         configuration.write_text(filled(program.template.read_text(), values))

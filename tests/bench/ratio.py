@@ -1,5 +1,6 @@
-"""Relay against rsyslog: the ratio of each pair of runs, and how far the pairs differ."""
+"""Relay against a peer: the ratio of each pair of runs, and how far the pairs differ."""
 
+import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,14 +19,12 @@ class Spread:
         return cls(min(values), statistics.median(values), max(values))
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """Two runs of the same load, one right after the other."""
+def ratios(relay: Sequence[Run], peer: Sequence[Run], figure: Callable[[Run], float]) -> Spread:
+    """Relay's figure in units of the peer's, round by round: what disturbs both cancels out."""
+    return Spread.of(
+        [_ratio(figure(ours), figure(theirs)) for ours, theirs in zip(relay, peer, strict=True)]
+    )
 
-    relay: Run
-    rsyslog: Run
 
-
-def ratios(pairs: Sequence[Pair], figure: Callable[[Run], float]) -> Spread:
-    """Relay's figure in units of rsyslog's, pair by pair: what disturbs both cancels out."""
-    return Spread.of([figure(pair.relay) / figure(pair.rsyslog) for pair in pairs])
+def _ratio(ours: float, theirs: float) -> float:
+    return ours / theirs if theirs else math.inf  # a short run may cost too little to be seen

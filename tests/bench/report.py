@@ -6,36 +6,35 @@ from statistics import median
 from typing import Any
 
 from tests.bench.load import Load
-from tests.bench.ratio import Pair, Spread, ratios
-from tests.bench.row import Row
+from tests.bench.ratio import Spread, ratios
 from tests.bench.run import Run
 
 SHORT_OF_RATE = 0.98  # a paced generator below this share of its rate is pointed out
 
 
-def pair_lines(row: Row, pairs: Sequence[Pair]) -> Iterator[str]:
-    """A row's ratios, and the figures behind them."""
-    yield f"{row.name}: {row.about}"
-    yield f"  rate              {_spread(ratios(pairs, lambda run: run.rate))} × rsyslog's"
-    yield f"  CPU per message   {_spread(ratios(pairs, lambda run: run.cpu_us))} × rsyslog's"
-    for name in ("relay", "rsyslog"):
-        runs: list[Run] = [getattr(pair, name) for pair in pairs]
+def comparison_lines(load: Load, rounds: Sequence[Mapping[str, Run]]) -> Iterator[str]:
+    """Ratios to each peer, and the figures behind them; Relay is the first of each round."""
+    relay, *peers = rounds[0]
+    runs = {name: [each[name] for each in rounds] for name in rounds[0]}
+    for peer in peers:
+        rate = ratios(runs[relay], runs[peer], lambda run: run.rate)
+        cpu = ratios(runs[relay], runs[peer], lambda run: run.cpu_us)
+        yield f"  rate              {_spread(rate)} × {peer}"
+        yield f"  CPU per message   {_spread(cpu)} × {peer}"
+    for name, each in runs.items():
         yield (
-            f"  {name:<8}"
-            f" {median(run.rate for run in runs):>10,.0f} messages/s"
-            f" {median(run.cpu_us for run in runs):>7.2f} µs of CPU each"
-            f" {max(run.memory_peak for run in runs) / 2**20:>6.1f} MiB peak,"
-            f" waited {median(run.waiting_seconds / run.seconds for run in runs):>3.0%},"
-            f" lost {_lost(runs)}"
+            f"  {name:<{max(map(len, runs))}}"
+            f" {median(run.rate for run in each):>10,.0f} messages/s"
+            f" {median(run.cpu_us for run in each):>7.2f} µs of CPU each"
+            f" {max(run.memory_peak for run in each) / 2**20:>6.1f} MiB peak,"
+            f" waited {median(run.waiting_seconds / run.seconds for run in each):>3.0%},"
+            f" lost {_lost(each)}"
         )
-    yield from _warnings(
-        row.loads[0], [run for pair in pairs for run in (pair.relay, pair.rsyslog)]
-    )
+    yield from _warnings(load, [run for each in rounds for run in each.values()])
 
 
-def direct_lines(row: Row, runs: Mapping[Load, Sequence[Run]]) -> Iterator[str]:
+def direct_lines(runs: Mapping[Load, Sequence[Run]]) -> Iterator[str]:
     """What generators and sink do on their own."""
-    yield f"{row.name}: {row.about}"
     for load, each in runs.items():
         pace = f"{load.rate:,}/s wanted" if load.rate else "flood"
         yield (
@@ -49,12 +48,10 @@ def direct_lines(row: Row, runs: Mapping[Load, Sequence[Run]]) -> Iterator[str]:
 
 
 def as_json(value: Any) -> Any:  # noqa: ANN401 - whatever json.dumps does not know
-    """For `json.dumps(default=...)`: a run with its figures, any other dataclass as it is."""
+    """For `json.dumps(default=...)`: a run with its figures."""
     plain = dataclasses.asdict(value)
-    if isinstance(value, Run):
-        figures = ("lost", "offered", "rate", "cpu_us")
-        plain |= {figure: getattr(value, figure) for figure in figures}
-    return plain
+    figures = ("lost", "offered", "rate", "cpu_us")
+    return plain | {it: getattr(value, it) for it in figures if hasattr(value, it)}
 
 
 def _warnings(load: Load, runs: Sequence[Run]) -> Iterator[str]:
@@ -62,7 +59,7 @@ def _warnings(load: Load, runs: Sequence[Run]) -> Iterator[str]:
         slowest = min(run.offered for run in runs)
         if slowest < SHORT_OF_RATE * load.rate:
             yield f"  ! the generator reached only {slowest:,.0f} of {load.rate:,} messages/s"
-    elif load.transport == "tcp" and any(run.lost for run in runs):
+    elif load.transport != "udp" and any(run.lost for run in runs):
         yield "  ! messages were lost on a path that must not lose any"
 
 

@@ -2,17 +2,26 @@
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
 from tests.bench.child import Child
 from tests.bench.cost import cpu_seconds, memory_peak, waiting_seconds
-from tests.bench.load import Load
+from tests.bench.load import Load, Transport
 from tests.bench.messages import OCTETS, counted_octets, line_octets
 from tests.bench.program import Program, running
+from tests.bench.sink import Expected
+from tests.bench.trail import latencies_ms
 
 START_SECONDS_MAX = 20.0
 RUN_SECONDS_MAX = 120.0
+SLOWEST_RATE = 20_000  # of a load that takes longer than that
+
+
+def seconds_max(load: Load) -> float:
+    """How long a load may take."""
+    return max(RUN_SECONDS_MAX, load.messages / SLOWEST_RATE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +35,7 @@ class Run:
     memory_peak: int = 0  # octets
     generator_cpu_seconds: float = 0.0
     sink_cpu_seconds: float = 0.0
+    latencies_ms: Sequence[float] = ()  # of a load that is timed
 
     @property
     def lost(self) -> int:
@@ -53,10 +63,10 @@ def measure(program: Program | None, load: Load) -> Run:
     Raises:
         Silent: some part of the run failed.
     """
-    transport = "tcp" if program else load.transport
     octets = arriving_octets(load.messages, load, forwarded=program is not None)
+    expected = Expected(_arriving_over(load, program), octets, timed=load.timed)
     with ExitStack() as stack:
-        sink = stack.enter_context(Child("sink", transport, str(octets)))
+        sink = stack.enter_context(Child("sink", json.dumps(dataclasses.asdict(expected))))
         port = sink.hear(START_SECONDS_MAX)["port"]
         pid = None
         if program:
@@ -69,9 +79,9 @@ def measure(program: Program | None, load: Load) -> Run:
         before = [cpu_seconds(each) if each else 0.0 for each in pids]
         waited = waiting_seconds(pid) if pid else 0.0
         generator.say()
-        sending = generator.hear(RUN_SECONDS_MAX)
+        sending = generator.hear(seconds_max(load))
         sink.say()
-        arrived = sink.hear(RUN_SECONDS_MAX)
+        arrived = sink.hear(seconds_max(load))
         after = [cpu_seconds(each) if each else 0.0 for each in pids]
         costs = [then - now for then, now in zip(after, before, strict=True)]
         one = arriving_octets(1, load, forwarded=program is not None)
@@ -85,11 +95,16 @@ def measure(program: Program | None, load: Load) -> Run:
             memory_peak=memory_peak(pid) if pid else 0,
             generator_cpu_seconds=costs[1],
             sink_cpu_seconds=costs[2],
+            latencies_ms=latencies_ms(sending["trail"], arrived["trail"], one),
         )
 
 
 def arriving_octets(messages: int, load: Load, *, forwarded: bool) -> int:
-    """What so many messages are at the sink: both programs forward them octet counted."""
-    if forwarded:
-        return counted_octets(messages)
-    return line_octets(messages) if load.transport == "tcp" else messages * OCTETS
+    """What so many messages are at the sink: all programs forward them octet counted."""
+    if load.transport == "relp" or (load.transport == "udp" and not forwarded):
+        return messages * OCTETS
+    return counted_octets(messages) if forwarded else line_octets(messages)
+
+
+def _arriving_over(load: Load, program: Program | None) -> Transport:
+    return "tcp" if program and load.transport == "udp" else load.transport

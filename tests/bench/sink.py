@@ -1,4 +1,4 @@
-"""The process that receives: counts octets and looks at none of them."""
+"""The process that receives: counts octets, and of RELP frames, and looks at nothing else."""
 
 import json
 import selectors
@@ -10,6 +10,8 @@ from typing import cast
 
 from tests.bench.generator import HOST
 from tests.bench.load import Transport
+from tests.bench.messages import OCTETS
+from tests.bench.relp import Receiver
 
 READ_OCTETS = 1 << 20
 TURN_READS = 256  # of one socket before the others are looked at
@@ -17,9 +19,19 @@ QUIET_SECONDS = 3.0  # after the last octet, when no more are being sent
 SO_RCVBUFFORCE = 33  # asm-generic/socket.h
 
 
-def listen(transport: Transport) -> socket.socket:
-    if transport == "tcp":
-        return socket.create_server((HOST, 0))
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What is to come, and where."""
+
+    transport: Transport
+    octets: int  # all of them; over RELP only those of the messages
+    port: int = 0  # 0: any
+    timed: bool = False  # the time of each read is reported
+
+
+def listen(transport: Transport, port: int = 0) -> socket.socket:
+    if transport != "udp":
+        return socket.create_server((HOST, port))
     sock = socket.socket(type=socket.SOCK_DGRAM)
     sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 16 << 20)
     sock.bind((HOST, 0))
@@ -28,12 +40,15 @@ def listen(transport: Transport) -> socket.socket:
 
 @dataclass(slots=True)
 class Sink:
-    """Invariant: `octets` were received before `last`."""
+    """Invariant: `octets` were received between `first` and `last`."""
 
     listening: socket.socket
-    expected: int  # octets
+    expected: Expected
     octets: int = 0
+    first: float = 0.0
     last: float = 0.0
+    trail: list[tuple[int, float]] = field(default_factory=list)  # how many were there, and when
+    sessions: dict[socket.socket, Receiver] = field(default_factory=dict)  # those over RELP
     buffer: bytearray = field(default_factory=lambda: bytearray(READ_OCTETS))
 
     def receive(self) -> None:
@@ -43,7 +58,7 @@ class Sink:
             selector.register(self.listening, selectors.EVENT_READ)
             selector.register(sys.stdin, selectors.EVENT_READ)
             finishing = False
-            while self.octets < self.expected:
+            while self.octets < self.expected.octets:
                 ready = selector.select(QUIET_SECONDS if finishing else None)
                 if not ready:
                     return
@@ -59,6 +74,8 @@ class Sink:
             connection, _ = sock.accept()
             connection.setblocking(False)
             selector.register(connection, selectors.EVENT_READ)
+            if self.expected.transport == "relp":
+                self.sessions[connection] = Receiver(connection)
         elif not self._read(sock):
             selector.unregister(sock)
             sock.close()
@@ -69,22 +86,32 @@ class Sink:
         try:
             for _ in range(TURN_READS):
                 octets = sock.recv_into(self.buffer)
-                self.octets += octets
                 if not octets:
                     break
+                self._count(sock, octets)
         except BlockingIOError:
             pass
         if octets > 0:
             self.last = time.monotonic()
+            self.first = self.first or self.last
         return octets != 0
+
+    def _count(self, sock: socket.socket, octets: int) -> None:
+        session = self.sessions.get(sock)
+        self.octets += session.take(self.buffer[:octets]) * OCTETS if session else octets
+        if self.expected.timed:
+            self.trail.append((self.octets, time.monotonic()))
 
 
 def main() -> None:
-    transport, expected = cast("Transport", sys.argv[1]), int(sys.argv[2])
-    sink = Sink(listen(transport), expected)
+    expected = Expected(**json.loads(sys.argv[1]))
+    sink = Sink(listen(expected.transport, expected.port), expected)
     print(json.dumps({"port": sink.listening.getsockname()[1]}), flush=True)
     sink.receive()
-    print(json.dumps({"octets": sink.octets, "last": sink.last}), flush=True)
+    arrived = {"octets": sink.octets, "first": sink.first, "last": sink.last, "trail": sink.trail}
+    print(json.dumps(arrived), flush=True)
+    for connection in sink.sessions:
+        connection.close()  # rsyslog would wait 20 s for an answer to its `close`
     sys.stdin.read()  # whoever sends here sees no end before everybody has counted
 
 

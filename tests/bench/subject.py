@@ -1,7 +1,5 @@
 """The programs of the story of loss, each with all that its manual advises against loss."""
 
-import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -9,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import relay
+from tests.bench import syslog_ng
 from tests.bench.claims import Claims, of_relay, of_rsyslog, of_syslog_ng
 from tests.bench.program import HERE, RSYSLOG, Program, Running
 
@@ -18,7 +17,6 @@ RELAY_MODES = (
     ("acked, replay 256KiB", 'confirm = "acked"\nreplay = "256KiB"'),
     ("epoch", 'confirm = "epoch"'),
 )
-SYSLOG_NG_HELP = "A directory into which the Debian packages of syslog-ng were unpacked."
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +32,9 @@ class Subject:
     values: Mapping[str, str] = field(default_factory=dict)  # of its template
 
 
-def subjects(syslog_ng: Path | None) -> Sequence[Subject]:
+def subjects(unpacked: Path | None) -> Sequence[Subject]:
     """All that are installed, peers first."""
-    found = [_rsyslog(), _syslog_ng(syslog_ng), *relay_modes()]
+    found = [_rsyslog(), _syslog_ng(unpacked), *relay_modes()]
     return [subject for subject in found if subject]
 
 
@@ -70,19 +68,15 @@ def _rsyslog() -> Subject | None:
 
 
 def _syslog_ng(unpacked: Path | None) -> Subject | None:
-    prefix = _syslog_ng_prefix(unpacked)
+    prefix = syslog_ng.prefix(unpacked)
     if prefix is None:
         return None
     daemon, control = (*prefix, "syslog-ng"), (*prefix, "syslog-ng-ctl")
-    modules = _modules(unpacked)
-    command = (
-        *daemon, "--foreground", "--no-caps", "--cfgfile", "@configuration@",
-        "--persist-file", "@directory@/persist", "--control", "@directory@/control",
-        "--pidfile", "@directory@/pid", *modules,
-    )  # fmt: skip
+    command = syslog_ng.command(prefix, unpacked)
+    version = _said(*daemon, "--version", *syslog_ng.modules(unpacked))
     return Subject(
         "syslog-ng",
-        _said(*daemon, "--version", *modules).partition("(")[2].partition(")")[0],
+        version.partition("(")[2].partition(")")[0],
         "disk-buffer(reliable(yes)), flow-control",
         Program("syslog-ng", HERE / "loss-syslog-ng.conf", command, (("tcp", "tcp"),)),
         lambda running: of_syslog_ng(
@@ -90,23 +84,6 @@ def _syslog_ng(unpacked: Path | None) -> Subject | None:
         ),
         "queued",
     )
-
-
-def _syslog_ng_prefix(unpacked: Path | None) -> Sequence[str] | None:
-    """What stands before a name of its programs to start them; None when it is not there."""
-    if unpacked is None:
-        return () if shutil.which("syslog-ng") else None
-    root = unpacked.resolve()
-    libraries = [root / "usr/lib/syslog-ng", *root.glob("usr/lib/*-linux-gnu*"),
-                 *root.glob("lib/*-linux-gnu*")]  # fmt: skip
-    path = ":".join(map(str, (root / "usr/sbin", os.environ["PATH"])))
-    return ("env", f"PATH={path}", f"LD_LIBRARY_PATH={':'.join(map(str, libraries))}")
-
-
-def _modules(unpacked: Path | None) -> Sequence[str]:
-    if unpacked is None:
-        return ()
-    return [f"--module-path={path}" for path in unpacked.resolve().glob("usr/lib/syslog-ng/3.*")]
 
 
 def _said(*command: str) -> str:

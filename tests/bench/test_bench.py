@@ -6,6 +6,7 @@ No figure of a run is asserted: how fast a machine is under test is nobody's bug
 import json
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,16 +14,35 @@ from click.testing import CliRunner
 
 from tests.bench import cost, host
 from tests.bench.__main__ import main
+from tests.bench.backlog import Backlog
 from tests.bench.child import Child, Silent
+from tests.bench.comparison import Comparison, Peer
+from tests.bench.direct import Direct
 from tests.bench.generator import pieces
+from tests.bench.latency import Latency
 from tests.bench.load import Load
 from tests.bench.messages import DISTINCT, OCTETS, message, messages
 from tests.bench.pace import pace
-from tests.bench.program import PORTS, RELAY, RSYSLOG, filled
-from tests.bench.ratio import Pair, Spread, ratios
-from tests.bench.report import as_json, direct_lines, pair_lines
-from tests.bench.row import ROWS, Row
+from tests.bench.program import (
+    PORTS,
+    RELAY,
+    RELAY_DURABLE,
+    RELAY_RELP,
+    RSYSLOG,
+    RSYSLOG_DISK,
+    RSYSLOG_RELP,
+    RSYSLOG_RELP_DIRECT,
+    RSYSLOG_RELP_DISK,
+    RSYSLOG_SYNCED,
+    Program,
+    filled,
+)
+from tests.bench.ratio import Spread, ratios
+from tests.bench.report import as_json, comparison_lines, direct_lines
+from tests.bench.rows import NAMES, rows
 from tests.bench.run import Run, measure
+from tests.bench.start import Start
+from tests.bench.trail import PERCENTILES, latencies_ms
 
 SLOW = Run(
     sent=1000, received=900, sending_seconds=1, seconds=2, cpu_seconds=0.009, memory_peak=1 << 20
@@ -37,6 +57,10 @@ LOADS = (
     Load("udp", 500, rate=100_000, burst=100),
     Load("udp", 500, rate=100_000, burst=100, segmented=True),
 )
+RELAYS = (RELAY, RELAY_DURABLE, RELAY_RELP)
+RSYSLOGS = (RSYSLOG, RSYSLOG_DISK, RSYSLOG_SYNCED, RSYSLOG_RELP, RSYSLOG_RELP_DIRECT)
+RELAY_RENAMED = replace(RELAY_DURABLE, name="another")
+RELP = Load("relp", 128 * 40)  # windows of 1024, five times
 
 
 def test_messages_are_numbered_and_of_one_size() -> None:
@@ -69,7 +93,7 @@ def test_pace_gives_up_what_it_cannot_catch_up_on() -> None:
     assert max(sizes) <= 200  # 20 ms of them
 
 
-@pytest.mark.parametrize("load", LOADS)
+@pytest.mark.parametrize("load", [*LOADS, RELP, replace(RELP, quick=True)])
 def test_a_load_arrives_at_the_sink(load: Load) -> None:
     run = measure(None, load)
     assert (run.sent, run.received, run.lost) == (load.messages, load.messages, 0)
@@ -85,6 +109,34 @@ def test_rsyslog_forwards_it_all(load: Load) -> None:
     assert run.memory_peak > 0
 
 
+@pytest.mark.skipif(RSYSLOG.missing(), reason="rsyslogd is not installed")
+@pytest.mark.parametrize(
+    ("program", "load"),
+    [
+        (RSYSLOG_DISK, Load("tcp", 2000)),
+        (RSYSLOG_SYNCED, Load("tcp", 20)),
+        (RSYSLOG_RELP, RELP),
+        (RSYSLOG_RELP_DIRECT, RELP),
+        (RSYSLOG_RELP_DISK, RELP),
+    ],
+    ids=["disk", "synced", "relp", "relp-direct", "relp-disk"],
+)
+def test_rsyslog_forwards_it_all_from_disk_and_over_relp(program: Program, load: Load) -> None:
+    run = measure(program, load)
+    assert (run.received, run.lost) == (load.messages, 0)
+
+
+@pytest.mark.parametrize(
+    ("program", "load"),
+    [(RELAY_DURABLE, Load("tcp", 5000)), (RELAY_RELP, RELP)],
+    ids=["durable", "relp"],
+)
+def test_relay_forwards_it_all_from_disk_and_over_relp(program: Program, load: Load) -> None:
+    run = measure(program, load)
+    assert (run.received, run.lost) == (load.messages, 0)
+    assert run.latencies_ms == ()
+
+
 def test_a_child_that_ends_is_silent() -> None:
     with Child("generator", "no load", "0") as child, pytest.raises(Silent, match="ended early"):
         child.hear(10)
@@ -92,48 +144,121 @@ def test_a_child_that_ends_is_silent() -> None:
 
 def test_figures() -> None:
     assert (SLOW.lost, SLOW.offered, SLOW.rate, SLOW.cpu_us) == (100, 1000, 450, 10)
-    spread = ratios([Pair(FAST, SLOW), Pair(SLOW, SLOW), Pair(SLOW, FAST)], lambda run: run.rate)
+    spread = ratios([FAST, SLOW, SLOW], [SLOW, SLOW, FAST], lambda run: run.rate)
     assert spread == Spread(0.5, 1, 2)
 
 
+def test_latencies_are_those_of_each_message() -> None:
+    """Ten messages of 5 octets; two are sent at once, and one comes with half of the next."""
+    sent = [(2, 0.0), (10, 1.0)]
+    came = [(7, 0.001), (10, 0.002), (50, 1.5)]
+    found = dict(zip(PERCENTILES, latencies_ms(sent, came, 5), strict=True))
+    assert found[50.0] == pytest.approx(500)
+    assert found[100.0] == pytest.approx(500)
+    assert latencies_ms([(1, 0.0), (2, 0.0)], [(5, 0.001), (10, 0.003)], 5)[-1] == pytest.approx(3)
+    assert max(latencies_ms([(2, 0.0)], [(5, 0.001)], 5)) == pytest.approx(1)  # one is lost
+    assert latencies_ms([], [], 5) == ()
+
+
 def test_report() -> None:
-    row = Row("a", "b", (Load("udp", 1000, rate=5000),))
-    text = "\n".join(pair_lines(row, [Pair(FAST, SLOW)]))
-    assert " 2.00  (2.00 to 2.00) × rsyslog's" in text
-    assert " 0.50  (0.50 to 0.50) × rsyslog's" in text
+    load = Load("udp", 1000, rate=5000)
+    text = "\n".join(comparison_lines(load, [{"relay": FAST, "a": SLOW, "b": FAST}]))
+    assert " 2.00  (2.00 to 2.00) × a" in text
+    assert " 0.50  (0.50 to 0.50) × a" in text
+    assert " 1.00  (1.00 to 1.00) × b" in text
     assert "lost 100 of 1,000" in text
     assert "reached only 1,000 of 5,000" in text
-    assert "offered      1,000/s" in "\n".join(direct_lines(row, {row.loads[0]: [FAST]}))
-    assert json.loads(json.dumps(Pair(FAST, SLOW), default=as_json))["relay"]["received"] == 900
+    assert "offered      1,000/s" in "\n".join(direct_lines({load: [FAST]}))
+    assert json.loads(json.dumps({"relay": FAST}, default=as_json))["relay"]["received"] == 900
     assert json.loads(json.dumps(FAST, default=as_json))["cpu_us"] == 5
 
 
 def test_cost_of_this_process() -> None:
     assert cost.cpu_seconds(os.getpid()) > 0
     assert cost.waiting_seconds(os.getpid()) >= 0
-    assert cost.memory_peak(os.getpid()) > 0
+    assert cost.memory_peak(os.getpid()) >= cost.memory_now(os.getpid()) > 0
 
 
-def test_configurations_have_nothing_left_to_fill_in() -> None:
-    names = ("configuration", "directory", "sink", *PORTS)
-    for program in (RELAY, RSYSLOG):
-        assert "@" not in filled(program.template.read_text(), dict.fromkeys(names, "1"))
+def test_a_peak_of_memory_can_be_forgotten() -> None:
+    large = b"x" * (64 << 20)
+    peak = cost.memory_peak(os.getpid())
+    del large
+    cost.forget_memory_peak(os.getpid())
+    assert cost.memory_peak(os.getpid()) < peak - (32 << 20)
+
+
+@pytest.mark.parametrize("program", [*RELAYS, *RSYSLOGS])
+def test_configurations_have_nothing_left_to_fill_in(program: Program) -> None:
+    values = dict.fromkeys(("configuration", "directory", "sink", *PORTS), "1")
+    assert "@" not in filled(program.template.read_text(), values | dict(program.values))
 
 
 def test_every_row_has_its_own_name() -> None:
-    assert len({row.name for row in ROWS}) == len(ROWS)
+    assert len(set(NAMES)) == len(NAMES)
+    assert [row.name for row in rows((), backlog=None, syslog_ng=None)] == NAMES
+
+
+def test_a_backlog_of_another_size() -> None:
+    (row,) = rows(["backlog"], backlog=5000, syslog_ng=None)
+    assert isinstance(row, Backlog)
+    assert row.load.messages == 5000
+
+
+def test_syslog_ng_takes_part_where_it_was_unpacked(tmp_path: Path) -> None:
+    (row,) = rows(["durable"], backlog=None, syslog_ng=tmp_path)
+    assert isinstance(row, Comparison)
+    assert [peer.program.name for peer in row.peers][-1] == "syslog-ng, reliable disk-buffer"
+    assert row.peers[-1].program.command[0] == "env"
+
+
+def test_a_comparison_runs_each_program_in_turn() -> None:
+    shown: list[str] = []
+    row = Comparison("a", "b", Load("tcp", 5000), RELAY_DURABLE, [Peer(RELAY_RENAMED, 5)])
+    told = row.tell(2, shown.append)
+    assert len(shown) == row.steps(2) == 4
+    assert [run["relay"].sent for run in told.runs] == [5000, 5000]
+    assert [run["another"].received for run in told.runs] == [1000, 1000]
+    assert row.part(5).load.messages == 1000
+
+
+def test_a_backlog_leaves_whole_and_is_compared_with_the_live_rate() -> None:
+    shown: list[str] = []
+    row = Backlog("a", "{messages:,} wait", Load("tcp", 20_000), RELAY_DURABLE)
+    told = row.tell(1, shown.append)
+    assert len(shown) == row.steps(1)
+    live, drained = told.runs[0]
+    assert (live.received, drained.received, drained.lost) == (20_000, 20_000, 0)
+    assert drained.filling_memory_peak >= drained.memory > 0
+    assert drained.memory_peak > 0
+    assert "20,000 wait" in told.lines[0]
+
+
+def test_latency_is_measured_of_every_message() -> None:
+    row = Latency("a", "b", Load("tcp", 2000, rate=10_000, timed=True), RELAY_DURABLE)
+    told = row.tell(1, lambda _: None)
+    assert told.runs[0].lost == 0
+    assert list(told.runs[0].latencies_ms) == sorted(told.runs[0].latencies_ms)
+    assert told.runs[0].latencies_ms[0] > 0
+    assert "99th percentile" in "\n".join(told.lines)
+
+
+def test_a_start_is_timed_until_the_service_manager_hears() -> None:
+    told = Start("a", "b", RELAY_DURABLE).tell(1, lambda _: None)
+    assert told.runs[0].ready_seconds > 0
+    assert told.runs[0].memory > 1 << 20
+    assert "ready after" in told.lines[1]
 
 
 @pytest.fixture
 def _small_direct(monkeypatch: pytest.MonkeyPatch) -> None:
-    row = Row("direct", "small", (Load("tcp", 5000),), compared=False)
-    monkeypatch.setattr("tests.bench.__main__.ROWS", (row,))
+    row = Direct("direct", "small", (Load("tcp", 50_000),))
+    monkeypatch.setattr("tests.bench.rows.ROWS", (row,))
 
 
 @pytest.mark.usefixtures("_small_direct")
 def test_the_command_reports_and_writes_json(tmp_path: Path) -> None:
     path = tmp_path / "runs.json"
-    done = CliRunner().invoke(main, ["--row", "direct", "--pairs", "1", "--json", str(path)])
+    done = CliRunner().invoke(main, ["--row", "direct", "--quick", "--json", str(path)])
     assert done.exit_code == 0, done.output
     assert "direct: small" in done.output
     assert json.loads(path.read_text())["rows"]["direct"][0]["received"] == 5000

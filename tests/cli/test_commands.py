@@ -10,8 +10,8 @@ from click.testing import CliRunner
 
 from relay import __version__
 from relay.cli.commands import cli
-from relay.cli.spool_commands import spool
 from tests.cli.conftest import Execute, write
+from tests.cli.spools import fill
 
 
 def test_version(execute: Execute) -> None:
@@ -74,6 +74,14 @@ def test_completion_knows_the_commands() -> None:
     ]  # fmt: skip
 
 
+def test_completion_knows_the_spools(tmp_path: Path) -> None:
+    fill(tmp_path, "siem")
+    fill(tmp_path, "archive")
+    runner = CliRunner(env={"_RELAY_COMPLETE": "bash_complete", "COMP_CWORD": "5",
+                            "COMP_WORDS": f"relay spool cat --state-dir {tmp_path} s"})  # fmt: skip
+    assert runner.invoke(cli, prog_name="relay").output.split() == ["plain,siem"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
@@ -100,8 +108,7 @@ def test_without_a_command_the_commands_are_shown(execute: Execute) -> None:
 
 
 def test_help_is_no_mistake(execute: Execute) -> None:
-    inner = [["spool", name] for name in spool.commands]
-    for command in ([], *([name] for name in cli.commands), *inner):
+    for command in ([], *([name] for name in cli.commands)):
         result = execute(*command, "--help")
         assert (result.exit_code, result.stderr) == (0, "")
         assert result.stdout.startswith("Usage: relay")

@@ -1,517 +1,261 @@
-"""`relay spool` on a state directory that no relay uses."""
+"""`relay spool list`, `cat`, `verify` and `export`: nothing on disk changes, whoever has it."""
 
-import base64
 import json
 import os
-import subprocess
-import sys
-from collections.abc import Callable
+import stat
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
-from relay.cli.commands import cli
-from relay.system.page_file import SystemPageFile
+from relay.spool.store import Store
+from relay.system.directory import SystemDirectory
+from relay.wire.framing import Framer, FramingCounts
 from tests.cli.conftest import Execute, write
-from tests.core.parts import RECEIVED_NS, make_batch
-from tests.spool.real import content, fill, open_store, segments, spoil
+from tests.cli.spools import BEGAN_NS, batch, fill, flip, numbers
 
-SECOND = 10**9
-STAMP = "2026-11-23T07:45:25.000Z"
 
-Run = Callable[..., Result]
+def files(root: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
 @pytest.fixture
 def state(tmp_path: Path) -> Path:
-    """The directory of spools of a configuration in which only `look` is a pipe."""
-    write(tmp_path)
-    path = tmp_path / "state" / "spool"
-    path.mkdir(parents=True)
-    return path
-
-
-@pytest.fixture
-def run(execute: Execute, state: Path) -> Run:
-    """A subcommand on the configuration of that directory."""
-
-    def run(command: str, *arguments: str, **extra: bytes) -> Result:
-        config = str(state.parents[1] / "relay.toml")
-        return execute("spool", command, *arguments, "--config", config, **extra)
-
-    return run
-
-
-def talk(path: Path) -> None:
-    """Three batches, a second apart; some text must not break out of its line."""
-    store = open_store(path)
-    for place, messages in enumerate(((b"<13>a", b"<13>b\nb"), (b"<13>\x1b[2J",), (b"<13>\xff",))):
-        received_ns = RECEIVED_NS + place * SECOND
-        store.append([(store.next, make_batch(*messages, received_ns=received_ns))])
-    store.commit()
-    store.save_cursor(sync=True)
-    store.close()
+    return tmp_path / "state"
 
 
 # -- list
 
 
-def test_every_spool_has_a_line(run: Run, state: Path) -> None:
-    fill(state / "look", *[5] * 20, settled=30)
-    fill(state / "old", 3)
-    result = run("list")
+def test_list_says_what_each_spool_holds(execute: Execute, state: Path) -> None:
+    fill(state, "siem", 10, 30, settled=12)
+    fill(state, "empty")
+    result = execute("spool", "list", "--state-dir", str(state), "--json")
     assert result.exit_code == 0
-    head, look, old = result.stdout.splitlines()
-    assert head.split() == [
-        "PIPE", "STATE", "OLDEST", "MESSAGES", "OCTETS", "SEGMENTS", "FIRST", "NEXT",
+    empty, siem = json.loads(result.stdout)
+    assert empty["held"] == 0
+    assert empty["oldest"] is None
+    assert (siem["pipe"], siem["state"], siem["held"]) == ("siem", "idle", 18)
+    assert (siem["first"], siem["next"], siem["segments"]) == (12, 30, 1)
+    assert siem["oldest"] == "2026-11-18T11:06:50.000Z"
+    table = execute("spool", "list", "--state-dir", str(state)).stdout.splitlines()
+    assert table[0].split() == [
+        "PIPE", "STATE", "HELD", "BYTES", "SEGMENTS", "FIRST", "NEXT", "OLDEST"
     ]  # fmt: skip
-    octets = sum(len(it.read_bytes()) for it in segments(state / "look"))
-    count = len(segments(state / "look"))
-    expected = ["look", "idle", STAMP, "70", str(octets), str(count), "30", "100"]
-    assert look.split() == expected
-    assert old.split()[:4] == ["old", "orphan", STAMP, "3"]
+    assert table[2].split()[:3] == ["siem", "idle", "18"]
 
 
-def test_one_in_use_is_shown_as_that(run: Run, state: Path) -> None:
-    store = open_store(state / "old")
-    store.append([(0, make_batch(b"a"))])
+def test_list_tells_orphans_from_what_is_configured(execute: Execute, tmp_path: Path) -> None:
+    fill(tmp_path / "state", "look", 5)
+    fill(tmp_path / "state", "gone", 5)
+    config = write(tmp_path)
+    views = json.loads(execute("spool", "list", "--config", config, "--json").stdout)
+    assert {view["pipe"]: view["state"] for view in views} == {"gone": "orphan", "look": "idle"}
+    warnings = execute("check", "--config", config).stdout
+    assert "warning: spool of pipe gone: 5 messages, and there is no such pipe" in warnings
+    assert "spool of pipe look" not in warnings
+
+
+def test_a_spool_that_a_process_has_is_in_use_and_can_be_read(
+    execute: Execute, state: Path
+) -> None:
+    path = fill(state, "siem", 10)
+    store = Store.open(SystemDirectory(str(path)), octets_max=1 << 20)
+    store.append([(10, batch(10, 12))])
+    before = files(state)
+    view = json.loads(execute("spool", "list", "--state-dir", str(state), "--json").stdout)[0]
+    assert (view["state"], view["held"]) == ("in use", 12)
+    result = execute("spool", "cat", "siem", "--state-dir", str(state))
+    assert numbers(result.stdout) == [*range(12)]
+    assert files(state) == before
     store.commit()
-    [found] = json.loads(run("list", "--json").stdout)
-    assert (found["state"], found["messages"]) == ("in use", 1)
     store.close()
-    [found] = json.loads(run("list", "--json").stdout)
-    assert found["state"] == "orphan"
 
 
-def test_with_the_directory_alone_no_pipe_is_known(execute: Execute, state: Path) -> None:
-    fill(state / "old", 3)
-    result = execute("spool", "list", "--state-dir", str(state.parent), "--json")
-    [found] = json.loads(result.stdout)
-    assert (found["pipe"], found["state"]) == ("old", "idle")
-    assert found["path"] == str(state / "old")
-
-
-def test_what_is_odd_is_told(run: Run, state: Path) -> None:
-    fill(state / "odd", 3)
-    (state / "odd" / "notes\n").touch()
-    with segments(state / "odd")[0].open("ab") as file:
-        file.write(b"torn")
-    (state / "odd" / "cursor").write_bytes(b"\xff" * 8192)
-    os.chmod(state / "odd", 0o700)
-    lines = run("list").stdout.splitlines()
-    assert lines[3:] == [
-        "odd: no whole cursor: the next start delivers all that is on disk again",
-        "odd: 4 octets of an unfinished write, never confirmed",
-        "odd: 'notes\\n' is none of its files",
-    ]
-
-
-def test_one_that_cannot_be_read_hides_no_other(run: Run, state: Path) -> None:
-    fill(state / "good", 3)
-    (state / "odd").mkdir()
-    os.mkfifo(state / "odd" / "00000000000000000000.seg")
-    (state / "odd" / "cursor").mkdir()
-    fill(state / "zoo", 1)
-    (state / "zoo" / "cursor").unlink()
-    (state / "zoo" / "cursor").symlink_to("/etc/passwd")
-    result = run("list")
+def test_what_is_out_of_the_ordinary_is_told_and_left(execute: Execute, state: Path) -> None:
+    path = fill(state, "siem", 10)
+    (path / "notes.txt").write_text("mine")
+    (path / "link").symlink_to("/etc/passwd")
+    segment = next(path.glob("*.seg"))
+    with segment.open("ab") as file:
+        file.write(b"\xa5" * 77)
+    before = files(state)
+    result = execute("spool", "list", "--state-dir", str(state))
     assert result.exit_code == 0
-    assert [line.split()[0] for line in result.stdout.splitlines()[1:4]] == ["good", "odd", "zoo"]
+    assert "pipe siem: 77 octets of an unfinished write were cut off" in result.stdout
+    assert "notes.txt is none of ours" in result.stdout
+    assert "link is none of ours" in result.stdout
+    assert files(state) == before
 
 
-def test_there_may_be_none(run: Run, state: Path) -> None:
-    assert run("list").stdout == f"no spool in {state.parent}\n"
-    assert run("verify").stdout == f"no spool in {state.parent}\n"
-    assert json.loads(run("list", "--json").stdout) == []
+def test_no_state_directory_has_no_spools(execute: Execute, tmp_path: Path) -> None:
+    assert execute("spool", "list", "--state-dir", str(tmp_path)).stdout == "no spools\n"
+    result = execute("spool", "list", "--state-dir", str(tmp_path / "nowhere"))
+    assert result.exit_code == 2
+    assert result.stderr == f"relay: {tmp_path}/nowhere is no directory\n"
+
+
+def test_a_spool_that_is_a_link_is_not_followed(execute: Execute, state: Path) -> None:
+    elsewhere = fill(state.parent / "other", "siem", 10)
+    (state / "spool").mkdir(parents=True)
+    (state / "spool" / "siem").symlink_to(elsewhere)
+    assert execute("spool", "list", "--state-dir", str(state)).stdout == "no spools\n"
+    result = execute("spool", "cat", "siem", "--state-dir", str(state))
+    assert result.exit_code == 1
+    assert "no spool of pipe siem" in result.stderr
 
 
 # -- cat
 
 
-def test_a_message_is_a_line_and_stays_in_it(run: Run, state: Path) -> None:
-    talk(state / "old")
-    result = run("cat", "old")
-    assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout.splitlines() == ["<13>a", "<13>b#012b", "<13>#033[2J", "<13>#377"]
-
-
-def test_with_what_is_known_of_it(run: Run, state: Path) -> None:
-    talk(state / "old")
-    first, *_, last = run("cat", "old", "--meta").stdout.splitlines()
-    assert first == f"0 {STAMP} 192.0.2.1 net <13>a"
-    assert last == "3 2026-11-23T07:45:27.000Z 192.0.2.1 net <13>#377"
-
-
-def test_as_json_nothing_is_lost(run: Run, state: Path) -> None:
-    talk(state / "old")
-    lines = [json.loads(line) for line in run("cat", "old", "--json").stdout.splitlines()]
-    assert lines[1] == {
-        "number": 1, "received": STAMP, "sender": "192.0.2.1", "listener": "net",
-        "message": "<13>b\nb",
-    }  # fmt: skip
-    assert base64.b64decode(lines[3]["message_base64"]) == b"<13>\xff"
-
-
 @pytest.mark.parametrize(
-    ("options", "numbers"),
+    ("options", "expected"),
     [
-        ([], range(36, 100)),
-        (["--all"], range(32, 100)),
-        (["--from", "90"], range(90, 100)),
-        (["--from", "33", "--to", "37"], range(33, 38)),
-        (["--to", "37"], range(36, 38)),
-        (["--limit", "4"], range(36, 40)),
-        (["-n", "1", "--from", "50"], range(50, 51)),
-        (["--from", "100"], range(0)),
-        (["--to", "3"], range(0)),
-        (["--since", "2026-11-23T07:45:25Z"], range(36, 100)),
-        (["--since", "2026-11-23T07:45:26"], range(0)),
-        (["--since", "2026-11-23T08:45:25.000+01:00", "--until", "2026-11-24"], range(36, 100)),
-        (["--until", "2026-11-23T07:45:25Z"], range(0)),
-        (["--since", "0s"], range(0)),
+        ((), range(12, 30)),
+        (("--from", "0"), range(30)),
+        (("--from", "20"), range(20, 30)),
+        (("--to", "20"), range(12, 21)),
+        (("--from", "3", "--to", "4"), range(3, 5)),
+        (("--limit", "2"), range(12, 14)),
+        (("-n", "0"), range(0)),
+        (("--from", "25", "--to", "24"), range(0)),
+        (("--from", "1000"), range(0)),
+        (("--since", "2026-11-18T11:06:50Z"), range(12, 30)),
+        (("--since", "2026-11-18T11:06:51Z"), range(20, 30)),
+        (("--until", "2026-11-18T11:06:59Z"), range(12, 20)),
+        (("--until", "2026-11-18T11:06:39+00:00"), range(0)),
     ],
 )
-def test_what_is_selected(run: Run, state: Path, options: list[str], numbers: range) -> None:
-    fill(state / "old", *[4] * 25, settled=36)
-    result = run("cat", "old", *options)
-    assert (result.exit_code, result.stderr) == (0, "")
-    assert [int(line.rstrip(".")) for line in result.stdout.splitlines()] == [*numbers]
+def test_cat_prints_what_is_selected(
+    options: Sequence[str], expected: range, execute: Execute, state: Path
+) -> None:
+    fill(state, "siem", 10, 20, 30, settled=12)
+    result = execute("spool", "cat", "siem", "--state-dir", str(state), *options)
+    assert result.exit_code == 0
+    assert numbers(result.stdout) == [*expected]
 
 
-def test_times_are_those_of_receipt(run: Run, state: Path) -> None:
-    talk(state / "old")
-    options = ["--since", "2026-11-23T07:45:26Z", "--until", "2026-11-23T07:45:27Z"]
-    assert run("cat", "old", *options).stdout == "<13>#033[2J\n"
+def test_cat_can_say_where_a_message_is_from(execute: Execute, state: Path) -> None:
+    fill(state, "siem", 2)
+    arguments = ("spool", "cat", "siem", "--state-dir", str(state), "-n", "1")
+    assert execute(*arguments, "--long").stdout == (
+        "0 2026-11-18T11:06:40.000Z net 192.0.2.1 <13>0\n"
+    )
+    assert json.loads(execute(*arguments, "--json").stdout) == {
+        "number": 0, "received": "2026-11-18T11:06:40.000Z", "listener": "net",
+        "sender": "192.0.2.1", "message": "<13>0",
+    }  # fmt: skip
 
 
-def test_damage_is_told_in_its_place_and_in_the_exit_code(run: Run, state: Path) -> None:
-    fill(state / "old", *[4] * 25)
-    name = segments(state / "old")[0].name
-    spoil(segments(state / "old")[0], 200)
-    result = run("cat", "old")
+def test_no_message_breaks_out_of_its_line(execute: Execute, state: Path) -> None:
+    path = fill(state, "siem")
+    store = Store.open(SystemDirectory(str(path)), octets_max=1 << 20)
+    hostile = batch(0, 1)
+    messages = [b"<13>one\n<13>two\x1b[2J\xff"]
+    store.append([(0, type(hostile).of(messages, ["a b\n"], "net", BEGAN_NS))])
+    store.commit()
+    store.close()
+    arguments = ("spool", "cat", "siem", "--state-dir", str(state))
+    assert execute(*arguments).stdout == "<13>one#012<13>two#033[2J#377\n"
+    assert execute(*arguments, "-l").stdout.split(" ")[3] == "a#040b#012"
+    assert "message_base64" in json.loads(execute(*arguments, "--json").stdout)
+
+
+def test_damage_is_told_in_its_place_and_the_rest_printed(execute: Execute, state: Path) -> None:
+    path = fill(state, "siem", 10, 20, 30)
+    segment = next(path.glob("*.seg"))
+    flip(segment, segment.read_bytes().index(b"<13>15"))
+    result = execute("spool", "cat", "siem", "--state-dir", str(state))
     assert result.exit_code == 1
-    lost = result.stderr.removesuffix("\n")
-    assert lost == f"relay: spool of pipe old: messages 0 to 3 cannot be read: in {name}"
-    assert len(result.stdout.splitlines()) == 96
-    (state / "old" / name).unlink()
-    assert "a segment is missing" in run("cat", "old").stderr
+    assert numbers(result.stdout) == [*range(10), *range(20, 30)]
+    assert "relay: spool of pipe siem: messages 10 to 19 (10) are damaged" in result.stderr
+    assert not (path / "quarantine").exists()
 
 
-def test_who_has_read_enough_is_no_fault(state: Path) -> None:
-    fill(state / "old", *[200] * 200)
-    config = state.parents[1] / "relay.toml"
-    command = f"{sys.executable} -m relay spool cat old -c {config} | head -1"
-    done = subprocess.run(["sh", "-c", command], capture_output=True, check=True)
-    assert (done.stdout.count(b"\n"), done.stderr) == (1, b"")
+@pytest.mark.parametrize("options", [("--since", "soon"), ("--from", "-1"), ("--limit", "x")])
+def test_a_selection_that_is_none_is_a_mistake(
+    options: Sequence[str], execute: Execute, state: Path
+) -> None:
+    fill(state, "siem", 10)
+    result = execute("spool", "cat", "siem", "--state-dir", str(state), *options)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert len(result.stderr.splitlines()) <= 4
 
 
 # -- verify
 
 
-def test_a_sound_spool_is_counted(run: Run, state: Path) -> None:
-    fill(state / "old", *[5] * 20, settled=32)
-    fill(state / "new", 3)
-    result = run("verify")
+def test_verify_reads_everything(execute: Execute, state: Path) -> None:
+    fill(state, "siem", 10, 20, 30, settled=12)
+    result = execute("spool", "verify", "--state-dir", str(state))
     assert result.exit_code == 0
-    rows = [line.split() for line in result.stdout.splitlines()]
-    assert rows[0][:5] == ["PIPE", "RESULT", "SEGMENTS", "FRAMES", "MESSAGES"]
-    oldest = int(segments(state / "old")[0].stem)
-    count = str(len(segments(state / "old")))
-    left = 100 - oldest
-    assert rows[1] == ["new", "sound", "1", "1", "3", "0", "0", "0"]
-    assert rows[2] == ["old", "sound", count, str(left // 5), str(left), "0", "0", "0"]
+    assert result.stdout == "siem: sound; 18 messages held, 12 delivered and still there\n"
 
 
-def test_damage_is_counted_to_the_message(run: Run, state: Path) -> None:
-    fill(state / "good", 3)
-    fill(state / "old", *[5] * 20)
-    first, _, gone, after = segments(state / "old")[:4]
-    spoil(first, 200)
-    gone.unlink()
-    with segments(state / "old")[-1].open("ab") as file:
-        file.write(b"torn")
-    before = content(state)
-    result = run("verify", "old", "good")
-    assert result.exit_code == 1
-    lines = result.stdout.splitlines()
-    missing = int(after.stem) - int(gone.stem)
-    assert lines[1].split()[1] == "damaged"
-    assert lines[1].split()[5:] == ["5", str(missing), "4"]
-    assert lines[2].split()[:2] == ["good", "sound"]
-    assert lines[4] == f"old: messages 0 to 4 cannot be read: in {first.name}"
-    a_segment = f"messages {int(gone.stem)} to {int(after.stem) - 1}"
-    assert lines[5].startswith(f"old: {a_segment} cannot be read: missing behind 0")
-    assert content(state) == before
-    [found] = json.loads(run("verify", "old", "--json").stdout)
-    assert not found["sound"]
-    assert found["damaged"] == [{"first": 0, "messages": 5, "what": f"in {first.name}"}]
-    assert found["missing"][0]["messages"] == missing
-
-
-def test_every_flipped_octet_is_found(run: Run, state: Path) -> None:
-    """But for those in the end of the last segment and in what is not used."""
-    fill(state / "old", 3, 3)
-    [file] = segments(state / "old")
-    size = len(file.read_bytes())
-    for place in range(64, size, 7):
-        spoil(file, place)
-        assert run("verify", "old").exit_code == 1, place
-        spoil(file, place)
-    assert run("verify", "old").exit_code == 0
+@pytest.mark.parametrize(("settled", "held", "delivered"), [(0, 10, 0), (15, 5, 5), (20, 0, 10)])
+def test_verify_counts_damage_of_what_is_held_and_of_what_has_left(
+    settled: int, held: int, delivered: int, execute: Execute, state: Path
+) -> None:
+    path = fill(state, "siem", 10, 20, 30, settled=settled)
+    segment = next(path.glob("*.seg"))
+    flip(segment, segment.read_bytes().index(b"<13>15"))
+    result = execute("spool", "verify", "siem", "--state-dir", str(state), "--json")
+    (view,) = json.loads(result.stdout)
+    assert (view["damaged_held"], view["damaged_delivered"]) == (held, delivered)
+    assert (view["sound"], result.exit_code) == (not held, 1 if held else 0)
+    assert "messages 10 to 19 (10) are damaged" in view["remarks"][0]
 
 
 # -- export
 
 
-@pytest.mark.parametrize(
-    ("options", "content"),
-    [
-        ([], b"5 <13>a7 <13>b\nb8 <13>\x1b[2J5 <13>\xff"),
-        (["--format", "lf"], b"<13>a\n<13>b#012b\n<13>\x1b[2J\n<13>\xff\n"),
-        (["--format", "lf", "--from", "1", "--to", "1"], b"<13>b#012b\n"),
-    ],
-)
-def test_a_file_is_written(
-    run: Run, state: Path, tmp_path: Path, options: list[str], content: bytes
-) -> None:
-    talk(state / "old")
-    path = tmp_path / "out"
-    result = run("export", "old", str(path), *options)
-    count = 1 if "--to" in options else 4
-    assert (result.exit_code, result.output) == (0, f"exported {count} messages of pipe old\n")
-    assert path.read_bytes() == content
-    assert path.stat().st_mode & 0o777 == 0o600
-    stdout = run("export", "old", "-", *options)
-    assert stdout.stdout_bytes == content
-    assert stdout.stderr == f"exported {count} messages of pipe old\n"
+def test_export_writes_frames_that_any_listener_takes(execute: Execute, state: Path) -> None:
+    fill(state, "siem", 10, 20)
+    out = state.parent / "siem.octet"
+    result = execute("spool", "export", "siem", str(out), "--state-dir", str(state))
+    assert result.stdout == f"20 messages of pipe siem written to {out}\n"
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600
+    framer = Framer("octet", message_max=8192, frame_max=8192, counts=FramingCounts())
+    assert framer.feed(out.read_bytes()) == [b"<13>%d" % number for number in range(20)]
+    assert not list(state.parent.glob("*.part"))
 
 
-def test_an_export_in_json_has_a_line_a_message(run: Run, state: Path, tmp_path: Path) -> None:
-    talk(state / "old")
-    run("export", "old", str(tmp_path / "out"), "--format", "json")
-    lines = (tmp_path / "out").read_text().splitlines()
-    assert [json.loads(line)["number"] for line in lines] == [0, 1, 2, 3]
-
-
-def test_a_file_is_replaced_only_when_that_is_wanted(run: Run, state: Path, tmp_path: Path) -> None:
-    talk(state / "old")
-    path = tmp_path / "out"
-    path.write_bytes(b"mine")
-    result = run("export", "old", str(path))
-    assert (result.exit_code, result.stderr) == (1, f"relay: {path}: file exists\n")
-    assert path.read_bytes() == b"mine"
-    assert run("export", "old", str(path), "--force").exit_code == 0
-    assert path.read_bytes() != b"mine"
-
-
-def test_a_damaged_spool_is_exported_as_far_as_it_goes(
-    run: Run, state: Path, tmp_path: Path
-) -> None:
-    fill(state / "old", *[4] * 25)
-    spoil(segments(state / "old")[1], 200)
-    result = run("export", "old", str(tmp_path / "out"), "--format", "lf")
+def test_export_replaces_nothing_unless_told(execute: Execute, state: Path) -> None:
+    fill(state, "siem", 3)
+    out = state.parent / "out"
+    out.write_text("precious")
+    arguments = ("spool", "export", "siem", str(out), "--state-dir", str(state), "--format", "lf")
+    result = execute(*arguments)
     assert result.exit_code == 1
-    assert len((tmp_path / "out").read_bytes().splitlines()) == 96
-    assert "4 messages" not in result.stderr
-    assert "cannot be read" in result.stderr
+    assert result.stderr == f"relay: {out} exists already (--force replaces it)\n"
+    assert out.read_text() == "precious"
+    assert execute(*arguments, "--force").exit_code == 0
+    assert numbers(out.read_text()) == [0, 1, 2]
 
 
-# -- purge, replay, adopt
+def test_export_goes_to_stdout_for_a_dash(execute: Execute, state: Path) -> None:
+    fill(state, "siem", 3)
+    arguments = ("spool", "export", "siem", "-", "--state-dir", str(state), "--format", "lf")
+    assert numbers(execute(*arguments).stdout) == [0, 1, 2]
 
 
-def test_what_is_thrown_away_is_asked_for_first(run: Run, state: Path) -> None:
-    fill(state / "old", *[5] * 20, settled=30)
-    before = content(state)
-    result = run("purge", "old", stdin=b"n\n")
-    assert result.exit_code == 1
-    assert "Throw away 70 messages of pipe old, up to number 99? [y/N]" in result.output
-    assert result.stderr.endswith("relay: nothing is thrown away\n")
-    assert "not confirmed" in run("purge", "old").stderr
-    assert content(state) == before
-    result = run("purge", "old", stdin=b"y\n")
-    assert result.exit_code == 0
-    assert result.stdout.endswith("threw away 70 messages (numbers 30 to 99) of pipe old\n")
-    assert run("purge", "old").stdout == "pipe old holds nothing of that\n"
-    assert segments(state / "old") == []
+def test_an_export_with_damage_says_so_and_has_the_rest(execute: Execute, state: Path) -> None:
+    path = fill(state, "siem", 10, 20)
+    segment = next(path.glob("*.seg"))
+    flip(segment, segment.read_bytes().index(b"<13>15"))
+    out = state.parent / "out"
+    arguments = ("spool", "export", "siem", str(out), "--state-dir", str(state), "--format", "lf")
+    assert execute(*arguments).exit_code == 1
+    assert numbers(out.read_text()) == [*range(10)]
 
 
-def test_the_oldest_may_be_thrown_away_alone(run: Run, state: Path) -> None:
-    fill(state / "old", *[5] * 20, settled=30)
-    result = run("purge", "old", "--to", "51", "--yes")
-    assert result.stdout == "threw away 22 messages (numbers 30 to 51) of pipe old\n"
-    assert run("cat", "old", "-n", "1").stdout.startswith("52.")
-    talk(state / "talk")
-    result = run("purge", "talk", "--until", "2026-11-23T07:45:26Z", "--yes")
-    assert result.stdout == "threw away 2 messages (numbers 0 to 1) of pipe talk\n"
-    result = run("purge", "talk", "--to", "2", "--until", "2027-01-01", "--yes")
-    assert result.stdout == "threw away 1 message (number 2) of pipe talk\n"
-
-
-def test_what_has_left_is_delivered_again(run: Run, state: Path) -> None:
-    fill(state / "old", *[5] * 20, settled=34)
-    oldest = int(segments(state / "old")[0].stem)
-    result = run("replay", "old", "--from", "33")
-    assert result.stdout == "the next start delivers 1 message (number 33) of pipe old again\n"
-    result = run("replay", "old")
-    count = 33 - oldest
-    assert result.stdout == (
-        f"the next start delivers {count} messages (numbers {oldest} to 32) of pipe old again\n"
+def test_a_file_that_cannot_be_made_is_one_line(execute: Execute, state: Path) -> None:
+    fill(state, "siem", 3)
+    out = state.parent / "nowhere" / "out"
+    result = execute("spool", "export", "siem", str(out), "--state-dir", str(state))
+    assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1)
+    os.symlink("/nowhere/else", state.parent / "link.part")
+    result = execute(
+        "spool", "export", "siem", str(state.parent / "link"), "--state-dir", str(state)
     )
-    assert run("cat", "old", "-n", "1").stdout.startswith(f"{oldest}.")
-    assert run("replay", "old").stdout == "nothing that has left pipe old is still on disk\n"
-
-
-def test_another_pipe_adopts_a_spool(run: Run, state: Path) -> None:
-    fill(state / "old", *[5] * 20, settled=30)
-    fill(state / "empty", 7, settled=7)
-    for new in ("look", "..", "empty"):
-        old = json.loads(run("list", "--json").stdout)
-        [name] = [it["pipe"] for it in old if it["messages"]]
-        result = run("adopt", name, new)
-        assert result.exit_code == 0, result.output
-        expected = f"pipe {new} has the spool of pipe {name} now: 70 messages\n"
-        assert result.stdout == expected
-        assert run("cat", new).stdout.count("\n") == 70
-    assert sorted(it.name for it in state.iterdir()) == ["empty"]
-    assert run("verify").exit_code == 0
-
-
-@pytest.mark.parametrize(
-    ("prepare", "text"),
-    [
-        (lambda state: fill(state / "new", 3), "has a spool of its own that holds 3 messages"),
-        (lambda state: (state / "new" / "sub").mkdir(parents=True), "has other files"),
-        (lambda state: (state / "new" / "quarantine").mkdir(parents=True), "has other files"),
-        (lambda state: (state / "new").symlink_to("/tmp"), "not a directory"),
-        (lambda state: (state / "new").touch(), "not a directory"),
-    ],
-)
-def test_a_spool_that_is_something_is_not_replaced(
-    run: Run, state: Path, prepare: Callable[[Path], object], text: str
-) -> None:
-    fill(state / "old", 10)
-    prepare(state)
-    before = content(state)
-    result = run("adopt", "old", "new")
-    assert result.exit_code == 1
-    assert text in result.stderr
-    assert content(state) == before
-
-
-def test_nothing_is_changed_while_a_relay_runs(run: Run, state: Path) -> None:
-    fill(state / "old", *[5] * 20, settled=34)
-    page = SystemPageFile.open(str(state.parent))  # as a relay does
-    before = content(state)
-    for command in (["purge", "old", "--yes"], ["replay", "old"], ["adopt", "old", "new"]):
-        result = run(*command)
-        expected = f"relay: a relay runs on {state.parent}: stop it first\n"
-        assert (result.exit_code, result.stderr) == (1, expected)
-    assert content(state) == before
-    page.close()
-
-
-def test_a_spool_that_is_locked_is_not_changed(run: Run, state: Path) -> None:
-    store = open_store(state / "old")
-    store.append([(0, make_batch(b"a"))])
-    store.commit()
-    for command in (["purge", "old", "--yes"], ["replay", "old"], ["adopt", "old", "new"]):
-        result = run(*command)
-        assert result.exit_code == 1
-        assert "spool of pipe old: resource temporarily unavailable" in result.stderr
-    store.close()
-
-
-def test_what_root_changes_still_belongs_to_the_relay(state: Path) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("only root can become another user")
-    fill(state / "old", *[5] * 20, settled=34)
-    for path in (state.parent, state, *state.rglob("*")):
-        os.chown(path, 12345, 12345)
-    for above in list(state.parents)[:5]:
-        above.chmod(0o755)
-    (state / "old" / "lock").unlink()
-    (state / "old" / "cursor").unlink()
-    command = [sys.executable, "-m", "relay", "spool", "purge", "old", "--to", "40", "--yes"]
-    config = state.parents[1] / "relay.toml"
-    subprocess.run([*command, "-c", str(config)], check=True, capture_output=True)
-    assert {it.stat().st_uid for it in (state / "old").iterdir()} == {12345}
-    assert (state.parent / "crash-page").stat().st_uid == 12345
-
-
-# -- orphans
-
-
-def test_check_names_the_spools_of_pipes_that_are_not_configured(
-    execute: Execute, state: Path
-) -> None:
-    fill(state / "look", 3)
-    fill(state / "old", 3)
-    fill(state / "empty", 3, settled=3)
-    result = execute("check", "--config", str(state.parents[1] / "relay.toml"))
-    assert result.exit_code == 0
-    octets = len(segments(state / "old")[0].read_bytes())
-    assert [line for line in result.stdout.splitlines() if "spool of" in line] == [
-        "warning: spool of pipe empty, which is not configured, holds nothing: "
-        f"{state / 'empty'} may be removed",
-        "warning: spool of pipe old, which is not configured, holds 3 messages "
-        f"({octets} octets): see `relay spool`",
-    ]
-
-
-# -- mistakes
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code", "text"),
-    [
-        (["cat"], 2, "relay: missing argument 'PIPE'\n"),
-        (["cat", "none"], 1, "relay: no spool of pipe 'none' in DIR/state (there are: look)\n"),
-        (["cat", "../spool/look"], 1, "relay: no spool of pipe '../spool/look' in DIR/state"),
-        (["cat", "link"], 1, "relay: no spool of pipe 'link' in DIR/state"),
-        (["verify", "look", "none"], 1, "relay: no spool of pipe 'none'"),
-        (["purge", "none", "--yes"], 1, "relay: no spool of pipe 'none'"),
-        (["replay", "none"], 1, "relay: no spool of pipe 'none'"),
-        (["adopt", "none", "other"], 1, "relay: no spool of pipe 'none'"),
-        (["adopt", "look", "../x"], 2, "relay: a name has 1 to 64 letters"),
-        (["adopt", "look", "look"], 2, "relay: the two names are the same\n"),
-        (["cat", "look", "--from", "x"], 2, "relay: invalid value for '--from'"),
-        (["cat", "look", "--since", "soon"], 2, "relay: --since: expected a time such as"),
-        (["cat", "look", "--until", "2026-13-01"], 2, "relay: --until: expected a time such as"),
-        (["cat", "look", "--limit", "0"], 2, "relay: invalid value for '--limit'"),
-        (["export", "look", "DIR/none/x"], 1, "relay: DIR/none/x: no such file or directory\n"),
-        (["export", "look", "x", "--format", "xml"], 2, "relay: invalid value for '--format'"),
-        (["list", "--state-dir", "DIR/none"], 2, "relay: DIR/none is not a directory\n"),
-        (["list", "--config", "DIR/none"], 2, "DIR/none: cannot be read"),
-    ],
-)
-def test_mistakes_are_one_line(
-    execute: Execute, state: Path, arguments: list[str], code: int, text: str
-) -> None:
-    fill(state / "look", 3)
-    (state / "link").symlink_to(state / "look")
-    directory = str(state.parents[1])
-    arguments = [it.replace("DIR", directory) for it in arguments]
-    if "--config" not in arguments and "--state-dir" not in arguments:
-        arguments += ["--config", f"{directory}/relay.toml"]
-    result = execute("spool", *arguments)
-    assert (result.exit_code, result.stdout) == (code, "")
-    assert result.stderr.startswith(text.replace("DIR", directory))
-    assert result.stderr.count("\n") == 1
-
-
-def test_a_shell_completes_the_names_of_pipes(state: Path) -> None:
-    for name in ("look", "lock", "old"):
-        fill(state / name, 1)
-
-    def completed(words: str) -> list[str]:
-        environ = {
-            "_RELAY_COMPLETE": "bash_complete", "COMP_WORDS": words,
-            "COMP_CWORD": str(len(words.split(" ")) - 1),
-        }  # fmt: skip
-        return CliRunner(env=environ).invoke(cli, prog_name="relay").output.split()
-
-    place = f"--config {state.parents[1]}/relay.toml"
-    assert completed(f"relay spool cat {place} lo") == ["plain,lock", "plain,look"]
-    assert completed("relay spool cat --config /none lo") == []
-    assert completed("relay spool re") == ["plain,replay"]
+    assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1)

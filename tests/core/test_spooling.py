@@ -18,7 +18,15 @@ from relay.core.channel import Channel
 from relay.core.memory import Memory, cost
 from relay.core.queue import Entry
 from relay.core.receipt import Receipt
-from tests.core.parts import check, contents, make_batch, make_channel, number, numbered
+from tests.core.parts import (
+    check,
+    contents,
+    make_batch,
+    make_channel,
+    make_receipt,
+    number,
+    numbered,
+)
 
 SMALL = Bounds(messages=4, memory=1 << 20)
 OCTETS = 10  # of each message
@@ -382,6 +390,31 @@ async def test_what_a_receipt_is_for_is_taken_although_the_disk_is_full() -> Non
     assert not disk.channel.makes_wait(acknowledging=False)
     disk.channel.put(make_batch(b"1", receipt=receipt))
     assert disk.channel.held().messages == 2
+
+
+@pytest.mark.parametrize("mode", ["always", "overflow"])
+@pytest.mark.parametrize("overflow", ["drop-newest", "drop-oldest", "block"])
+@pytest.mark.parametrize("failing", [False, True])
+async def test_no_policy_drops_what_is_owed_an_answer(
+    failing: bool, overflow: Overflow, mode: SpoolMode, autojump_clock: trio.testing.MockClock
+) -> None:
+    """A disk that is full, or fails: what has no receipt is dropped, what has one stays."""
+    disk = await opened(mode, Bounds(4, 1 << 20, overflow), octets_max=3 * OCTETS)
+    receipt = make_receipt()
+    disk.channel.put(numbered(0, 2, OCTETS))
+    if mode == "always":
+        disk.commit()
+    disk.channel.put(make_batch(b"2".ljust(OCTETS, b"."), receipt=receipt))
+    receipt.pay()
+    if failing:
+        disk.channel.spooling.failed("no space left on device")
+    for n in range(3, 40):
+        disk.channel.put(numbered(n, n + 1, OCTETS))
+        verify(disk)
+    assert sum(disk.channel.account.dropped.values()) >= 30
+    assert receipt.owed == 1
+    assert 2 in await take_all(disk)
+    assert receipt.owed == 0
 
 
 # -- the start

@@ -1,12 +1,13 @@
 """`confirm = "acked"`: a message is delivered when the peer's kernel has its last octet."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from relay.destinations import stream
+from relay.destinations.session import STALLED_SECONDS
 from relay.destinations.tcp import TcpDestination
 from relay.wire.frames import frame
 from relay.wire.framing import Framer, FramingCounts
@@ -15,6 +16,7 @@ from tests.destinations.fakes import FakeConnection, FakeNetwork
 
 MESSAGES = [b"<13>message %d %s" % (n, b"x" * n) for n in range(20)]
 FRAMED = frame(MESSAGES, "octet")
+PIECE = 60_000  # octets that a slow reader's kernel has room for
 
 
 def tcp(**keys: object) -> TcpDestination:
@@ -298,7 +300,7 @@ async def test_a_stalled_peer_is_shown_and_never_cut(
     rig = make_rig(FakeNetwork(connection))
     rig.put(*MESSAGES)
     async with rig.delivering(tcp(confirm=confirm)):
-        await trio.sleep(4.9)
+        await trio.sleep(STALLED_SECONDS - 0.1)
         assert not rig.account.stalled
         await trio.sleep(2)
         assert rig.account.stalled
@@ -320,27 +322,51 @@ async def test_a_stalled_peer_is_shown_and_never_cut(
     assert rig.account.retried == 0
 
 
+class Slow(FakeConnection):
+    """Its peer's kernel has room for a piece, and acknowledges what is read; it ends after us."""
+
+    def __init__(self) -> None:
+        super().__init__(PIECE, acknowledged=0)
+
+    def read(self) -> None:
+        self.acknowledged = len(self.taken) + self.half_closed
+        if self.half_closed:
+            self.end()
+        else:
+            self.take(PIECE - (self.room or 0))
+
+
+async def read_slowly(connections: Sequence[Slow]) -> None:
+    """20 kB a second, one connection after the other."""
+    for connection in connections:
+        while not connection.half_closed:
+            await trio.sleep(3)
+            connection.read()
+
+
+@pytest.mark.parametrize("confirm", ["sent", "acked", "epoch"])
 async def test_a_slow_reader_is_neither_stalled_nor_cut(
-    make_rig: MakeRig, autojump_clock: MockClock
+    confirm: str, make_rig: MakeRig, autojump_clock: MockClock
 ) -> None:
     """20 kB a second for an hour, acknowledged every three seconds."""
-    connection = FakeConnection(60_000, acknowledged=0)
-    rig = make_rig(FakeNetwork(connection))
+    connections = [Slow() for _ in range(200)]
+    rig = make_rig(FakeNetwork(*connections))
     messages = [b"<13>%d %s" % (n, b"x" * 60_000) for n in range(1200)]
     for message in messages:
         rig.put(message)
-    async with rig.delivering(tcp()):
-        await looked()
-        while rig.acked() < len(messages):
-            await trio.sleep(3)
+    async with trio.open_nursery() as nursery, rig.delivering(tcp(confirm=confirm)):
+        nursery.start_soon(read_slowly, connections)
+        while not rig.channel.is_empty:
+            await trio.sleep(0.7)
             assert not rig.account.stalled
-            connection.acknowledged = len(connection.taken)
-            connection.take(60_000)
-            assert rig.channel.held().lent <= 1 + ((4 << 20) + (256 << 10)) // 60_000
-        connection.end()
-    assert trio.current_time() >= 3600
-    assert whole(connection.taken) == messages
-    assert rig.account.connections == 1
+            assert not rig.account.failures
+            assert rig.channel.held().lent <= 1 + ((4 << 20) + (256 << 10)) // PIECE
+        took = trio.current_time()
+        nursery.cancel_scope.cancel()
+    assert took >= 3590
+    assert [it for connection in connections for it in whole(connection.taken)] == messages
+    assert (rig.account.connections, rig.account.retried) == (1, 0)
+    assert (rig.account.epochs > 50) == (confirm == "epoch")
 
 
 async def test_no_more_than_the_window_is_on_its_way(

@@ -7,6 +7,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from relay.core.lease import WINDOW_MESSAGES
+from relay.destinations.session import STALLED_SECONDS
 from relay.destinations.tcp import TcpDestination
 from relay.system.ports import Unreachable
 from relay.wire.frames import frame
@@ -115,7 +116,7 @@ async def test_nothing_is_sent_before_the_end_of_the_epoch_before(
     async with rig.delivering(tcp()):
         await trio.sleep(6)
         rig.put(b"<13>more")
-        await trio.sleep(3)
+        await trio.sleep(STALLED_SECONDS - 2)
         assert not rig.account.stalled
         await trio.sleep(3)
         assert rig.account.stalled

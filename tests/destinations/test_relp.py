@@ -12,6 +12,7 @@ from relay.core.account import Confirmation
 from relay.core.errors import DestinationDown
 from relay.destinations import relp
 from relay.destinations.relp import RelpDestination
+from relay.destinations.session import STALLED_SECONDS
 from relay.system.ports import ConnectionBroken
 from relay.wire.framing import FramingCounts
 from relay.wire.relp.frame import encode, encode_answers, encode_messages
@@ -339,7 +340,7 @@ async def test_a_peer_that_takes_nothing_is_shown_as_stalled(
     rig = make_rig(FakeNetwork(peer))
     rig.put(b"<13>" + b"x" * 100)
     async with rig.delivering(to()):
-        await trio.sleep(5.1)
+        await trio.sleep(STALLED_SECONDS + 0.1)
         assert rig.account.stalled
         peer.take(None)
         await rig.delivered()

@@ -6,6 +6,7 @@ import trio.testing
 
 from relay.core.errors import DestinationDown
 from relay.destinations import stream
+from relay.destinations.session import STALLED_SECONDS
 from relay.destinations.tcp import TcpDestination
 from relay.system.ports import Unreachable
 from relay.wire.frames import OutFraming, frame
@@ -186,7 +187,7 @@ async def test_stalled_peer_is_shown_and_never_cut(
     rig = make_rig(FakeNetwork(connection))
     rig.put(*MESSAGES)
     async with rig.delivering(tcp()):
-        await trio.sleep(4.9)
+        await trio.sleep(STALLED_SECONDS - 0.1)
         assert not rig.account.stalled
         await trio.sleep(1.2)
         assert rig.account.stalled
@@ -195,7 +196,7 @@ async def test_stalled_peer_is_shown_and_never_cut(
         connection.take(1)
         await trio.testing.wait_all_tasks_blocked()
         assert not rig.account.stalled
-        await trio.sleep(6.1)
+        await trio.sleep(STALLED_SECONDS + 1.1)
         assert rig.account.stalled
         connection.take(None)
         await rig.delivered()

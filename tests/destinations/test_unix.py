@@ -7,6 +7,7 @@ import trio
 import trio.testing
 
 from relay.core.account import Drop
+from relay.destinations.session import STALLED_SECONDS
 from relay.destinations.unix import UnixDestination
 from tests.destinations.conftest import MakeRig
 from tests.destinations.fakes import FakeNetwork, FakeSender
@@ -85,7 +86,7 @@ async def test_stalled_receiver_is_shown(
     rig = make_rig(FakeNetwork(sender))
     rig.put(*MESSAGES)
     async with rig.delivering(UnixDestination(type="unix", path="/run/log")):
-        await trio.sleep(4.9)
+        await trio.sleep(STALLED_SECONDS - 0.1)
         assert not rig.account.stalled
         await trio.sleep(0.2)
         assert rig.account.stalled

@@ -12,7 +12,8 @@ import trio.testing
 from pydantic import ValidationError
 
 from relay.core.account import Confirmation, ConnectionRefusal, Drop, Refusal
-from relay.core.bounds import Bounds
+from relay.core.backlog import Backlog
+from relay.core.bounds import Bounds, Overflow
 from relay.core.intake import Intake
 from relay.core.lease import Lease
 from relay.core.pipe import Pipe
@@ -218,6 +219,32 @@ async def test_while_a_pipe_that_keeps_is_full_nothing_is_read_and_answers_go_ou
             await deliver(lease, 20)
             await client.until_confirmed(20)
     assert rig.channel.account.dropped[Drop.FULL] == 0
+
+
+@pytest.mark.parametrize("overflow", ["drop-newest", "drop-oldest"])
+async def test_while_a_spool_is_full_nothing_is_read_whatever_its_pipe_drops_of_others(
+    overflow: Overflow, rig: Rig
+) -> None:
+    """It keeps, so that the sender waits; there is room when the disk has given some back."""
+    rig.channel.bound(Bounds(1 << 20, 1 << 30, overflow))
+    backlog = Backlog("always", 100, active=True, ready=True, tried=True)
+    rig.channel.backlog = backlog
+    async with rig.running(relp()), opened(rig) as client:
+        await client.send(*numbered(10))
+        await until(lambda: rig.account.accepted == 10)
+        assert rig.channel.full
+        await client.send(*numbered(10, start=10))
+        await client.hears_nothing()
+        assert rig.account.received == 10
+        rig.channel.spooling.committed(5)
+        backlog.octets_max = 1 << 20
+        rig.channel.wake()
+        await until(lambda: rig.account.accepted == 20)
+        await client.hears_nothing()
+        rig.channel.spooling.committed(20)
+        await client.until_confirmed(20)
+    assert not any(rig.channel.account.dropped.values())
+    assert rig.held() == numbered(20)
 
 
 async def test_a_pipe_that_ends_without_paying_closes_who_waits_for_it(rig: Rig) -> None:
@@ -433,6 +460,27 @@ async def test_two_thousand_connections(rig: Rig) -> None:
             for client in clients:
                 await client.until_confirmed(2)
     assert rig.account.connections_accepted == connections
+
+
+async def test_a_greedy_sender_is_served_no_more_than_its_share_before_the_others(
+    rig: Rig,
+) -> None:
+    """The kernel is full of it when the listener begins, and a hundred others have a line each."""
+    greedy = [STAMPED + b"greedy".ljust(200, b".")] * 5000
+    rig.open(relp().endpoints())
+    async with AsyncExitStack() as stack, trio.open_nursery() as nursery:
+        first = await stack.enter_async_context(connected(rig))
+        nursery.start_soon(first.stream.send_all, OPENING + encode_messages(2, greedy))
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        others = [await stack.enter_async_context(connected(rig)) for _ in range(100)]
+        for other in others:
+            await other.stream.send_all(OPENING + encode_messages(2, [STAMPED + b"modest"]))
+        async with rig.running(relp()):
+            await until(lambda: rig.account.accepted == len(greedy) + len(others))
+    held = rig.held()
+    last = max(place for place, message in enumerate(held) if message.endswith(b"modest"))
+    assert sum(message.endswith(b"modest") for message in held) == len(others)
+    assert last - len(others) <= 2 * reader.READ_OCTETS / 200
 
 
 # -- the stop, and what outlives a run

@@ -122,16 +122,19 @@ def test_row_08_a_receiver_that_reads_20_kilobytes_a_second(prepare: Prepare) ->
         relay.start()
         send(relay, 0, 1000)
         healthy.wait_for(b"seq=999;")
-        before = _resident_octets(relay.pid)
+        before = relay.resident_octets
         send(relay, 1000, 3 * MANY)
         healthy.wait_for(b"seq=%d;" % (3 * MANY - 1))
         read, began = len(reader.data), time.monotonic()
-        until(lambda: time.monotonic() - began > 3, "three seconds have passed")
-        books = relay.ledger()
+        books = relay.until(
+            lambda it: other(it)["state"] != "up" or time.monotonic() - began > 3,
+            "three seconds have passed",
+        )
+        assert other(books)["state"] == "up"
         assert len(reader.data) > read
         assert other(books)["held"]["spool"] > MANY
         assert (other(books)["connections"], other(books)["failures"]) == (1, 0)
-        assert _resident_octets(relay.pid) - before < 24 << 20
+        assert relay.resident_octets - before < 24 << 20
         reader.hurry.set()
         relay.until(lambda it: not total(other(it)["held"]), "all is delivered")
         assert relay.stop() == 0
@@ -139,13 +142,6 @@ def test_row_08_a_receiver_that_reads_20_kilobytes_a_second(prepare: Prepare) ->
     messages, rest = split(bytes(reader.data), "octet")
     assert numbers(messages)["a"] == list(range(3 * MANY))
     assert not rest
-
-
-def _resident_octets(pid: int) -> int:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) << 10
-    raise AssertionError("a process has a resident set")
 
 
 @pytest.mark.skipif(bool(cannot_mount()), reason=cannot_mount())

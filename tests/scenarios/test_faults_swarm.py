@@ -183,6 +183,6 @@ def _numbers(messages: Iterable[bytes]) -> set[int]:
 
 
 def _check_drops(books: Books) -> None:
-    """Nothing but what crashes took, which nobody had been answered."""
+    """Nothing is: what crashes took nobody had been answered, and was sent again."""
     for pipe in books["pipes"].values():
-        assert total(pipe["dropped"]) == pipe["dropped"]["crash"], pipe
+        assert not total(pipe["dropped"]), pipe

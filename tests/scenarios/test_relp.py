@@ -1,44 +1,23 @@
 """RELP with rsyslog on both sides: omrelp to Relay to imrelp, whoever of them goes away."""
 
-import shutil
-import socket
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
 
 import pytest
 
 from tests.scenarios.conftest import Prepare
 from tests.scenarios.harness.books import total
-from tests.scenarios.harness.messages import in_order, numbered, numbers, stream
-from tests.scenarios.harness.ports import HOST, free_port
+from tests.scenarios.harness.messages import in_order, numbered, stream
 from tests.scenarios.harness.process import RelayProcess
+from tests.scenarios.harness.rsyslog import MISSING, RECEIVER, WINDOW, Rsyslog
 from tests.scenarios.harness.senders import connected
 from tests.scenarios.harness.waiting import until
 
-RSYSLOGD = shutil.which("rsyslogd") or "/usr/sbin/rsyslogd"
-MODULES = list(Path("/usr/lib").glob("*/rsyslog/imrelp.so")) + list(
-    Path("/usr/lib/rsyslog").glob("imrelp.so")
-)
 MESSAGES = 2_000  # omrelp and imrelp pass on about 1,200 a second
-WINDOW = 128  # of both senders
 
-pytestmark = pytest.mark.skipif(
-    not (Path(RSYSLOGD).exists() and MODULES), reason="rsyslogd and its RELP are not installed"
-)
+pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING)
 
-# The file is written before imrelp answers, so that what it has confirmed outlives a kill.
-RECEIVER = """
-global(workDirectory="{directory}")
-main_queue(queue.type="Direct")
-module(load="imrelp")
-input(type="imrelp" port="{port}" address="127.0.0.1")
-template(name="raw" type="string" string="%rawmsg%\\n")
-action(type="omfile" file="{directory}/out.log" template="raw" flushOnTXEnd="on")
-"""
 SENDER = """
 global(workDirectory="{directory}")
 module(load="imtcp")
@@ -67,57 +46,6 @@ to = "next"
 spool = "never"
 overflow = "block"
 """
-
-
-@dataclass(slots=True, eq=False)
-class Rsyslog:
-    """An rsyslogd that listens on `port`, and can be stopped, killed and started again."""
-
-    directory: Path
-    config: str
-    target: int = 0
-    port: int = field(default_factory=free_port)
-    _process: subprocess.Popen[bytes] | None = None
-
-    def __enter__(self) -> Self:
-        self.directory.mkdir()
-        text = self.config.format(directory=self.directory, port=self.port, target=self.target)
-        (self.directory / "rsyslog.conf").write_text(text)
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.kill()
-        print((self.directory / "rsyslog.out").read_text(errors="replace")[-3000:])
-
-    def start(self) -> None:
-        config, pid = self.directory / "rsyslog.conf", self.directory / "rsyslog.pid"
-        pid.unlink(missing_ok=True)
-        with (self.directory / "rsyslog.out").open("ab") as log:
-            self._process = subprocess.Popen(
-                [RSYSLOGD, "-n", "-f", str(config), "-i", str(pid)], stdout=log, stderr=log
-            )
-        until(self._listens, "rsyslogd listens")
-
-    def stop(self) -> None:
-        assert self._process
-        self._process.terminate()
-        self._process.wait(30)
-
-    def kill(self) -> None:
-        assert self._process
-        self._process.kill()
-        self._process.wait()
-
-    def numbers(self) -> list[int]:
-        """Of the messages in its file, in order."""
-        written = self.directory / "out.log"
-        lines = written.read_bytes().splitlines() if written.exists() else []
-        return numbers(lines).get("a", [])
-
-    def _listens(self) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex((HOST, self.port)) == 0
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from unittest import mock
 from relay.core import delivery
 from relay.core.account import PipeAccount
 from relay.core.channel import Channel
+from relay.core.dead_letters import DeadLetters
 from relay.core.intake import Intake
 from relay.core.lease import Lease
 from relay.core.pipe import Pipe
@@ -232,6 +233,14 @@ BUGS = [
         "_send_run",
         mutations.takes_no_room_for_sent,
         seed=12,
+    ),
+    Bug(
+        "a dead letter is not written",
+        ("reload",),
+        DeadLetters,
+        "take",
+        mutations.writes_no_letter,
+        seed=15,
     ),
     Bug(
         "a short write counts as whole",

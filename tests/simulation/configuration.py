@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from relay.config import Config
+from relay.config.model import with_dead_letters
 from relay.config.tables import read_tables
 from relay.core.component import Destination, Listener
 from tests.simulation.network import RELAY
@@ -48,6 +49,11 @@ class PipePlan:
         return match["contains"].encode() if match else b""
 
     @property
+    def letters(self) -> str:
+        """The file to which what is refused for good goes; empty: it is lost."""
+        return f"/var/log/{self.name}.refused" if "dead_letter" in self.keys else ""
+
+    @property
     def keeps(self) -> bool:
         return bool(self.keys["overflow"] == "block" or self.keys["spool"] != "never")
 
@@ -80,7 +86,14 @@ class Plan:
                 "relay": self.relay,
                 "admin": {"listen": "off"},
                 "listeners": dict(self.listeners),
-                "destinations": {name: it.destination for name, it in self.pipes.items()},
+                "destinations": {
+                    **{name: it.destination for name, it in self.pipes.items()},
+                    **{
+                        it.keys["dead_letter"]: {"type": "file", "path": it.letters}
+                        for it in self.pipes.values()
+                        if it.letters
+                    },
+                },
                 "pipes": {name: {**it.keys, "to": name} for name, it in self.pipes.items()},
             }
         )
@@ -92,7 +105,7 @@ class Plan:
             admin=None,
             listeners=cast("dict[str, Listener]", tables.listeners),
             destinations=cast("dict[str, Destination]", tables.destinations),
-            pipes=tables.pipes,
+            pipes=with_dead_letters(tables.pipes),
         )
 
 
@@ -127,6 +140,8 @@ def _pipe(number: int, listeners: Sequence[str], chance: random.Random) -> PipeP
         keys["spool_size"] = "1MiB"
     if chance.random() < 0.3:
         keys["match"] = {"contains": f"key={chance.randrange(2)}"}
+    if kind == "unix-datagram":  # which alone refuses for good
+        keys["dead_letter"] = f"{name}-refused"
     return PipePlan(name, kind, *_destination(kind, number, chance), keys)
 
 

@@ -26,6 +26,7 @@ class Book:
     delivered: dict[str, int]
     dropped: dict[Drop, int]
     notices_dropped: int
+    dead_letters: int
     retried: int
     replayed: int
     in_doubt: int
@@ -54,6 +55,7 @@ class Book:
             {str(level): number for level, number in account.delivered.items()},
             dict(account.dropped),
             account.notices_dropped,
+            account.dead_letters,
             account.retried,
             account.replayed,
             account.in_doubt,

@@ -9,6 +9,7 @@ from relay.core.account import Confirmation, Drop, PipeAccount
 from relay.core.backlog import Lost, Spool
 from relay.core.batch import Batch
 from relay.core.channel import Channel
+from relay.core.dead_letters import DeadLetters
 from relay.core.intake import Intake
 from relay.core.lease import Lease
 from relay.core.pipe import Pipe
@@ -275,6 +276,15 @@ def wakes_nobody(_: Shipped) -> Shipped:
             self._emptied.unpark_all()
 
     return wake
+
+
+def writes_no_letter(_: Shipped) -> Shipped:
+    def take(
+        self: DeadLetters, refused: Batch, account: PipeAccount, reason: Drop, why: str
+    ) -> None:
+        account.hand_over(len(refused), reason)
+
+    return take
 
 
 # -- the disk

@@ -17,6 +17,7 @@ from tests.simulation.stream import Buffers, End, connect
 from tests.simulation.timeline import Timeline
 
 RELAY = "192.0.2.1"
+UNIX_DATAGRAM_MAX = 4096  # wmem of a unix socket, as small as it may be
 CONNECT_SECONDS_MAX = 10.0
 
 
@@ -151,6 +152,9 @@ class SimulatedSender:
         if "/" in self.target:
             if receiver is None or receiver.closed:
                 raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
+            if len(message) > UNIX_DATAGRAM_MAX:
+                internet.sometimes["datagram too large"] += 1
+                raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
             taken = receiver.offer(message, "local")
         else:
             if self._refused:

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 
 from tests.simulation.configuration import OWN, RELP
+from tests.simulation.letters import judge_letters
 from tests.simulation.life import Life
 from tests.simulation.messages import is_cut_count, is_own
 from tests.simulation.sockets import SimulatedAcceptor
@@ -25,6 +26,8 @@ def judge(world: World) -> None:
         verdict = Verdict(world, pipe, [life.books[name] for life in world.lives
                                          if name in life.books])  # fmt: skip
         verdict.judge()
+        if pipe.letters:
+            judge_letters(world, pipe)
 
 
 def _judge_intake(world: World) -> None:
@@ -73,7 +76,7 @@ def _judge_telling(life: Life) -> None:
     booked: Counter[tuple[str, str]] = Counter()
     for pipe, book in life.books.items():
         booked.update({(pipe, str(reason)): n for reason, n in book.dropped.items()})
-        silent = sum(book.dropped.values()) - book.notices_dropped
+        silent = sum(book.dropped.values()) - book.notices_dropped - book.dead_letters
         assert sum(n for (name, _), n in told.items() if name == pipe) == silent, (
             f"{pipe}: {silent} dropped, told {told}"
         )

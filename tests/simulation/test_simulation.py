@@ -24,6 +24,8 @@ REACHED = {
     "connect refused",
     "datagram lost",
     "datagram refused",
+    "datagram too large",
+    "dead letters",
     "disk full",
     "disk says EIO",
     "dropped: crash",

@@ -151,11 +151,17 @@ def encode(txnr: int, command: bytes, data: bytes = b"") -> bytes:
 
 def encode_messages(first: int, messages: Sequence[bytes]) -> bytes:
     """A `syslog` frame for each message, numbered from `first` on."""
-    numbered = zip(txnrs(first, len(messages)), messages, strict=True)
+    count = len(messages)
+    numbers = txnrs(first, count)
     if not all(messages):
+        numbered = zip(numbers, messages, strict=True)
         return b"".join([encode(txnr, b"syslog", message) for txnr, message in numbered])
-    # 0.12 us a message of 256 octets.
-    return b"".join([b"%d syslog %d %b\n" % (txnr, len(m), m) for txnr, m in numbered])
+    # All in one formatting: 0.11 us a message of 256 octets, where one each takes 0.20.
+    fields: list[object] = [None] * (3 * count)
+    fields[0::3] = numbers
+    fields[1::3] = map(len, messages)
+    fields[2::3] = messages
+    return (b"%d syslog %d %b\n" * count) % tuple(fields)
 
 
 def encode_answers(first: int, count: int) -> bytes:

@@ -8,6 +8,8 @@ the transactions, one each, as librelp's client counts them. A fault ends the se
 no answer by then is still the client's, and comes again in its next session.
 """
 
+from collections.abc import Mapping
+from functools import cache
 from typing import Literal
 
 from relay.wire import counting
@@ -20,11 +22,14 @@ from relay.wire.relp.frame import (
     FrameReader,
     encode,
     encode_answers,
+    encode_messages,
     next_txnr,
 )
 from relay.wire.relp.offers import VERSION, has_syslog, offers, parse_offers, version_of
 
-KNOWN_COUNTS = {b"%d" % count: count for count in range(1, 2049)}  # DATALEN as digits: 0.2 MB
+KNOWN_MAX = 2048  # octets of DATA in frames that are taken many at a time
+KNOWN_COUNTS = {b"%d" % count: count for count in range(1, KNOWN_MAX + 1)}  # as digits: 0.2 MB
+_LINES_OCTETS_MIN = 1024  # fewer are not worth the preparations, 2 us
 
 
 class ServerSession:
@@ -66,6 +71,7 @@ class ServerSession:
         self._reader.feed(data)
         while self.state in ("opening", "open"):
             if self.state == "open":
+                self._lines(messages)
                 self._run(messages)
             frame = self._reader.next()
             if frame is None:
@@ -108,10 +114,43 @@ class ServerSession:
         self.outgoing += encode(0, b"serverclose")
         self.state = "closed"
 
+    def _lines(self, messages: list[bytes]) -> None:
+        """Take all whole frames at once if they need no care, and no message has an LF in it.
+
+        Lines are cut as if they were frames, each where its length says that its DATA begins. If
+        the frames of what was cut are octet for octet what has come, they were. 0.38 us a message
+        of 256 octets in reads of 64 KiB.
+        """
+        reader = self._reader
+        data, pos, first = reader.data, reader.pos, self._next
+        end = data.rfind(b"\n", pos) + 1
+        if not reader.between or end - pos < _LINES_OCTETS_MIN:
+            return
+        text = data[pos:end]
+        lines = text.split(b"\n")
+        lines.pop()
+        starts = _data_starts(len(b"%d" % first))
+        try:
+            taken = [line[starts[len(line)] :] for line in lines]
+        except KeyError:
+            return
+        if (b"\0" in text and b"\0\n" in text) or max(map(len, taken)) > self._message_max:
+            return
+        if encode_messages(first, taken) != text:
+            return
+        reader.pos = end
+        self._next = next_txnr(first, len(taken))
+        self._add(taken, messages)
+
+    def _add(self, taken: list[bytes], messages: list[bytes]) -> None:
+        self._counts.octet += len(taken)
+        self.unanswered += len(taken)
+        messages += taken
+
     def _run(self, messages: list[bytes]) -> None:
         """Take whole `syslog` frames that need no care, one after the other.
 
-        0.45 us a message of 256 octets; `_take` alone would be 3.
+        0.62 us a message of 256 octets; `_take` alone would be 3.
         """
         reader = self._reader
         if not reader.between:
@@ -137,9 +176,7 @@ class ServerSession:
             txnr = txnr + 1 if txnr < TXNR_MAX else 1
         reader.pos = pos
         self._next = txnr
-        self._counts.octet += len(taken)
-        self.unanswered += len(taken)
-        messages += taken
+        self._add(taken, messages)
 
     def _take(self, frame: Frame, messages: list[bytes]) -> None:
         if frame.txnr == 0:
@@ -189,3 +226,13 @@ class ServerSession:
 
     def _fail(self, text: str) -> None:
         self._reader.fail("protocol", text)
+
+
+@cache
+def _data_starts(digits: int) -> Mapping[int, int]:
+    """Where DATA begins in a `syslog` frame, by its length without LF. 0.2 MB for each `digits`.
+
+    `digits` are those of the transaction's number.
+    """
+    heads = {count: digits + len(b" syslog %d " % count) for count in range(1, KNOWN_MAX + 1)}
+    return {head + count: head for count, head in heads.items()}

@@ -150,9 +150,13 @@ class RelayProcess:
         """The end of the test, whatever has become of the process."""
         if self.running:
             self.kill()
+        self.release()
+        print(self.log[-5000:])  # shown when the test has failed
+
+    def release(self) -> None:
+        """Let go of what is held for a process that has ended."""
         self._forget_scraper()
         self._notices.close()
-        print(self.log[-5000:])  # shown when the test has failed
 
     # -- looking at it
 
@@ -166,6 +170,13 @@ class RelayProcess:
         """User and system time of all threads so far (proc(5))."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    @property
+    def resident_octets(self) -> int:
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) << 10
+        raise AssertionError("a process has a resident set")
 
     def get(self, path: str) -> tuple[int, bytes]:
         return self._scrape().get(path)

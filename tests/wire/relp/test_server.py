@@ -215,6 +215,56 @@ def test_after_the_highest_number_comes_1() -> None:
     )
 
 
+MANY = [b"<13>message %d %b" % (number, b"." * (number % 30)) for number in range(80)]
+# What comes among many ordinary frames, and is none: the frame after it is numbered one higher.
+AMONG = {
+    "nothing": b"",
+    "an LF in a message": encode(42, b"syslog", b"two\nlines"),
+    "a frame in a message": encode(42, b"syslog", b"x\n43 syslog 5 hello"),
+    "an LF at the end": encode(42, b"syslog", b"text\n"),
+    "a NUL at the end": encode(42, b"syslog", b"text\0"),
+    "a NUL in the middle": encode(42, b"syslog", b"te\0xt"),
+    "an empty message": encode(42, b"syslog"),
+    "a long message": encode(42, b"syslog", b"x" * (MESSAGE_MAX + 1)),
+    "the longest message": encode(42, b"syslog", b"x" * MESSAGE_MAX),
+    "a count with a zero": b"42 syslog 04 text\n",
+    "a number with a zero": b"042 syslog 4 text\n",
+    "a hint": b"0 hint 0\n" + encode(42, b"syslog", b"text"),
+    "a wrong number": encode(43, b"syslog", b"text"),
+    "another command": encode(42, b"sysloh", b"text"),
+    "a wrong count": b"42 syslog 5 text\n",
+    "no message": b"\n" + encode(42, b"syslog", b"text"),
+    "the end": encode(42, b"close"),
+}
+
+
+@pytest.mark.parametrize("among", AMONG.values(), ids=AMONG)
+@pytest.mark.parametrize("first", [2, 70, 120])
+def test_many_frames_at_once_are_what_they_are_one_by_one(first: int, among: bytes) -> None:
+    """From 2 on, so that the numbers get another digit, and so that they do not."""
+    before = encode_messages(2, [b"a"] * (first - 2))
+    among = among.replace(b"42", b"%d" % (first + 40)).replace(b"43", b"%d" % (first + 41))
+    data = before + encode_messages(first, MANY[:40]) + among
+    data += encode_messages(first + 40 + bool(among), MANY[40:])
+    served = serve([OPEN, data])
+    assert len(data) > 2048
+    assert served.messages[first - 2 :][:40] == MANY[:40]
+    assert serve([OPEN, *[data[i : i + 1] for i in range(len(data))]]) == served
+    for size in (7, 100, 1025, 2000):
+        assert serve([OPEN, *[data[i : i + size] for i in range(0, len(data), size)]]) == served
+
+
+def test_many_frames_of_any_length_are_taken_whole() -> None:
+    messages = [b"m" * length for length in range(1, 3000, 7)]
+    session = ServerSession(4096, 8192, FramingCounts())
+    session.feed(OPEN)
+    data = encode_messages(2, messages)
+    found: list[bytes] = []
+    for at in range(0, len(data), 65536):
+        found += session.feed(data[at : at + 65536])
+    assert found == messages
+
+
 @given(st.booleans(), STREAM, st.lists(st.integers(0, 1 << 16), max_size=6))
 def test_cuts_do_not_matter_to_a_server_and_nothing_raises(
     open_first: bool, data: bytes, places: list[int]

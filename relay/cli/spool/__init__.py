@@ -1,0 +1,1 @@
+"""`relay spool`: what is on disk, seen from outside the relay."""

@@ -1,0 +1,100 @@
+"""Changes of a spool while no relay runs: thrown away, delivered again, or given another name."""
+
+import os
+import re
+import shutil
+
+from relay.cli.failure import Failure, Mistake
+from relay.cli.spool.exported import batches, count
+from relay.cli.spool.selection import Selection
+from relay.cli.spool.state import Change, State
+from relay.config.tables import NAME_PATTERN
+from relay.spool.store import Stored
+from relay.system.spool_paths import spool_names, spool_path
+
+
+def to_purge(state: State, pipe: str, before: int | None, until_ns: int | None) -> tuple[int, int]:
+    """Up to which number, and how many messages that are; None: no bound.
+
+    With `until_ns` everything up to the last message received by then.
+    """
+    with state.look(pipe) as store:
+        end, settled = store.next, store.settled
+    if before is not None:
+        end = min(end, before)
+    if until_ns is not None:
+        later = Selection(end=end, since_ns=until_ns + 1, messages_max=1)
+        first = next((it.first for it in later.pieces(state, pipe) if isinstance(it, Stored)), end)
+        end = min(end, first)
+    with state.look(pipe) as store:
+        return end, store.messages(settled, end)
+
+
+def purge(change: Change, pipe: str, end: int) -> int:
+    """Throw away what is held below this number; returns how many messages that were."""
+    with change.spool(pipe) as store:
+        gone = store.messages(store.settled, end)
+        store.settle(end)
+    return gone
+
+
+def replay(change: Change, pipe: str, first: int | None) -> int:
+    """Let the next start deliver again what has left and is still on disk; returns how much."""
+    with change.spool(pipe) as store:
+        before = store.settled
+        store.rewind(store.oldest if first is None else first)
+        return before - store.settled
+
+
+def put_back(change: Change, pipe: str, path: str) -> int:
+    """Let the next start deliver the messages of an export, behind what is held.
+
+    Raises:
+        Mistake: a line of the file is none of an export; nothing has changed.
+    """
+    messages = count(path)
+    with change.spool(pipe) as store:
+        for batch in batches(path):
+            store.append([(store.next, batch)])
+        store.commit()
+    return messages
+
+
+def adopt(change: Change, old: str, new: str) -> int:
+    """Give the spool of one pipe to another, which has none or an empty one; returns what is held.
+
+    Raises:
+        Failure: the other one holds messages.
+    """
+    if not re.fullmatch(NAME_PATTERN, new):
+        raise Mistake(f"{new!r} is no name of a pipe")
+    if old == new:
+        raise Mistake("a pipe cannot adopt its own spool")
+    path = change.state.path
+    with change.spool(old) as store:
+        held, head, next_number = store.report.messages, store.settled, store.next
+    lost = change.lost[old] + change.page.take_lost(new, 0)
+    if new in spool_names(path):
+        with change.spool(new) as store:
+            if store.report.messages:
+                raise Failure(f"spool of pipe {new} holds {store.report.messages} messages")
+            next_number = max(next_number, store.next)
+        if os.path.exists(os.path.join(spool_path(path, new), "quarantine")):
+            raise Failure(f"spool of pipe {new} has a quarantine: look at it, and remove it")
+        shutil.rmtree(spool_path(path, new))
+    _rename(spool_path(path, old), spool_path(path, new))
+    change.write(new, held=held, lost=lost, head=head, next_number=next_number)
+    change.write(old, held=0, lost=0, head=next_number, next_number=next_number)
+    return held
+
+
+def _rename(old: str, new: str) -> None:
+    try:
+        os.rename(old, new)
+        directory = os.open(os.path.dirname(new), os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+    except OSError as exc:
+        raise Failure(f"{new}: {(exc.strerror or str(exc)).lower()}") from exc

@@ -1,0 +1,62 @@
+"""Reading back what `relay spool export --format json` has written."""
+
+import base64
+import binascii
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import groupby, islice
+from typing import Any
+
+from relay.cli.failure import Failure, Mistake
+from relay.core.batch import Batch
+
+MESSAGES_MAX = 1000  # of one batch
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def batches(path: str) -> Iterator[Batch]:
+    """The messages of a file, as they were received.
+
+    Raises:
+        Mistake: a line is none of an export; the text has its number.
+        Failure: the file cannot be read.
+    """
+    for (received_ns, listener), rows in groupby(_rows(path), key=lambda row: row[:2]):
+        while part := list(islice(rows, MESSAGES_MAX)):
+            messages, senders = [row[3] for row in part], [row[2] for row in part]
+            yield Batch.of(messages, senders, listener, received_ns)
+
+
+def count(path: str) -> int:
+    """How many messages are in it; every line is looked at. Raises as `batches`."""
+    return sum(1 for _ in _rows(path))
+
+
+def _rows(path: str) -> Iterator[tuple[int, str, str, bytes]]:
+    try:
+        with open(path, encoding="utf-8") as file:
+            for number, line in enumerate(file, 1):
+                try:
+                    yield _row(json.loads(line))
+                except (ValueError, TypeError, KeyError, binascii.Error) as exc:
+                    text = f"{path}:{number}: this line is none of an export in JSON"
+                    raise Mistake(text) from exc
+    except OSError as exc:
+        raise Failure(f"{path}: {(exc.strerror or str(exc)).lower()}") from exc
+    except UnicodeDecodeError as exc:
+        raise Mistake(f"{path} is no export in JSON") from exc
+
+
+def _row(found: dict[str, Any]) -> tuple[int, str, str, bytes]:
+    received = datetime.fromisoformat(found["received"]) - _EPOCH
+    received_ns = (received.days * 86_400 + received.seconds) * 10**9 + received.microseconds * 1000
+    if "message_base64" in found:
+        message = base64.b64decode(found["message_base64"], validate=True)
+    else:
+        message = found["message"].encode()
+    listener, sender = found["listener"], found["sender"]
+    if not (message and isinstance(listener, str) and isinstance(sender, str)):
+        raise ValueError("a field is missing")
+    return received_ns, listener, sender, message

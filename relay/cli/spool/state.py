@@ -1,0 +1,175 @@
+"""A state directory from outside: its spools and its crash page, looked at or changed."""
+
+import os
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from relay.cli.failure import Failure
+from relay.core.account import PipeAccount
+from relay.spool.page import CrashPage
+from relay.spool.store import Store
+from relay.system.directory import SystemDirectory
+from relay.system.drop_counts import boot_id
+from relay.system.flock import is_held
+from relay.system.page_file import SystemPageFile
+from relay.system.snapshot import SnapshotDirectory
+from relay.system.spool_paths import spool_names, spool_path
+
+OCTETS_MAX = 1 << 50  # who only looks has no limit, and neither has who makes it smaller
+LOOKS_MAX = 5  # at a spool whose segments go while they are looked at
+
+
+@dataclass(frozen=True, slots=True)
+class CopiedPage:
+    """The crash page as it is now, for whoever only looks."""
+
+    content: bytes
+
+    def read(self) -> bytes:
+        return self.content
+
+    def write(self, offset: int, data: bytes) -> None:
+        pass  # the file stays as it is
+
+
+@dataclass(frozen=True)
+class State:
+    """`pipes` are those configured; None: not known."""
+
+    path: str
+    pipes: Collection[str] | None = None
+
+    def spools(self) -> Sequence[str]:
+        return spool_names(self.path)
+
+    def is_in_use(self, pipe: str) -> bool:
+        return is_held(os.path.join(spool_path(self.path, pipe), "lock"))
+
+    def is_orphan(self, pipe: str) -> bool:
+        return self.pipes is not None and pipe not in self.pipes
+
+    def need(self, pipe: str) -> None:
+        """Raises `Failure` when there is no such spool."""
+        if pipe not in self.spools():
+            known = ", ".join(self.spools()) or "none"
+            raise Failure(
+                f"no spool of pipe {pipe} in {os.path.abspath(self.path)} (there: {known})"
+            )
+
+    @contextmanager
+    def look(self, pipe: str) -> Iterator[Store]:
+        """The spool as a start would find it now. Nothing on disk changes.
+
+        Raises:
+            Failure: it cannot be read.
+        """
+        self.need(pipe)
+        store = self._snapshot(pipe, LOOKS_MAX)
+        try:
+            yield store
+        finally:
+            store.close()
+
+    @contextmanager
+    def change(self) -> Iterator["Change"]:
+        """Hold the state directory, which no relay may use meanwhile.
+
+        Raises:
+            Failure: a relay is running there, or it cannot be held.
+        """
+        try:
+            file = SystemPageFile.open(self.path)
+        except BlockingIOError as exc:
+            where = os.path.abspath(self.path)
+            raise Failure(f"a relay is running with {where}: stop it first") from exc
+        except OSError as exc:
+            raise Failure(f"{self.path}: {(exc.strerror or str(exc)).lower()}") from exc
+        try:
+            yield Change(self, CrashPage(file, boot_id()))
+        finally:
+            file.close()
+
+    def forget_page(self) -> None:
+        """Read it again when it is needed next."""
+        vars(self).pop("page", None)
+
+    @cached_property
+    def page(self) -> CrashPage:
+        """What the crash page says at this moment; nothing where it cannot be read."""
+        try:
+            with open(os.path.join(self.path, "crash-page"), "rb") as file:
+                content = file.read()
+        except OSError:
+            content = b""
+        return CrashPage(CopiedPage(content), boot_id())
+
+    def _snapshot(self, pipe: str, looks: int) -> Store:
+        """Look again when a segment goes while it is looked at: a relay delivers."""
+        try:
+            return open_store(self.page, pipe, SnapshotDirectory(spool_path(self.path, pipe)))
+        except FileNotFoundError as exc:
+            if looks > 1:
+                return self._snapshot(pipe, looks - 1)
+            raise _failed(pipe, exc) from exc
+        except OSError as exc:
+            raise _failed(pipe, exc) from exc
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Changes spools while no relay runs; the crash page says the same afterwards."""
+
+    state: State
+    page: CrashPage
+    lost: dict[str, int] = field(default_factory=dict)  # what a crash has cost, by pipe
+
+    @contextmanager
+    def spool(self, pipe: str) -> Iterator[Store]:
+        """The spool, to be settled or rewound; what is done to it lasts when this is left.
+
+        Raises:
+            Failure: another process has it, or the disk fails.
+        """
+        self.state.need(pipe)
+        try:
+            store = open_store(self.page, pipe, SystemDirectory(spool_path(self.state.path, pipe)))
+        except OSError as exc:
+            raise _failed(pipe, exc) from exc
+        lost = self.lost.setdefault(pipe, self.page.take_lost(pipe, store.report.messages))
+        try:
+            yield store
+            store.save_cursor(sync=True)
+            self.write(pipe, held=store.messages(store.settled, store.next), lost=lost,
+                       head=store.settled, next_number=store.next)  # fmt: skip
+        except OSError as exc:
+            raise _failed(pipe, exc) from exc
+        finally:
+            store.close()
+
+    def write(self, pipe: str, *, held: int, lost: int, head: int, next_number: int) -> None:
+        """What the next start will take for the book of the process before it."""
+        self.page.slot(pipe).write(
+            PipeAccount(pipe, received=held + lost),
+            next_number=next_number,
+            head=head,
+            at_risk=lost,
+        )
+
+
+def open_store(page: CrashPage, pipe: str, directory: SnapshotDirectory | SystemDirectory) -> Store:
+    """Raises `OSError`: see `Store.open`."""
+    record, believed = page.before.get(pipe), page.believed().get(pipe)
+    return Store.open(
+        directory,
+        octets_max=OCTETS_MAX,
+        next_min=record.next if record else 0,
+        settled_min=believed.head if believed else 0,
+    )
+
+
+def _failed(pipe: str, fault: OSError) -> Failure:
+    if isinstance(fault, BlockingIOError):
+        return Failure(f"spool of pipe {pipe} is in use by another process")
+    return Failure(f"spool of pipe {pipe}: {(fault.strerror or str(fault)).lower()}")

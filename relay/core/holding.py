@@ -1,0 +1,45 @@
+"""What a channel holds, and what of it a crash would cost."""
+
+from typing import TYPE_CHECKING
+
+from relay.core.account import Held
+
+if TYPE_CHECKING:
+    from relay.core.channel import Channel
+
+
+def at_risk(channel: "Channel") -> int:
+    """What a crash would lose now: held, not on disk, and no sender waits for its answer."""
+    if channel.orphan:
+        return 0
+    backlog = channel.backlog
+    if backlog is None or not backlog.active:
+        return channel._queue.messages - channel.debts.above(channel.head)
+    secured = max(backlog.committed, channel.head)
+    holes = backlog.in_holes(secured, channel.next)
+    return channel.next - secured - holes - channel.debts.above(secured)
+
+
+def held(channel: "Channel") -> Held:
+    queue = channel._queue
+    lent = queue.lent_messages - queue.lent_echoes
+    oldest = queue.oldest()
+    return Held(
+        memory=queue.messages - lent,
+        lent=lent,
+        octets=queue.octets,
+        at_risk=at_risk(channel),
+        oldest_ns=oldest.batch.received_ns if oldest else None,
+        at_risk_oldest_ns=_at_risk_oldest_ns(channel),
+        **channel.spooling.held(),
+    )
+
+
+def _at_risk_oldest_ns(channel: "Channel") -> int | None:
+    if not at_risk(channel):
+        return None
+    rows = channel._queue.held()
+    if channel.backlog is not None and channel.backlog.active:
+        rows = iter(channel.backlog.unwritten)
+    head = channel.head
+    return next((entry.batch.received_ns for entry in rows if entry.end > head), None)

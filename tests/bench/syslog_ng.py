@@ -1,0 +1,50 @@
+"""syslog-ng, installed or unpacked: Debian lets only one of it and rsyslog be installed."""
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.bench.program import HERE, Program
+
+HELP = "A directory into which the Debian packages of syslog-ng were unpacked."
+
+
+def prefix(unpacked: Path | None) -> Sequence[str] | None:
+    """What stands before a name of its programs to start them; None when it is not there."""
+    if unpacked is None:
+        return () if shutil.which("syslog-ng") else None
+    root = unpacked.resolve()
+    libraries = [root / "usr/lib/syslog-ng", *root.glob("usr/lib/*-linux-gnu*"),
+                 *root.glob("lib/*-linux-gnu*")]  # fmt: skip
+    path = ":".join(map(str, (root / "usr/sbin", os.environ["PATH"])))
+    return ("env", f"PATH={path}", f"LD_LIBRARY_PATH={':'.join(map(str, libraries))}")
+
+
+def modules(unpacked: Path | None) -> Sequence[str]:
+    """The options that lead it to its modules."""
+    if unpacked is None:
+        return ()
+    return [f"--module-path={path}" for path in unpacked.resolve().glob("usr/lib/syslog-ng/3.*")]
+
+
+def command(prefix: Sequence[str], unpacked: Path | None) -> tuple[str, ...]:
+    """What starts the daemon."""
+    return (
+        *prefix, "syslog-ng", "--foreground", "--no-caps", "--cfgfile", "@configuration@",
+        "--persist-file", "@directory@/persist", "--control", "@directory@/control",
+        "--pidfile", "@directory@/pid", *modules(unpacked),
+    )  # fmt: skip
+
+
+def durable_syslog_ng(unpacked: Path | None) -> Program | None:
+    """With a reliable disk buffer; None when it is not there."""
+    before = prefix(unpacked)
+    if before is None:
+        return None
+    return Program(
+        "syslog-ng, reliable disk-buffer",
+        HERE / "durable-syslog-ng.conf",
+        command(before, unpacked),
+        (("tcp", "tcp"),),
+    )
