@@ -186,6 +186,7 @@ class Spooling:
     def reopen(self, spool: Spool) -> None:
         """The directory is open again: the channel knows what is there."""
         self._backlog.spool, self._backlog.failing = spool, ""
+        self._backlog.tried = True
         self._channel.wake()
 
     def committed(self, number: int, *, fails: bool = False) -> None:

@@ -34,6 +34,7 @@ class Damaged:
     first: int
     messages: int
     what: str
+    missing: bool = False  # nothing of them is there, not even damaged octets
 
     @property
     def end(self) -> int:
@@ -87,18 +88,18 @@ class Reader:
             after = parts[place + 1].first if place + 1 < len(parts) else end
             if place >= 0 and number < parts[place].end:
                 after = parts[place].end
-            what = (
-                "a segment is missing"
-                if place < 0 or number >= parts[place].end
-                else (f"{parts[place].name} is of a newer version")
-            )
-            return _damaged(holes, number, min(after, end), what)
+            if place < 0 or number >= parts[place].end:
+                what, missing = "a segment is missing", True
+            else:
+                what, missing = f"{parts[place].name} is of a newer version", False
+            return _damaged(holes, number, min(after, end), what, missing=missing)
         return self._in_part(parts[place], holes, store, number)
 
     def _in_part(self, part: Part, holes: Holes, store: bytes, number: int) -> Stored | Damaged:
         self._go_to(part, number)
         assert self._file is not None
         at = self._at
+        missing = True
         while at < part.octets:
             data, frame = self._frame_at(part, at, store)
             if frame is None:
@@ -106,6 +107,7 @@ class Reader:
                 frame = segment.next_frame(data, 1, store)
                 stop = frame.start if frame else len(data)
                 if any(data[:stop]):
+                    missing = False
                     self._put_aside(f"{part.name}.{at}", data[:stop])
                 at += stop
                 if frame is None:
@@ -119,7 +121,7 @@ class Reader:
             self._at = at
             if frame.first > number:
                 # Behind the part's end there may be what was cut off, and is in the next one.
-                return _damaged(holes, number, min(frame.first, part.end), f"in {part.name}")
+                return _lost(part, holes, number, min(frame.first, part.end), missing=missing)
             try:
                 batch = segment.decode(data, frame)
             except Corrupt as corrupt:
@@ -130,7 +132,7 @@ class Reader:
             rest = batch.part(number - frame.first) if number > frame.first else batch
             return Stored(number, rest)
         self._at = at
-        return _damaged(holes, number, part.end, f"in {part.name}")
+        return _lost(part, holes, number, part.end, missing=missing)
 
     def _put_aside(self, name: str, data: bytes) -> None:
         with contextlib.suppress(OSError):  # a full disk must not stop what can be read
@@ -155,7 +157,12 @@ class Reader:
             self._number = part.first
 
 
-def _damaged(holes: Holes, number: int, end: int, what: str) -> Damaged:
+def _lost(part: Part, holes: Holes, number: int, end: int, *, missing: bool) -> Damaged:
+    what = f"missing behind {part.name}" if missing else f"in {part.name}"
+    return _damaged(holes, number, end, what, missing=missing)
+
+
+def _damaged(holes: Holes, number: int, end: int, what: str, *, missing: bool = False) -> Damaged:
     """The range up to `end`, or to the next hole."""
     end = min([end, *(first for first, _ in holes if first > number)])
-    return Damaged(number, end - number, what)
+    return Damaged(number, end - number, what, missing)

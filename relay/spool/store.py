@@ -201,10 +201,6 @@ class Store:
         """From where on everything is still there, whether it has left or not."""
         return run_before(self._parts, self.settled)
 
-    def rewind(self, number: int) -> None:
-        """What has left from this number on is held again; `save_cursor` makes it last."""
-        self.settled = max(self.oldest, min(number, self.settled))
-
     def settle(self, number: int) -> None:
         """Everything below has left; `save_cursor` makes it last."""
         self.settled = max(self.settled, min(number, self.next))

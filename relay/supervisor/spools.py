@@ -60,6 +60,8 @@ def give_spool(relay: Relay, name: str, channel: Channel, nursery: trio.Nursery)
     if spooled is not None and not spooled.spool.ending and not spooled.spool.ended.is_set():
         spooled.spool.commit_seconds = keys.commit_every
         return
+    if backlog is not None:
+        backlog.tried = False  # what is on disk cannot be read before it is open again
     now = spool_of(relay, name, channel, keys)
     now.before = spooled.spool.ended if spooled else None
     relay.spools[name] = now

@@ -69,7 +69,7 @@ class SystemDirectory:
 
     def open(self) -> None:
         os.makedirs(self._path, mode=0o700, exist_ok=True)
-        self._number = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._number = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | _FLAGS)
         try:
             self._lock = self._open("lock", os.O_RDWR | os.O_CREAT)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

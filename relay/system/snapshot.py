@@ -4,13 +4,18 @@ What a start would mend on disk is mended in the copy of the one who looks, so t
 says what is there. Another process may write meanwhile: what was there at `open` is what counts.
 """
 
+import contextlib
 import errno
 import os
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+LOOKS_MAX = 1000  # at a directory whose cursor moves; each takes some 100 µs
+
+_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_CURSOR = "cursor"
+_CURSOR_OCTETS = 8192
 _QUARANTINE = "quarantine"
 
 
@@ -29,13 +34,41 @@ class SnapshotDirectory:
     _number: int = -1
 
     def open(self) -> None:
+        """Look until the cursor is the same before and behind.
+
+        With an older one than the files, what has left since is missing; with a newer one, what has
+        been written since.
+        """
         self._number = os.open(self.path, _FLAGS | os.O_DIRECTORY)
+        cursor = self._cursor()
+        for _ in range(LOOKS_MAX):
+            self._list()
+            before, cursor = cursor, self._cursor()
+            if cursor == before:
+                break
+        if cursor is not None:
+            self.copies[_CURSOR] = bytearray(cursor)
+            self._sizes[_CURSOR] = len(cursor)
+
+    def _list(self) -> None:
+        self._sizes, self._others = {}, []
         with os.scandir(self._number) as entries:
             for entry in entries:
-                if entry.is_file(follow_symlinks=False):
-                    self._sizes[entry.name] = entry.stat(follow_symlinks=False).st_size
-                elif entry.name != _QUARANTINE:
-                    self._others.append(entry.name)
+                with contextlib.suppress(FileNotFoundError):  # it has gone meanwhile
+                    if entry.is_file(follow_symlinks=False):
+                        self._sizes[entry.name] = entry.stat(follow_symlinks=False).st_size
+                    elif entry.name != _QUARANTINE:
+                        self._others.append(entry.name)
+
+    def _cursor(self) -> bytes | None:
+        try:
+            file = self.open_file(_CURSOR)
+        except OSError:
+            return None
+        try:
+            return os.pread(file.number, _CURSOR_OCTETS, 0)
+        finally:
+            file.close()
 
     def new_identity(self) -> bytes:
         return bytes(16)  # nothing that lasts gets it

@@ -183,7 +183,7 @@ def test_another_pipe_adopts_a_spool_and_what_the_page_says_of_it(
         ("nope", "new", "no spool of pipe nope"),
         ("old", "old", "a pipe cannot adopt its own spool"),
         ("old", "../../x", "is no name of a pipe"),
-        ("old", "kept", "spool of pipe kept has a quarantine"),
+        ("old", "kept", "kept has other files"),
     ],
 )
 def test_what_cannot_be_adopted_stays_where_it_is(

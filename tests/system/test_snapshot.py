@@ -1,6 +1,8 @@
 """Who only looks at a directory changes nothing in it, and sees what a start would make of it."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -8,7 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relay.spool.store import Store
+from relay.system.directory import SystemDirectory
 from relay.system.snapshot import SnapshotDirectory
+from tests.spool.parts import put, read_all
 
 
 @pytest.fixture
@@ -101,3 +106,43 @@ def _check_changes(directory: str, changes: list[tuple[bool, int, bytes]]) -> No
     assert snapshot.sizes() == {"file": len(expected)}
     file.close()
     snapshot.close()
+
+
+def test_names_and_cursor_are_of_one_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A relay writes, delivers and removes between the two: that is not to look like damage."""
+    store = Store.open(SystemDirectory(str(tmp_path)), octets_max=1 << 20)
+    store._segment_octets = 600
+    put(store, *[5] * 4)
+    store.commit()
+    store.save_cursor(sync=True)
+    shipped = SnapshotDirectory._list
+
+    def slow(snapshot: SnapshotDirectory) -> None:
+        shipped(snapshot)
+        if store.next < 200:
+            put(store, *[5] * 4)
+            store.commit()
+            store.settle(store.next - 30)
+            store.save_cursor(sync=True)
+
+    monkeypatch.setattr(SnapshotDirectory, "_list", slow)
+    seen = Store.open(SnapshotDirectory(str(tmp_path)), octets_max=1 << 20)
+    assert read_all(seen) == ([*range(170, 200)], [])
+    seen.close()
+    store.close()
+
+
+def test_what_vanishes_while_it_is_listed_is_left_out(
+    snapshot: SnapshotDirectory, tmp_path: Path
+) -> None:
+    code = "import os\nwhile True: os.close(os.open('brief', os.O_CREAT)); os.unlink('brief')"
+    with subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path) as churn:
+        try:
+            seen: list[bool] = []
+            while seen.count(True) < 500 or seen.count(False) < 500:
+                snapshot._list()
+                seen.append("brief" in snapshot.sizes())
+        finally:
+            churn.kill()

@@ -40,10 +40,7 @@ def purge(change: Change, pipe: str, end: int) -> int:
 
 def replay(change: Change, pipe: str, first: int | None) -> int:
     """Let the next start deliver again what has left and is still on disk; returns how much."""
-    with change.spool(pipe) as store:
-        before = store.settled
-        store.rewind(store.oldest if first is None else first)
-        return before - store.settled
+    return change.rewind(pipe, first or 0)
 
 
 def put_back(change: Change, pipe: str, path: str) -> int:
@@ -78,9 +75,10 @@ def adopt(change: Change, old: str, new: str) -> int:
         with change.spool(new) as store:
             if store.report.messages:
                 raise Failure(f"spool of pipe {new} holds {store.report.messages} messages")
+            strangers = [*store.report.aliens, *store.report.unreadable]
             next_number = max(next_number, store.next)
-        if os.path.exists(os.path.join(spool_path(path, new), "quarantine")):
-            raise Failure(f"spool of pipe {new} has a quarantine: look at it, and remove it")
+        if strangers or os.path.lexists(os.path.join(spool_path(path, new), "quarantine")):
+            raise Failure(f"{spool_path(path, new)} has other files: look at them, and remove them")
         shutil.rmtree(spool_path(path, new))
     _rename(spool_path(path, old), spool_path(path, new))
     change.write(new, held=held, lost=lost, head=head, next_number=next_number)

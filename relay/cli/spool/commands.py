@@ -162,10 +162,12 @@ def purge(
 
     state = _state(config, state_dir)
     until_ns = moment(until) if until is not None else None
+    with state.change():
+        pass  # to know before asking, and not to keep a relay from its page while waiting
+    end, messages = changes.to_purge(state, pipe, before, until_ns)
+    if not yes:
+        click.confirm(f"Throw {messages} messages of pipe {pipe} away?", abort=True, err=True)
     with state.change() as change:
-        end, messages = changes.to_purge(state, pipe, before, until_ns)
-        if not yes:
-            click.confirm(f"Throw {messages} messages of pipe {pipe} away?", abort=True, err=True)
         messages = changes.purge(change, pipe, end)
     click.echo(f"{messages} messages of pipe {pipe} thrown away")
 

@@ -39,7 +39,7 @@ class Selection:
                 while items := self._read(store, pipe, at) if left > 0 else ():
                     for item in items:
                         at = item.end
-                        if (piece := self._part(item, left)) is not None:
+                        if (piece := self._part(item, left, store.settled)) is not None:
                             left -= len(piece.batch) if isinstance(piece, Stored) else 0
                             yield piece
                 if items is not None:
@@ -57,11 +57,12 @@ class Selection:
         except OSError as exc:
             raise Failure(f"spool of pipe {pipe}: {(exc.strerror or str(exc)).lower()}") from exc
 
-    def _part(self, item: Stored | Damaged, left: int) -> Stored | Damaged | None:
+    def _part(self, item: Stored | Damaged, left: int, settled: int) -> Stored | Damaged | None:
         if item.first >= self.end or left <= 0:
             return None
         if isinstance(item, Damaged):
-            return item
+            # Delivered before the disk took it, say: a hole that the cursor has forgotten.
+            return None if item.missing and item.end <= settled else item
         if not self.since_ns <= item.batch.received_ns <= self.until_ns:
             return None
         stop = min(len(item.batch), self.end - item.first, left)

@@ -9,10 +9,12 @@ from functools import cached_property
 from relay.cli.failure import Failure
 from relay.core.account import PipeAccount
 from relay.spool.page import CrashPage
+from relay.spool.rewinding import rewind
 from relay.spool.store import Store
 from relay.system.directory import SystemDirectory
 from relay.system.drop_counts import boot_id
 from relay.system.flock import is_held
+from relay.system.owner import become_owner
 from relay.system.page_file import SystemPageFile
 from relay.system.snapshot import SnapshotDirectory
 from relay.system.spool_paths import spool_names, spool_path
@@ -80,6 +82,7 @@ class State:
             Failure: a relay is running there, or it cannot be held.
         """
         try:
+            become_owner(os.path.join(self.path, "spool"))
             file = SystemPageFile.open(self.path)
         except BlockingIOError as exc:
             where = os.path.abspath(self.path)
@@ -148,6 +151,23 @@ class Change:
         finally:
             store.close()
 
+    def rewind(self, pipe: str, first: int) -> int:
+        """Have what has left from this number on delivered again; returns how many messages.
+
+        Raises:
+            Failure: another process has the spool, or the disk fails.
+        """
+        self.state.need(pipe)
+        directory = SystemDirectory(spool_path(self.state.path, pipe))
+        try:
+            done = rewind(directory, first, **known_numbers(self.page, pipe))
+        except OSError as exc:
+            raise _failed(pipe, exc) from exc
+        lost = self.page.take_lost(pipe, done.held)
+        self.write(pipe, held=done.held + done.messages, lost=lost,
+                   head=done.first, next_number=done.next)  # fmt: skip
+        return done.messages
+
     def write(self, pipe: str, *, held: int, lost: int, head: int, next_number: int) -> None:
         """What the next start will take for the book of the process before it."""
         self.page.slot(pipe).write(
@@ -160,13 +180,16 @@ class Change:
 
 def open_store(page: CrashPage, pipe: str, directory: SnapshotDirectory | SystemDirectory) -> Store:
     """Raises `OSError`: see `Store.open`."""
+    return Store.open(directory, octets_max=OCTETS_MAX, **known_numbers(page, pipe))
+
+
+def known_numbers(page: CrashPage, pipe: str) -> dict[str, int]:
+    """What the crash page knows and the spool may not, as a start begins with it."""
     record, believed = page.before.get(pipe), page.believed().get(pipe)
-    return Store.open(
-        directory,
-        octets_max=OCTETS_MAX,
-        next_min=record.next if record else 0,
-        settled_min=believed.head if believed else 0,
-    )
+    return {
+        "next_min": record.next if record else 0,
+        "settled_min": believed.head if believed else 0,
+    }
 
 
 def _failed(pipe: str, fault: OSError) -> Failure:
