@@ -3,7 +3,9 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -12,14 +14,17 @@ from relay.system.owner import become_owner
 OWNER = 12345
 
 
-def test_what_is_made_by_root_belongs_to_the_owner(tmp_path: Path) -> None:
+@pytest.fixture
+def mine() -> Iterator[Path]:
+    """A directory of another user; nobody else gets through pytest's own ones."""
     if os.geteuid() != 0:
         pytest.skip("only root can become another user")
-    mine = tmp_path / "mine"
-    mine.mkdir()
-    os.chown(mine, OWNER, OWNER)
-    for above in (tmp_path, *tmp_path.parents[:2]):
-        above.chmod(0o755)
+    with TemporaryDirectory() as directory:
+        os.chown(directory, OWNER, OWNER)
+        yield Path(directory)
+
+
+def test_what_is_made_by_root_belongs_to_the_owner(mine: Path) -> None:
     code = (
         "import os, sys; from relay.system.owner import become_owner; become_owner(sys.argv[1]);"
         "open(os.path.join(sys.argv[1], 'made'), 'w'); print(os.getuid(), os.getgroups())"
