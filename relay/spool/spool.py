@@ -232,11 +232,10 @@ class Spool:
     async def _failed(self, fault: OSError) -> None:
         reason = fault.strerror or str(fault)
         if not self._backlog.failing:
-            log.error(
-                "spool of pipe %s fails, going on from memory: %s",
-                self.channel.account.name,
-                reason,
-            )
+            text = "spool of pipe %s fails, going on from memory: %s"
+            if self.channel.orphan:
+                text = "spool of pipe %s cannot be opened, and there is no such pipe: %s"
+            log.error(text, self.channel.account.name, reason)
         self.channel.spooling.failed(reason)
         if self.ending:
             return

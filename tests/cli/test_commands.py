@@ -82,6 +82,14 @@ def test_completion_knows_the_spools(tmp_path: Path) -> None:
     assert runner.invoke(cli, prog_name="relay").output.split() == ["plain,siem"]
 
 
+def test_completion_finds_the_spools_by_the_configuration(tmp_path: Path) -> None:
+    fill(tmp_path / "state", "siem")
+    for path, names in ((write(tmp_path), ["plain,siem"]), ("/none", [])):
+        words = f"relay spool cat --config {path} s"
+        environ = {"_RELAY_COMPLETE": "bash_complete", "COMP_CWORD": "5", "COMP_WORDS": words}
+        assert CliRunner(env=environ).invoke(cli, prog_name="relay").output.split() == names
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [

@@ -192,6 +192,23 @@ def test_verify_reads_everything(execute: Execute, state: Path) -> None:
     assert result.stdout == "siem: sound; 18 messages held, 12 delivered and still there\n"
 
 
+def test_what_was_never_written_is_no_damage(execute: Execute, state: Path) -> None:
+    """Numbers that were delivered before the disk took them: holes that the cursor has passed."""
+    path = fill(state, "siem", 5)
+    store = Store.open(SystemDirectory(str(path)), octets_max=1 << 20)
+    store.append([(5, batch(5, 8)), (12, batch(12, 20))])
+    store.commit()
+    store.settle(15)
+    store.save_cursor(sync=False)
+    store.close()
+    printed = execute("spool", "cat", "siem", "--from", "0", "--state-dir", str(state))
+    assert (printed.exit_code, printed.stderr) == (0, "")
+    assert numbers(printed.stdout) == [*range(5, 8), *range(12, 20)]
+    result = execute("spool", "verify", "siem", "--state-dir", str(state), "--json")
+    [found] = json.loads(result.stdout)
+    assert (found["sound"], found["damaged_delivered"], found["remarks"]) == (True, 0, [])
+
+
 @pytest.mark.parametrize(("settled", "held", "delivered"), [(0, 10, 0), (15, 5, 5), (20, 0, 10)])
 def test_verify_counts_damage_of_what_is_held_and_of_what_has_left(
     settled: int, held: int, delivered: int, execute: Execute, state: Path

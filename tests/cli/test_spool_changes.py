@@ -1,6 +1,9 @@
 """`relay spool purge`, `replay` and `adopt`: while no relay runs, and the books know."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -77,6 +80,39 @@ def test_purge_asks_first(execute: Execute, state: Path) -> None:
     assert held(execute, state, "siem") == []
 
 
+def test_while_it_asks_a_relay_may_start(
+    execute: Execute, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would have no crash page for as long as it lives; then nothing is thrown away."""
+    fill(state, "siem", 10)
+    relays: list[SystemPageFile] = []
+
+    def starts(*_: object, **__: object) -> bool:
+        relays.append(SystemPageFile.open(str(state)))
+        return True
+
+    monkeypatch.setattr("click.confirm", starts)
+    result = execute("spool", "purge", "siem", "--state-dir", str(state))
+    assert "a relay is running" in result.stderr
+    relays[0].close()
+    assert held(execute, state, "siem") == [*range(10)]
+
+
+def test_what_root_changes_still_belongs_to_the_relay(state: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    path = fill(state, "siem", 10)
+    for each in (state, *state.rglob("*")):
+        os.chown(each, 12345, 12345)
+    for above in list(state.parents)[:4]:
+        above.chmod(0o755)
+    (path / "lock").unlink()
+    (path / "cursor").unlink()
+    command = [sys.executable, "-m", "relay", "spool", "purge", "siem", "--before", "4", "--yes"]
+    subprocess.run([*command, "--state-dir", str(state)], check=True, capture_output=True)
+    assert {it.stat().st_uid for it in (state / "crash-page", *path.iterdir())} == {12345}
+
+
 def test_what_is_purged_is_not_told_as_lost_in_the_crash(execute: Execute, state: Path) -> None:
     """The process before was killed with 14 messages, of which 3 had been in memory alone."""
     fill(state, "siem", 11)
@@ -103,6 +139,17 @@ def test_while_a_relay_runs_nothing_is_changed(
 
 
 # -- replay
+
+
+def test_replay_brings_back_what_has_left_as_a_whole(execute: Execute, state: Path) -> None:
+    """All was delivered when the relay was killed, as the crash page knows."""
+    fill(state, "siem", 10, 20, settled=5)
+    book(state, "siem", held=0, at_risk=0, next_number=20, head=20)
+    result = execute("spool", "replay", "siem", "--state-dir", str(state))
+    assert result.stdout == "20 messages will be delivered by pipe siem at the next start\n"
+    assert held(execute, state, "siem") == [*range(20)]
+    record = booked(state, "siem")
+    assert (record.held, record.head, record.next) == (20, 0, 20)
 
 
 @pytest.mark.parametrize(
@@ -174,6 +221,17 @@ def test_another_pipe_adopts_a_spool_and_what_the_page_says_of_it(
     record = booked(state, "new")
     assert (record.held, record.at_risk, record.next, record.head) == (19, 2, 22, 3)
     assert booked(state, "old").held == 0
+
+
+def test_files_of_others_are_not_removed_with_an_empty_spool(execute: Execute, state: Path) -> None:
+    fill(state, "old", 10)
+    mine = fill(state, "new") / "notes.txt"
+    mine.write_bytes(b"mine")
+    result = execute("spool", "adopt", "old", "new", "--state-dir", str(state))
+    assert result.exit_code == 1
+    assert "has other files" in result.stderr
+    assert mine.read_bytes() == b"mine"
+    assert held(execute, state, "old") == [*range(10)]
 
 
 @pytest.mark.parametrize(

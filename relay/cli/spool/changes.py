@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+from typing import TextIO
 
 from relay.cli.failure import Failure, Mistake
 from relay.cli.spool.exported import batches, count
@@ -43,15 +44,15 @@ def replay(change: Change, pipe: str, first: int | None) -> int:
     return change.rewind(pipe, first or 0)
 
 
-def put_back(change: Change, pipe: str, path: str) -> int:
+def put_back(change: Change, pipe: str, file: TextIO) -> int:
     """Let the next start deliver the messages of an export, behind what is held.
 
     Raises:
         Mistake: a line of the file is none of an export; nothing has changed.
     """
-    messages = count(path)
+    messages = count(file)
     with change.spool(pipe) as store:
-        for batch in batches(path):
+        for batch in batches(file):
             store.append([(store.next, batch)])
         store.commit()
     return messages

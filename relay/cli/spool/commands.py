@@ -48,11 +48,15 @@ _yes = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 
 
 def _complete(context: click.Context, _: click.Parameter, incomplete: str) -> Sequence[str]:
-    """The names of spools, for shells."""
-    from relay.system.spool_paths import spool_names
+    """The names of spools, for shells; none where the configuration is no help."""
+    from relay.cli.failure import Failure
 
-    found = context.params.get("state_dir") or "state"
-    return [name for name in spool_names(found) if name.startswith(incomplete)]
+    config, state_dir = context.params.get("config"), context.params.get("state_dir")
+    try:
+        names = _state(config or "config/relay.toml", state_dir).spools()
+    except Failure:
+        names = ()
+    return [name for name in names if name.startswith(incomplete)]
 
 
 _pipe = click.argument("pipe", shell_complete=_complete)
@@ -186,12 +190,14 @@ def replay(
     Those of FILE, which `export --format json` has written; without one, those that were delivered
     and are still on disk.
     """
-    from relay.cli.spool import changes
+    from relay.cli.spool import changes, exported
 
-    with _state(config, state_dir).change() as change:
-        if file is not None:
-            messages = changes.put_back(change, pipe, file)
-        else:
+    state = _state(config, state_dir)
+    if file is not None:
+        with exported.opened(file) as export, state.change() as change:
+            messages = changes.put_back(change, pipe, export)
+    else:
+        with state.change() as change:
             messages = changes.replay(change, pipe, first)
     click.echo(f"{messages} messages will be delivered by pipe {pipe} at the next start")
 

@@ -4,9 +4,10 @@ import base64
 import binascii
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import groupby, islice
-from typing import Any
+from typing import Any, TextIO
 
 from relay.cli.failure import Failure, Mistake
 from relay.core.batch import Batch
@@ -16,33 +17,49 @@ MESSAGES_MAX = 1000  # of one batch
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def batches(path: str) -> Iterator[Batch]:
+@contextmanager
+def opened(path: str) -> Iterator[TextIO]:
+    """The file, to be read as often as needed; who becomes another user has it still.
+
+    Raises:
+        Failure: it cannot be opened.
+    """
+    try:
+        file = open(path, encoding="utf-8")  # noqa: SIM115 - what fails inside is not its fault
+    except OSError as exc:
+        raise Failure(f"{path}: {(exc.strerror or str(exc)).lower()}") from exc
+    with file:
+        yield file
+
+
+def batches(file: TextIO) -> Iterator[Batch]:
     """The messages of a file, as they were received.
 
     Raises:
         Mistake: a line is none of an export; the text has its number.
         Failure: the file cannot be read.
     """
-    for (received_ns, listener), rows in groupby(_rows(path), key=lambda row: row[:2]):
+    for (received_ns, listener), rows in groupby(_rows(file), key=lambda row: row[:2]):
         while part := list(islice(rows, MESSAGES_MAX)):
             messages, senders = [row[3] for row in part], [row[2] for row in part]
             yield Batch.of(messages, senders, listener, received_ns)
 
 
-def count(path: str) -> int:
+def count(file: TextIO) -> int:
     """How many messages are in it; every line is looked at. Raises as `batches`."""
-    return sum(1 for _ in _rows(path))
+    return sum(1 for _ in _rows(file))
 
 
-def _rows(path: str) -> Iterator[tuple[int, str, str, bytes]]:
+def _rows(file: TextIO) -> Iterator[tuple[int, str, str, bytes]]:
+    path = file.name
     try:
-        with open(path, encoding="utf-8") as file:
-            for number, line in enumerate(file, 1):
-                try:
-                    yield _row(json.loads(line))
-                except (ValueError, TypeError, KeyError, binascii.Error) as exc:
-                    text = f"{path}:{number}: this line is none of an export in JSON"
-                    raise Mistake(text) from exc
+        file.seek(0)
+        for number, line in enumerate(file, 1):
+            try:
+                yield _row(json.loads(line))
+            except (ValueError, TypeError, KeyError, binascii.Error) as exc:
+                text = f"{path}:{number}: this line is none of an export in JSON"
+                raise Mistake(text) from exc
     except OSError as exc:
         raise Failure(f"{path}: {(exc.strerror or str(exc)).lower()}") from exc
     except UnicodeDecodeError as exc:

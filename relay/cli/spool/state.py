@@ -81,6 +81,7 @@ class State:
         Raises:
             Failure: a relay is running there, or it cannot be held.
         """
+        boot = boot_id()
         try:
             become_owner(os.path.join(self.path, "spool"))
             file = SystemPageFile.open(self.path)
@@ -90,7 +91,7 @@ class State:
         except OSError as exc:
             raise Failure(f"{self.path}: {(exc.strerror or str(exc)).lower()}") from exc
         try:
-            yield Change(self, CrashPage(file, boot_id()))
+            yield Change(self, CrashPage(file, boot))
         finally:
             file.close()
 
