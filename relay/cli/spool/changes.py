@@ -81,6 +81,8 @@ def adopt(change: Change, old: str, new: str) -> int:
         if strangers or os.path.lexists(os.path.join(spool_path(path, new), "quarantine")):
             raise Failure(f"{spool_path(path, new)} has other files: look at them, and remove them")
         shutil.rmtree(spool_path(path, new))
+    # Killed behind the rename, the page must not say that what was moved has left.
+    change.write(new, held=held, lost=0, head=0, next_number=next_number)
     _rename(spool_path(path, old), spool_path(path, new))
     change.write(new, held=held, lost=lost, head=head, next_number=next_number)
     change.write(old, held=0, lost=0, head=next_number, next_number=next_number)
