@@ -40,4 +40,8 @@ class Program(click.Group):
             # Who read our output has seen enough; the flush at exit must not complain either.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             code = 1
+        except OSError as exc:  # a full disk behind stdout, mostly
+            click.echo(f"relay: {(exc.strerror or str(exc)).lower()}", err=True)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = 1
         sys.exit(code if isinstance(code, int) else 0)

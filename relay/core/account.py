@@ -83,8 +83,13 @@ class Holder(Protocol):
 class Record(Protocol):
     """Where a pipe's book survives the process."""
 
-    def write(self, account: "PipeAccount", *, next_number: int, head: int, at_risk: int) -> None:
-        """After a change of the books: the next message's number, and the oldest one held."""
+    def write(
+        self, account: "PipeAccount", *, next_number: int, head: int, owed: int, at_risk: int
+    ) -> None:
+        """After a change of the books: the next message's number, and the oldest one held.
+
+        Of those held, how many are owed an answer, and how many a crash would lose.
+        """
 
 
 def _no_loss(account: "PipeAccount", reason: Drop, messages: int) -> None:

@@ -147,10 +147,18 @@ class Backlog:
         self.segments = [it for it in self.segments if it is not segment]
         self.octets -= segment.octets
         self.dropped.append(segment)
-        self.holes = [*self.holes, segment]
+        self._add_hole(segment)
         self.pass_gap(self.gap, dropped)
         self.work.unpark_all()
         return dropped
+
+    def _add_hole(self, hole: Segment) -> None:
+        """One more, joined with the last if it follows it, as mostly it does."""
+        *others, last = self.holes or (hole,)
+        if last.end == hole.first:
+            self.holes = [*others, Segment(last.first, hole.end, 0)]
+        else:
+            self.holes = [*self.holes, hole]
 
     def trim_first(self, messages: int) -> None:
         """So many of the oldest unwritten entry have left already."""

@@ -233,8 +233,10 @@ class Channel:
     def save(self) -> None:
         """Let the books survive as they are now."""
         if self._record is not None:
+            head = self.head
+            owed = self.debts.above(head)
             self._record.write(
-                self.account, next_number=self.next, head=self.head, at_risk=at_risk(self)
+                self.account, next_number=self.next, head=head, owed=owed, at_risk=at_risk(self)
             )
 
     @property

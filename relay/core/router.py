@@ -91,5 +91,7 @@ def put_safely(pipe: Pipe, batch: Batch, views: Views, *, full: bool) -> Sequenc
         lost = account.residual()  # whatever the book cannot explain
         log.exception("pipe %s: %d messages dropped by a bug", pipe.name, lost)
         account.drop(lost, Drop.INTERNAL_ERROR, notice=batch.notice)
+        if batch.receipt is not None and pipe.channel.keeps:
+            batch.receipt.abandon()  # what its sender has still is not to be told yes for
         account.restarts += 1
         return ()

@@ -4,11 +4,12 @@ A file of 128-octet records. The first names the boot; each other one is a pipe'
 rewritten as a whole by one write to the page cache, which a `kill -9` neither tears nor loses.
 After a power cut the cache is gone: a page of another boot is not believed.
 
-    pipe:  name 64, received, recovered, filtered, delivered, dropped, next, head 8 each,
-           at risk 4, CRC 4
+    pipe:  name 64, came (received and recovered), filtered, delivered, dropped, next, head,
+           owed 8 each, at risk 4, CRC 4
     boot:  magic 8, version 4, boot id 64, padding, CRC 4
 """
 
+import contextlib
 import logging
 import struct
 import zlib
@@ -34,19 +35,29 @@ _AT_RISK_MAX = (1 << 32) - 1
 class PipeRecord:
     """What a pipe's book said, at most one put or settlement before the process ended."""
 
-    received: int
-    recovered: int
+    came: int  # received, or recovered
     filtered: int
     delivered: int
     dropped: int
     next: int  # number of the next message
     head: int  # everything below had left
-    at_risk: int  # of those held: neither on disk nor still their sender's
+    owed: int  # of those held: their senders wait for an answer, and have them still
+    at_risk: int  # of those held: neither on disk nor owed
 
     @property
     def held(self) -> int:
         gone = self.filtered + self.delivered + self.dropped
-        return max(0, self.received + self.recovered - gone)
+        return max(0, self.came - gone)
+
+    def lost(self, found: int) -> int:
+        """How many messages the crash has cost, with so many found on disk.
+
+        What was owed and is not found is none of them: its sender sends it again. Where some were
+        owed and some at risk, and only a part of them is found, it is not known which: then this is
+        the most it can be.
+        """
+        missing = max(0, self.held - found)
+        return max(missing - self.owed, min(self.at_risk, missing))
 
 
 class CrashPage:
@@ -97,6 +108,8 @@ class CrashPage:
         if any(content) and not known:
             log.error("crash page is damaged or of another version: it is begun anew, and what "
                       "was lost with the process before is not known")  # fmt: skip
+        if not known:
+            self._wipe(len(records))
         for place, record in enumerate(records[1:] if known else (), 1):
             if record == b"":
                 continue
@@ -112,6 +125,12 @@ class CrashPage:
             self._disown()
         self.write(0, boot)
 
+    def _wipe(self, records: int) -> None:
+        """Nothing of a page that is not believed is to be believed by a later process."""
+        with contextlib.suppress(OSError):  # `write` is about to say so
+            for place in range(1, records):
+                self._file.write(place * RECORD_OCTETS, bytes(RECORD_OCTETS))
+
     def _disown(self) -> None:
         """Leave of the records of another boot no more than the numbers that are used up.
 
@@ -119,7 +138,7 @@ class CrashPage:
         its record would be believed by a later process.
         """
         for name, record in self.before.items():
-            packed = _PIPE.pack(_padded(name), 0, 0, 0, 0, 0, record.next, 0, 0)
+            packed = _PIPE.pack(_padded(name), 0, 0, 0, 0, record.next, 0, 0, 0)
             self.write(self._places[name] * RECORD_OCTETS, packed)
 
     def is_taken(self, name: str) -> bool:
@@ -127,19 +146,10 @@ class CrashPage:
         return name in self._taken
 
     def take_lost(self, name: str, found: int) -> int:
-        """How many messages of this pipe the crash has cost, with so many found on disk.
-
-        What had not been answered and is not found is none of them: its sender sends it again.
-        Asked once, then 0. Where some had a sender that waits and some had not, and only a part of
-        them is found, it is not known which: then this is the most it can be.
-        """
-        record = self.believed().get(name)
-        if record is None or name in self._taken:
-            lost = 0
-        else:
-            lost = min(record.at_risk, max(0, record.held - found))
+        """How many messages of this pipe are lost, with so many found on disk: once, then 0."""
+        record = None if name in self._taken else self.believed().get(name)
         self._taken.add(name)
-        return lost
+        return record.lost(found) if record else 0
 
     def believed(self) -> Mapping[str, PipeRecord]:
         """What the process before held, by pipe: empty after a boot."""
@@ -155,23 +165,30 @@ class Slot:
     padded: bytes
     offset: int
 
-    def write(self, account: PipeAccount, *, next_number: int, head: int, at_risk: int) -> None:
+    def write(
+        self,
+        account: PipeAccount,
+        *,
+        next_number: int,
+        head: int,
+        owed: int = 0,
+        at_risk: int = 0,
+    ) -> None:
         """The books as they are.
 
         Before the spool is open, what the process before held is not in them: it is added, so that
         a second crash does not make it forgotten. Nor do the numbers follow those on disk yet, so
         that the head says nothing of what has left there.
         """
-        received = account.received
+        came = account.received + account.recovered
         if not self.page.is_taken(self.name):
             head = 0
             if before := self.page.believed().get(self.name):
-                received, head = received + before.held, before.head
-                at_risk += before.at_risk
+                came, head = came + before.held, before.head
+                owed, at_risk = owed + before.owed, at_risk + before.at_risk
         record = _PIPE.pack(
-            self.padded, received, account.recovered, account.filtered,
-            sum(account.delivered.values()), sum(account.dropped.values()), next_number, head,
-            min(at_risk, _AT_RISK_MAX),
+            self.padded, came, account.filtered, sum(account.delivered.values()),
+            sum(account.dropped.values()), next_number, head, owed, min(at_risk, _AT_RISK_MAX),
         )  # fmt: skip
         self.page.write(self.offset, record)
 

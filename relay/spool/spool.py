@@ -98,7 +98,12 @@ class Spool:
         store = self._store
         if store is None:
             raise OSError("the spool is not open")
-        found = await self._hop(store.read, first, octets_max)
+        try:
+            found = await self._hop(store.read, first, octets_max)
+        except FileNotFoundError:  # a segment was taken away: begin anew with what is there
+            self._removed = True
+            self._backlog.work.unpark_all()
+            raise
         return [
             Lost(it.first, it.messages, it.what)
             if isinstance(it, Damaged)
@@ -294,7 +299,7 @@ def _commit(
     if committed is not None:
         store.restart_after(committed)
     for segment in dropped:
-        store.drop(segment.first)
+        store.drop(segment.first, segment.end)
     fault = None
     try:
         store.append([_rest(entry, store.next) for entry in group if entry.end > store.next])

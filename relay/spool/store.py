@@ -161,14 +161,19 @@ class Store:
         self.next = past(self._holes, max(committed, self.settled))
         self._dirty = False
 
-    def drop(self, first: int) -> None:
-        """Give up the segment that begins with this number: its numbers are a hole from now on.
+    def drop(self, first: int, end: int) -> None:
+        """Give up the segment of these numbers: they are a hole from now on.
+
+        It may have grown since it was chosen: then the rest of it stays, and its file.
 
         Raises:
             OSError: it is still there.
         """
         part = next((part for part in self._parts if part.first == first), None)
         if part is None:
+            return
+        if part.end > end:
+            self._add_hole(first, end)
             return
         if self._tail is not None and part is self._tail.part:
             self._close_tail()

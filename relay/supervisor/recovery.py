@@ -46,8 +46,8 @@ def lose_forgotten(relay: Relay) -> None:
         log.info("the crash page is of another boot: what only memory held then is not known")
     known = {*relay.config.pipes, *relay.machine.spools()}  # a spool waits for its pipe to return
     for name in [name for name in page.believed() if name not in known]:
-        if page.believed()[name].at_risk:
+        if page.believed()[name].lost(0):
             account = relay.ledger.pipe(name, name)
             lose_held(relay, account)
             number = page.before[name].next
-            page.slot(name).write(account, next_number=number, head=number, at_risk=0)
+            page.slot(name).write(account, next_number=number, head=number)

@@ -24,14 +24,15 @@ class Spooled:
     name: str
     spool: Spool
     host: Host
-    before: trio.Event | None = None  # the end of a spool of this pipe that still closes
+    before: "Spooled | None" = None  # one of this pipe that still closes
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
 
     async def run(self) -> None:
         try:
             with self.scope:
                 if self.before is not None:
-                    await self.before.wait()
+                    await self.before.spool.ended.wait()
+                    self.before = None
                 await supervise(f"spool of pipe {self.name}", self.spool.run, self._failed)
         finally:
             self.spool.ended.set()
@@ -63,7 +64,7 @@ def give_spool(relay: Relay, name: str, channel: Channel, nursery: trio.Nursery)
     if backlog is not None:
         backlog.tried = False  # what is on disk cannot be read before it is open again
     now = spool_of(relay, name, channel, keys)
-    now.before = spooled.spool.ended if spooled else None
+    now.before = spooled
     relay.spools[name] = now
     nursery.start_soon(now.run)
 
@@ -98,6 +99,9 @@ async def finish_spools(relay: Relay, names: Iterable[str], seconds_max: float) 
                     it.spool.channel.spooling.spill()
                 nursery.start_soon(it.spool.finish)
     for it in going:
-        relay.machine.abandon(it.host)
-        it.scope.cancel()
+        late: Spooled | None = it
+        while late is not None:  # one that hangs may have a successor that waits for it
+            relay.machine.abandon(late.host)
+            late.scope.cancel()
+            late = late.before
         await it.spool.ended.wait()

@@ -24,7 +24,7 @@ def spool() -> Mapping[str, bytes]:
     put(store, *[BATCH] * 8)
     store.commit()
     store.settle(SETTLED - 1)
-    store.drop(DROPPED[0])
+    store.drop(*DROPPED)
     store.append([(SKIPPED[1], _batch(SKIPPED[1]))])
     put(store, BATCH)
     store.commit()

@@ -42,6 +42,7 @@ def book(
     *,
     next_number: int = 0,
     head: int = 0,
+    owed: int = 0,
     at_risk: int | None = None,
     taken: bool = True,
 ) -> None:
@@ -52,6 +53,7 @@ def book(
         account_of(held),
         next_number=next_number or held,
         head=head,
+        owed=owed,
         at_risk=held if at_risk is None else at_risk,
     )
 
@@ -97,24 +99,39 @@ def test_what_left_before_the_spool_was_open_has_not_left_the_disk() -> None:
 
 
 @pytest.mark.parametrize(
-    ("held", "at_risk", "found", "lost"),
+    ("held", "owed", "at_risk", "found", "lost"),
     [
-        (10, 10, 0, 10),
-        (10, 4, 6, 4),
-        (10, 4, 9, 1),  # written, and not synced: a kill leaves it
-        (10, 0, 3, 0),  # 7 had not been answered: their senders have them
-        (10, 3, 5, 3),  # 2 of those that are gone had not, or more: not known, at most 3
-        (10, 4, 12, 0),  # the cursor is old
+        (10, 0, 10, 0, 10),
+        (10, 0, 4, 6, 4),
+        (10, 0, 4, 9, 1),  # written, and not synced: a kill leaves it
+        (10, 7, 0, 3, 0),  # 7 had not been answered: their senders have them
+        (10, 3, 3, 5, 3),  # 5 are gone, 3 of them owed or only 2: not known, at most 3
+        (10, 0, 4, 12, 0),  # the cursor is old
+        (10, 0, 0, 0, 10),  # all were durable, and somebody has removed the directory
+        (10, 3, 0, 0, 7),
     ],
 )
 def test_lost_is_what_is_not_found_and_no_sender_has(
-    held: int, at_risk: int, found: int, lost: int
+    held: int, owed: int, at_risk: int, found: int, lost: int
 ) -> None:
     file = Memory()
-    book(CrashPage(file, "boot").slot("siem"), held, at_risk=at_risk)
+    book(CrashPage(file, "boot").slot("siem"), held, owed=owed, at_risk=at_risk)
     page = CrashPage(file, "boot")
     assert page.take_lost("siem", found) == lost
     assert page.take_lost("siem", found) == 0, "told once"
+
+
+def test_records_behind_a_damaged_boot_record_are_never_believed() -> None:
+    """Not by this process, nor by the next one, which finds the name of its boot."""
+    file = Memory()
+    page = CrashPage(file, "boot A")
+    book(page.slot("a"), 7)
+    book(page.slot("b"), 77, next_number=1077, head=1000)
+    file.content[3] ^= 1
+    book(CrashPage(file, "boot B").slot("b"), 0, next_number=5000, head=5000)
+    after = CrashPage(file, "boot B").believed()
+    assert set(after) == {"b"}
+    assert (after["b"].held, after["b"].head) == (0, 5000)
 
 
 def test_a_second_crash_before_the_spool_is_open_forgets_nothing() -> None:

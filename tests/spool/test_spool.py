@@ -3,7 +3,7 @@
 import errno
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import pytest
@@ -273,3 +273,65 @@ async def test_a_cursor_on_disk_is_a_second_old_at_most(
     rig.directory = rig.directory.kill()
     async with rig.running() as channel:
         assert channel.account.recovered == 0
+
+
+class GatedDisk(InlineDisk):
+    """Commits do not return before somebody opens the gate."""
+
+    def __init__(self) -> None:
+        self.gate = trio.Event()
+        self.gate.set()
+
+    async def work(self, function: Callable[..., T], *args: object) -> T:
+        found = await super().work(function, *args)
+        if function.__name__ == "_commit":
+            with trio.CancelScope(shield=True):
+                await self.gate.wait()
+        return found
+
+
+async def test_drop_oldest_spares_what_a_segment_has_got_meanwhile(
+    autojump_clock: trio.testing.MockClock, rig: Rig
+) -> None:
+    """The tail was chosen while a commit was under way that makes it longer, with a receipt."""
+    rig.bounds = Bounds(messages=100, memory=1 << 20, overflow="drop-oldest")
+    channel, disk, heard = rig.make(), GatedDisk(), list[str]()
+    assert channel.backlog
+    channel.backlog.octets_max = 64 << 10
+    rig.spool.disk, rig.spool.octets_max = disk, 64 << 10
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rig.spool.run)
+        await trio.testing.wait_all_tasks_blocked()
+        channel.put(numbered(0, 10, 4000))
+        await trio.sleep(3)
+        disk.gate = trio.Event()
+        receipt = Receipt(lambda: heard.append("yes"), lambda: heard.append("broken"))
+        channel.put(replace(numbered(10, 14, 4000), receipt=receipt))
+        receipt.pay()
+        await trio.sleep(1)
+        channel.put(numbered(14, 18, 4000))
+        channel.put(numbered(18, 20, 4000))
+        assert channel.account.dropped[Drop.OLDEST] == 10
+        disk.gate.set()
+        await trio.sleep(5)
+        assert heard == ["yes"]
+        assert await take(channel) == [*range(10, 20)]
+        assert channel.account.dropped[Drop.DAMAGED] == 0
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_segment_that_is_taken_away_while_it_runs_is_damage_and_no_obstacle(
+    autojump_clock: trio.testing.MockClock, rig: Rig
+) -> None:
+    rig.bounds = Bounds(messages=5, memory=1 << 20)
+    async with rig.running() as channel:
+        assert rig.spool._store
+        rig.spool._store._segment_octets = 600
+        for n in range(0, 60, 5):
+            channel.put(numbered(n, n + 5, 60))
+            await trio.sleep(0.5)
+        gone = rig.spool._store.segments()[2]
+        del rig.directory.files[f"{gone[0]:020}.seg"]
+        expected = [n for n in range(60) if not gone[0] <= n < gone[1]]
+        assert await take(channel, 60) == expected
+        assert channel.account.dropped[Drop.DAMAGED] == gone[1] - gone[0]

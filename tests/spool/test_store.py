@@ -379,7 +379,7 @@ def test_a_dropped_segment_is_a_hole_also_for_the_next_process() -> None:
     put(store, *[5] * 10)
     store.commit()
     first, end, _ = store.segments()[1]
-    store.drop(first)
+    store.drop(first, end)
     expected = [n for n in range(50) if not first <= n < end]
     assert read_all(store) == (expected, [])
     store.close()

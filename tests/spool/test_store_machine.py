@@ -81,7 +81,7 @@ class Model:
         segments = self.store.segments()
         if place < len(segments) and segments[place][1] <= self.store.committed:
             first, end, _ = segments[place]
-            self.store.drop(first)
+            self.store.drop(first, end)
             self.dropped |= {*range(first, end)}
 
     def full(self, writes: int) -> None:

@@ -166,7 +166,7 @@ def purge(
 
     state = _state(config, state_dir)
     until_ns = moment(until) if until is not None else None
-    with state.change():
+    with state.held():
         pass  # to know before asking, and not to keep a relay from its page while waiting
     end, messages = changes.to_purge(state, pipe, before, until_ns)
     if not yes:

@@ -13,6 +13,8 @@ from relay.cli.failure import Failure, Mistake
 from relay.core.batch import Batch
 
 MESSAGES_MAX = 1000  # of one batch
+NAME_OCTETS_MAX = 1024
+MESSAGE_OCTETS_MAX = 16 << 20  # as the key message_max allows
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -57,7 +59,7 @@ def _rows(file: TextIO) -> Iterator[tuple[int, str, str, bytes]]:
         for number, line in enumerate(file, 1):
             try:
                 yield _row(json.loads(line))
-            except (ValueError, TypeError, KeyError, binascii.Error) as exc:
+            except (ValueError, TypeError, KeyError, binascii.Error, RecursionError) as exc:
                 text = f"{path}:{number}: this line is none of an export in JSON"
                 raise Mistake(text) from exc
     except OSError as exc:
@@ -72,8 +74,16 @@ def _row(found: dict[str, Any]) -> tuple[int, str, str, bytes]:
     if "message_base64" in found:
         message = base64.b64decode(found["message_base64"], validate=True)
     else:
-        message = found["message"].encode()
+        message = _text(found["message"], MESSAGE_OCTETS_MAX)
     listener, sender = found["listener"], found["sender"]
-    if not (message and isinstance(listener, str) and isinstance(sender, str)):
-        raise ValueError("a field is missing")
+    _text(listener, NAME_OCTETS_MAX)
+    _text(sender, NAME_OCTETS_MAX)
+    if not message or not 0 <= received_ns < 1 << 63:
+        raise ValueError("no message, or of no time")
     return received_ns, listener, sender, message
+
+
+def _text(value: object, octets_max: int) -> bytes:
+    if not isinstance(value, str) or len(encoded := value.encode()) > octets_max:
+        raise ValueError("no text, or too long")
+    return encoded

@@ -1,6 +1,7 @@
 """A state directory from outside: its spools and its crash page, looked at or changed."""
 
 import os
+import stat
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from relay.system.snapshot import SnapshotDirectory
 from relay.system.spool_paths import spool_names, spool_path
 
 OCTETS_MAX = 1 << 50  # who only looks has no limit, and neither has who makes it smaller
+PAGE_OCTETS_MAX = 16 << 20
 LOOKS_MAX = 5  # at a spool whose segments go while they are looked at
 
 
@@ -81,7 +83,13 @@ class State:
         Raises:
             Failure: a relay is running there, or it cannot be held.
         """
-        boot = boot_id()
+        with self.held() as file:
+            yield Change(self, CrashPage(file, self.boot))
+
+    @contextmanager
+    def held(self) -> Iterator[SystemPageFile]:
+        """Hold the state directory and change nothing. Raises as `change`."""
+        assert self.boot  # known before we are another user, who may read less
         try:
             become_owner(os.path.join(self.path, "spool"))
             file = SystemPageFile.open(self.path)
@@ -91,7 +99,7 @@ class State:
         except OSError as exc:
             raise Failure(f"{self.path}: {(exc.strerror or str(exc)).lower()}") from exc
         try:
-            yield Change(self, CrashPage(file, boot))
+            yield file
         finally:
             file.close()
 
@@ -103,11 +111,14 @@ class State:
     def page(self) -> CrashPage:
         """What the crash page says at this moment; nothing where it cannot be read."""
         try:
-            with open(os.path.join(self.path, "crash-page"), "rb") as file:
-                content = file.read()
+            content = _regular(os.path.join(self.path, "crash-page"))
         except OSError:
             content = b""
-        return CrashPage(CopiedPage(content), boot_id())
+        return CrashPage(CopiedPage(content), self.boot)
+
+    @cached_property
+    def boot(self) -> str:
+        return boot_id()
 
     def _snapshot(self, pipe: str, looks: int) -> Store:
         """Look again when a segment goes while it is looked at: a relay delivers."""
@@ -177,6 +188,13 @@ class Change:
             head=head,
             at_risk=lost,
         )
+
+
+def _regular(path: str) -> bytes:
+    """The content of a file that is one: no link is followed, no pipe waited for."""
+    number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(number, "rb") as file:
+        return file.read(PAGE_OCTETS_MAX) if stat.S_ISREG(os.fstat(number).st_mode) else b""
 
 
 def open_store(page: CrashPage, pipe: str, directory: SnapshotDirectory | SystemDirectory) -> Store:

@@ -83,7 +83,7 @@ class Story:
     def drop(self, place: int) -> None:
         first, end, _ = self.store.segments()[place]
         self.promise.dropping |= {*range(first, end)}
-        self.store.drop(first)
+        self.store.drop(first, end)
         self.promise.dropped |= {*range(first, end)}
         self.promise.told -= self.promise.dropped
         self.on_step(self)
