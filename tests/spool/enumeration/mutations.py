@@ -117,7 +117,7 @@ def tries_a_hole_once(shipped: Mutant) -> Mutant:
 
 
 def drops_without_hole(_: Mutant) -> Mutant:
-    def drop(self: Store, first: int) -> None:
+    def drop(self: Store, first: int, end: int) -> None:
         self._remove(next(part for part in self._parts if part.first == first))
 
     return drop
