@@ -62,6 +62,7 @@ TESTED_ELSEWHERE = {
     "listeners/reader.py": "what tcp, unix and relp share: their tests",
     "listeners/streams.py": "what tcp and unix share: their tests",
     "system/machine.py": "joins the others: tests/listeners and tests/supervisor run on it",
+    "spool/group.py": "the hop of spool.py: tests of spool, nth_call and enumeration",
     "spool/reader.py": "reading back: tests/spool/test_store.py",
     "spool/recovery.py": "opening: tests/spool/test_store.py",
     "system/directory.py": "the store's directory: tests/spool/test_store.py",

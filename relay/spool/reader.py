@@ -74,7 +74,13 @@ class Reader:
         octets = 0
         number = past(holes, first)
         while number < end and (octets < octets_max or not found):
-            item = self._next(parts, holes, store, number, end)
+            try:
+                item = self._next(parts, holes, store, number, end)
+            except OSError:
+                self.forget()  # a file that is mended, or taken away, is to be opened anew
+                if found:
+                    break  # the fault is told when it stands at the head
+                raise
             found.append(item)
             octets += item.batch.octets if isinstance(item, Stored) else 0
             number = past(holes, item.end)

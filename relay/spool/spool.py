@@ -9,10 +9,10 @@ from typing import TypeVar
 import trio
 
 from relay.core.backlog import Backlog, Lost, Segment
-from relay.core.batch import Batch
 from relay.core.channel import Channel
 from relay.core.queue import Entry
 from relay.core.receipt import Receipt
+from relay.spool.group import Written, commit_group, written_by
 from relay.spool.store import Damaged, Store
 from relay.system.ports import Directory, Disk
 
@@ -24,16 +24,6 @@ GROUP_OCTETS = 4 << 20  # of one commit; while it is synced the next group gathe
 CURSOR_SECONDS = 1.0  # how old the cursor on disk may be
 RETRY_SECONDS = 1.0  # after a fault of the disk, doubling
 RETRY_SECONDS_MAX = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """What a hop has left on disk."""
-
-    committed: int
-    octets: int
-    segments: Sequence[Segment]
-    fault: OSError | None = None  # why it is not all
 
 
 @dataclass(slots=True, eq=False)
@@ -132,7 +122,7 @@ class Spool:
             self._suspect = False
             for line in store.report.lines():
                 log.warning("spool of pipe %s: %s", self.channel.account.name, line)
-            self._note(_written(store))
+            self._note(written_by(store))
             self._recovered()
             await self._take_in(store)
             return True
@@ -201,7 +191,12 @@ class Spool:
             return
         try:
             written = await self._hop(
-                _commit, store, group, head, dropped, backlog.committed if self._suspect else None
+                commit_group,
+                store,
+                group,
+                head,
+                dropped,
+                backlog.committed if self._suspect else None,
             )
         except OSError as exc:
             self._suspect = True
@@ -286,37 +281,3 @@ class Spool:
         backlog = self.channel.backlog
         assert backlog is not None
         return backlog
-
-
-def _commit(
-    store: Store,
-    group: Sequence[Entry],
-    head: int,
-    dropped: Sequence[Segment],
-    committed: int | None,
-) -> Written:
-    """One hop: bring everything of a group to the disk, and the cursor with it."""
-    if committed is not None:
-        store.restart_after(committed)
-    for segment in dropped:
-        store.drop(segment.first, segment.end)
-    fault = None
-    try:
-        store.append([_rest(entry, store.next) for entry in group if entry.end > store.next])
-    except OSError as exc:
-        fault = exc  # what was written before is good
-    store.settle(head)
-    store.commit()
-    store.save_cursor(sync=False)
-    return _written(store, fault)
-
-
-def _rest(entry: Entry, number: int) -> tuple[int, Batch]:
-    """What of an entry is not written yet."""
-    if entry.first >= number:
-        return entry.first, entry.batch
-    return number, entry.batch.part(number - entry.first)
-
-
-def _written(store: Store, fault: OSError | None = None) -> Written:
-    return Written(store.committed, store.octets, [Segment(*it) for it in store.segments()], fault)

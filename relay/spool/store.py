@@ -162,9 +162,7 @@ class Store:
         self._dirty = False
 
     def drop(self, first: int, end: int) -> None:
-        """Give up the segment of these numbers: they are a hole from now on.
-
-        It may have grown since it was chosen: then the rest of it stays, and its file.
+        """Give up these numbers of a segment: a hole now. What it has got since stays there.
 
         Raises:
             OSError: it is still there.

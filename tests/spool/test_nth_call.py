@@ -10,7 +10,7 @@ import pytest
 
 from relay.core.backlog import Segment
 from relay.core.queue import Entry
-from relay.spool.spool import _commit
+from relay.spool.group import commit_group
 from relay.spool.store import Damaged, Store
 from tests.core.parts import make_batch
 from tests.spool.enumeration.crash_states import as_state
@@ -108,7 +108,7 @@ class User:
             self.promise.dropping |= {*range(dropped[0].first, dropped[0].end)}
         committed = store.committed if self.suspect else None
         self.suspect = True
-        written = _commit(store, self.unwritten, self.head, dropped, committed)
+        written = commit_group(store, self.unwritten, self.head, dropped, committed)
         self.suspect = False
         self.unwritten = [it for it in self.unwritten if it.end > written.committed]
         self.promise.told |= {n for n in self.promise.written if n < written.committed}

@@ -284,7 +284,7 @@ class GatedDisk(InlineDisk):
 
     async def work(self, function: Callable[..., T], *args: object) -> T:
         found = await super().work(function, *args)
-        if function.__name__ == "_commit":
+        if function.__name__ == "commit_group":
             with trio.CancelScope(shield=True):
                 await self.gate.wait()
         return found
@@ -335,3 +335,27 @@ async def test_a_segment_that_is_taken_away_while_it_runs_is_damage_and_no_obsta
         expected = [n for n in range(60) if not gone[0] <= n < gone[1]]
         assert await take(channel, 60) == expected
         assert channel.account.dropped[Drop.DAMAGED] == gone[1] - gone[0]
+
+
+async def test_a_segment_that_cannot_be_read_waits_until_it_can_or_is_taken_away(
+    autojump_clock: trio.testing.MockClock, rig: Rig
+) -> None:
+    rig.bounds = Bounds(messages=5, memory=1 << 20)
+    async with rig.running() as channel:
+        assert rig.spool._store
+        rig.spool._store._segment_octets = 600
+        for n in range(0, 60, 5):
+            channel.put(numbered(n, n + 5, 60))
+            await trio.sleep(0.5)
+        bad = rig.spool._store.segments()[2]
+        name = f"{bad[0]:020}.seg"
+
+        def fault(kind: str, at: str) -> None:
+            if (kind, at) == ("read", name):
+                raise OSError(errno.EIO, "Input/output error")
+
+        rig.directory.fault = fault
+        assert await take(channel, 60) == [*range(bad[0])]
+        del rig.directory.files[name]
+        assert await take(channel, 60) == [*range(bad[1], 60)]
+        assert channel.account.dropped[Drop.DAMAGED] == bad[1] - bad[0]

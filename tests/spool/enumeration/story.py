@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from relay.core.backlog import Segment
 from relay.core.batch import Batch
 from relay.core.queue import Entry
-from relay.spool.spool import _commit
+from relay.spool.group import commit_group
 from relay.spool.store import Store
 from tests.core.parts import make_batch
 from tests.spool.enumeration.crash_states import CrashStates, State, Surface
@@ -104,7 +104,7 @@ class Story:
         self.promise.dropping |= gone
         committed = self.store.committed if self.suspect else None
         try:
-            written = _commit(self.store, self.unwritten, self.head, segments, committed)
+            written = commit_group(self.store, self.unwritten, self.head, segments, committed)
         except OSError:
             self.suspect = True
             self.unwritten = [it for it in self.unwritten if it.end > self.head]

@@ -1,0 +1,53 @@
+"""One hop to the disk: everything that has gathered, made durable at once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from relay.core.backlog import Segment
+from relay.core.batch import Batch
+from relay.core.queue import Entry
+from relay.spool.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a hop has left on disk."""
+
+    committed: int
+    octets: int
+    segments: Sequence[Segment]
+    fault: OSError | None = None  # why it is not all
+
+
+def commit_group(
+    store: Store,
+    group: Sequence[Entry],
+    head: int,
+    dropped: Sequence[Segment],
+    committed: int | None,
+) -> Written:
+    """One hop: bring everything of a group to the disk, and the cursor with it."""
+    if committed is not None:
+        store.restart_after(committed)
+    for segment in dropped:
+        store.drop(segment.first, segment.end)
+    fault = None
+    try:
+        store.append([_rest(entry, store.next) for entry in group if entry.end > store.next])
+    except OSError as exc:
+        fault = exc  # what was written before is good
+    store.settle(head)
+    store.commit()
+    store.save_cursor(sync=False)
+    return written_by(store, fault)
+
+
+def _rest(entry: Entry, number: int) -> tuple[int, Batch]:
+    """What of an entry is not written yet."""
+    if entry.first >= number:
+        return entry.first, entry.batch
+    return number, entry.batch.part(number - entry.first)
+
+
+def written_by(store: Store, fault: OSError | None = None) -> Written:
+    return Written(store.committed, store.octets, [Segment(*it) for it in store.segments()], fault)
