@@ -1,7 +1,7 @@
 """The spool's task between a channel and a disk that may fail."""
 
 import errno
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -320,17 +320,23 @@ async def test_drop_oldest_spares_what_a_segment_has_got_meanwhile(
         nursery.cancel_scope.cancel()
 
 
+async def fill_segments(rig: Rig) -> Sequence[tuple[int, int, int]]:
+    """Sixty messages on disk, more than memory has room for; returns their segments."""
+    store = rig.spool._store
+    assert store
+    store._segment_octets = 600
+    for n in range(0, 60, 5):
+        rig.channel.put(numbered(n, n + 5, 60))
+        await trio.sleep(0.5)
+    return store.segments()
+
+
 async def test_a_segment_that_is_taken_away_while_it_runs_is_damage_and_no_obstacle(
     autojump_clock: trio.testing.MockClock, rig: Rig
 ) -> None:
     rig.bounds = Bounds(messages=5, memory=1 << 20)
     async with rig.running() as channel:
-        assert rig.spool._store
-        rig.spool._store._segment_octets = 600
-        for n in range(0, 60, 5):
-            channel.put(numbered(n, n + 5, 60))
-            await trio.sleep(0.5)
-        gone = rig.spool._store.segments()[2]
+        gone = (await fill_segments(rig))[2]
         del rig.directory.files[f"{gone[0]:020}.seg"]
         expected = [n for n in range(60) if not gone[0] <= n < gone[1]]
         assert await take(channel, 60) == expected
@@ -342,12 +348,7 @@ async def test_a_segment_that_cannot_be_read_waits_until_it_can_or_is_taken_away
 ) -> None:
     rig.bounds = Bounds(messages=5, memory=1 << 20)
     async with rig.running() as channel:
-        assert rig.spool._store
-        rig.spool._store._segment_octets = 600
-        for n in range(0, 60, 5):
-            channel.put(numbered(n, n + 5, 60))
-            await trio.sleep(0.5)
-        bad = rig.spool._store.segments()[2]
+        bad = (await fill_segments(rig))[2]
         name = f"{bad[0]:020}.seg"
 
         def fault(kind: str, at: str) -> None:
