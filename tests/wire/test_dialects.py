@@ -140,7 +140,7 @@ def test_every_dialect_is_understood(
     text: bytes,
 ) -> None:
     header = view(message)
-    assert header.kind == "rfc3164"
+    assert header.dialect == "rfc3164"
     assert header.stamp is not None
     assert header[5:] == (host, program, procid, None, None, text)
 
@@ -155,7 +155,7 @@ def test_a_dialect_with_a_stamp_is_forwarded_as_it_came(message: bytes) -> None:
 @pytest.mark.parametrize("message", HEADLESS)
 def test_a_dialect_without_a_stamp_gets_one(message: bytes) -> None:
     header = view(message)
-    assert header.kind == "none"
+    assert header.dialect == "none"
     expected = b"<%d>2026-11-23T07:28:45.123Z 192.0.2.7 %b" % (header.priority or 0, header.text)
     assert normal(message) == (expected, 1)
     assert view(expected).host == SENDER.encode()

@@ -209,7 +209,7 @@ def test_any_bytes_become_well_formed_rfc5424(message: bytes, sender: str, at: t
 @given(MESSAGES, SENDERS, ZONES)
 def test_any_bytes_become_rfc3164(message: bytes, sender: str, at: tzinfo) -> None:
     result = one(message, "rfc3164", at=at, sender=sender)
-    assert view(result).kind == "rfc3164"
+    assert view(result).dialect == "rfc3164"
     assert view(result).priority is not None
     assert result.endswith(view(message).text)
 

@@ -167,4 +167,4 @@ def test_what_is_known_changes_no_verdict(
     for opening in module._KNOWN_LOCAL if local else module._KNOWN:
         header = view(opening + rest)
         assert header.priority is not None
-        assert header.kind != "none"
+        assert header.dialect != "none"

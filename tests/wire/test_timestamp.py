@@ -6,15 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.wire.timestamp import (
-    Stamp,
-    bsd,
-    parse_epoch,
-    parse_rfc3339,
-    parse_stamp,
-    rfc3339,
-    zone,
-)
+from relay.wire.notation import parse_epoch, parse_rfc3339, parse_stamp
+from relay.wire.timestamp import Stamp, bsd, rfc3339, zone
 
 NS = 10**9
 DAY_NS = 86400 * NS
