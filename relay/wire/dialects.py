@@ -11,15 +11,8 @@ import re
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-from relay.wire.notation import (
-    ZONE,
-    is_offset,
-    parse_dated,
-    parse_epoch,
-    parse_rfc3339,
-    parse_stamp,
-)
-from relay.wire.timestamp import Stamp, parse_offset
+from relay.wire.notation import ZONE, parse_dated, parse_epoch, parse_rfc3339, parse_stamp
+from relay.wire.timestamp import Stamp
 
 Dialect = Literal[
     "rfc5424", "rfc3164", "cisco", "citrix", "cri", "dated", "f5", "fields", "junos", "meraki",
@@ -31,9 +24,9 @@ Dialect = Literal[
 # is a Cisco mnemonic, and digits alone are a Cisco counter: all of these are text.
 _PROCID = rb"[^\x00-\x20\x7f\[\]]{1,128}"
 _PROCID_END = rb"\](?:: ?| |\Z)"
-_TAG = (
-    rb"(?![*.]?%%|\d{1,10}:)([^\x00-\x20\x7f:\[\]\"'{}<>=]{1,128})(?:\[(%s)%s|:(?: |\Z))"
-    % (_PROCID, _PROCID_END)
+_TAG = rb"(?![*.]?%%|\d{1,10}:)([^\x00-\x20\x7f:\[\]\"'{}<>=]{1,128})(?:\[(%s)%s|:(?: |\Z))" % (
+    _PROCID,
+    _PROCID_END,
 )
 _HOST = rb"[A-Za-z0-9_.:@/%-]{1,255}"
 
@@ -63,7 +56,8 @@ _cisco_without_stamp = re.compile(
     % (_NO_HOST, _COUNTERS, _UPTIME)
 )
 
-# Ubiquiti: what stands between host and tag, an address of hardware and a model, or three in quotes.
+# Between host and tag: F5 a level, UniFi an address of hardware and a model, ProCurve an event's
+# number.
 _UNIFI = rb"[0-9a-f]{12},[\w.+-]{1,64}: "
 _unifi_without_stamp = re.compile(rb"([\w.-]{1,255}) %s" % _UNIFI)
 _marks = re.compile(
@@ -84,6 +78,7 @@ _behind_dated = re.compile(
 _FIELD = rb'([A-Za-z_]{1,32})=(?:"([^"\x00-\x1f]{0,255})"|([^\s",]{0,255}))(?:, ?| {1,2}|\Z)'
 _field = re.compile(_FIELD)
 _first_fields = re.compile(rb"(?:%s){2,12}" % _FIELD)
+_a_zone = re.compile(rb"[+-](?:[01]\d|2[0-3]):?[0-5]\d|[A-SU-Z][A-Z]{1,4}")
 _DEVICE = {b"devname", b"devid", b"device", b"device_name", b"device_id", b"fw", b"sn"}
 _HEAD_MAX = 320  # a host, three counters and what else can stand in front of a mnemonic
 
@@ -104,7 +99,7 @@ def place(message: bytes, at: int) -> Place | None:
     if message.startswith(b"1 ", at):
         return _versioned(message, at + 2)
     start = at + message.startswith(b" ", at)  # Citrix and ProCurve put a space there
-    found = parse_stamp(message, start)
+    found = None if message[start : start + 1].islower() else parse_stamp(message, start)
     if not found:
         return _cisco_place(message, at) or _dated(message, at) or _fields(message, at)
     stamp, end = found
@@ -122,17 +117,9 @@ def read_host(message: bytes, found: Place) -> tuple[Dialect, bytes | None, int]
         return dialect, host, end
     if colon := _stamp_end.match(message, end):
         return "cisco", host, colon.end()
-    if not message.startswith(b" ", end):
-        return dialect, host, end
-    at = end + 1
-    if named := _host_mnemonic.match(message, at):
-        return "cisco", named[1], named.end()
-    if message.startswith(_container_streams, at):
-        return "cri", None, at
-    if _tag.match(message, at):  # glibc's syslog(3) writes a tag and no host
-        return dialect, None, at
-    named = _host.match(message, at) or _host_after_space.match(message, at)
-    return (dialect, named[1], named.end()) if named else (dialect, None, at)
+    if message.startswith(b" ", end):
+        return _host_at(message, end + 1, dialect)
+    return dialect, host, end
 
 
 def read_tag(
@@ -148,7 +135,7 @@ def read_tag(
     mark = _marks.match(message, at)
     if not mark:
         return (None, tag[1], tag[2], b"", tag.end()) if tag else (None, None, None, b"", at)
-    dialect: Dialect = mark.lastgroup  # type: ignore[assignment] - the groups are named for them
+    dialect: Dialect = mark.lastgroup  # type: ignore[assignment]  # the groups are named for them
     tag = _tag.match(message, mark.end())
     if not tag:
         return dialect, None, None, b"", at
@@ -156,17 +143,25 @@ def read_tag(
 
 
 def named_host(message: bytes, at: int) -> bytes | None:
-    """The host that a message names although it has no stamp, or has it among its fields."""
+    """The host that a header without a stamp names."""
     head = message[at : at + _HEAD_MAX]
     found = None
     if b"%" in head:
         found = _cisco_without_stamp.match(head)
     elif b"," in head:
         found = _unifi_without_stamp.match(head)
-    if found:
-        return found[1]
-    fields = _fields(message, at)
-    return fields.host if fields else None
+    return found[1] if found else None
+
+
+def _host_at(message: bytes, at: int, dialect: Dialect) -> tuple[Dialect, bytes | None, int]:
+    if named := _host_mnemonic.match(message, at):
+        return "cisco", named[1], named.end()
+    if message.startswith(_container_streams, at):
+        return "cri", None, at
+    if _tag.match(message, at):  # glibc's syslog(3) writes a tag and no host
+        return dialect, None, at
+    named = _host.match(message, at) or _host_after_space.match(message, at)
+    return (dialect, named[1], named.end()) if named else (dialect, None, at)
 
 
 def _versioned(message: bytes, start: int) -> Place | None:
@@ -221,7 +216,8 @@ def _fields(message: bytes, at: int) -> Place | None:
     stamp = _stamp_of(
         date + b" " + time if date else time, fields.get(b"tz") or fields.get(b"timezone", b"")
     )
-    return Place("fields", stamp, at, at, host or None) if stamp else None
+    named = host if host and _host.fullmatch(host) else None
+    return Place("fields", stamp, at, at, named) if stamp else None
 
 
 @lru_cache(maxsize=256)  # the same for all messages of one second
@@ -231,8 +227,5 @@ def _stamp_of(text: bytes, zone: bytes) -> Stamp | None:
         return None
     stamp, end = found
     zone = zone or text[end:].strip()
-    if stamp.offset is not None or not zone:
-        return stamp
-    if is_offset(zone):
-        return stamp._replace(offset=parse_offset(zone))
-    return stamp.in_zone(zone, stamp.text)
+    known = stamp.offset is not None or not _a_zone.fullmatch(zone)
+    return stamp if known else stamp.in_zone(zone, stamp.text)

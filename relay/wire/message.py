@@ -15,13 +15,13 @@ Elements = list[tuple[bytes, list[tuple[bytes, bytes]]]]
 
 _BOM = b"\xef\xbb\xbf"
 
-# RFC 5424 §6, as it is meant to be read (any length, any octet in a field) and, in `_STRICT`, as it
-# is meant to be written. A host that ends in a colon is a tag: Junos puts a 3164 tail behind a 5424
-# head. `fe80::` is a host.
-_FIELD = rb"([^\x00-\x20\x7f]+)"
-_HOST_FIELD = rb"([^\x00-\x20\x7f]+)(?<![^:]:)"
+# RFC 5424 §6, as it is meant to be read (twice as long as a field may be, any octet in it) and, in
+# `_STRICT`, as it is meant to be written. A host that ends in a colon is a tag: Junos puts a 3164
+# tail behind a 5424 head. `fe80::` is a host.
+_FIELD = rb"([^\x00-\x20\x7f]{1,512}+)"
+_HOST_FIELD = _FIELD + rb"(?<![^:]:)"
 _HEAD5424 = re.compile(
-    rb"(-|\d{4}-[\d-]{5}T[\d:]{8}[Z\d:.+-]*) %s %s %s %s (?=\[|-(?: |\Z))"
+    rb"(-|\d{4}-[\d-]{5}T[\d:]{8}[Z\d:.+-]{0,32}) %s %s %s %s (?=\[|-(?: |\Z))"
     % (_HOST_FIELD, _FIELD, _FIELD, _FIELD)
 )
 _NAME = rb'[^\x00-\x20\x7f-\xff="\]]'
@@ -153,9 +153,10 @@ def _rfc3164(message: bytes, value: int | None, at: int) -> HeaderView:
     else:
         tagged, program, procid, front, end = read_tag(message, end)
     text = found.front + front + message[end:]
+    dialect = tagged or dialect
     return HeaderView(
-        value, *_split(value), tagged or dialect, found.stamp, host, program, procid, None, None, text
-    )  # fmt: skip
+        value, *_split(value), dialect, found.stamp, host, program, procid, None, None, text
+    )
 
 
 def _split(value: int | None) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from operator import itemgetter
 
 from relay.wire.dialects import named_host
-from relay.wire.message import recognised, stamp_span
+from relay.wire.message import recognised, stamp_span, view
 from relay.wire.notation import parse_rfc3339, parse_stamp
 from relay.wire.priority import DEFAULT, priority
 from relay.wire.timestamp import rfc3339
@@ -56,7 +56,10 @@ def normalise(
         headed = recognised(message, at)
         if value is None or not headed:
             invalid += 1
-            missing = b"" if headed else _header(message, at, stamp, host or sender.encode())
+            missing = b""
+            if not headed:
+                named = named_host(message, at)
+                missing = _header(message, at, stamp, named, host or sender.encode())
             message = b"<%d>%b%b" % (DEFAULT if value is None else value, missing, message[at:])
         complete.append(_without_kern(message) if local else message)
     return complete, invalid
@@ -77,21 +80,21 @@ def _restamped(
         value, at = priority(message)
         span = stamp_span(message, at)
         invalid += value is None or span is None
-        if span is None or span[0] == span[1]:
-            head, behind = _header(message, at, stamp, host or sender.encode()), at
-        else:
+        if span is not None and span[0] < span[1]:
             head, behind = message[at : span[0]] + stamp, span[1]
+        else:
+            named = named_host(message, at) if span is None else view(message).host
+            head, behind = _header(message, at, stamp, named, host or sender.encode()), at
         message = b"<%d>%b%b" % (DEFAULT if value is None else value, head, message[behind:])
         complete.append(_without_kern(message) if local else message)
     return complete, invalid
 
 
-def _header(message: bytes, at: int, stamp: bytes, sender: bytes) -> bytes:
-    """Stamp and host to put in front; of a dialect that names the host itself, this host."""
-    host = named_host(message, at)
-    if host and message.startswith((host + b" ", host + b": %"), at):
+def _header(message: bytes, at: int, stamp: bytes, named: bytes | None, sender: bytes) -> bytes:
+    """Stamp and host to put in front: the host that the message names itself, or the sender."""
+    if named and message.startswith((named + b" ", named + b": %"), at):
         return stamp + b" "
-    return b"%b %b " % (stamp, host or sender or b"-")
+    return b"%b %b " % (stamp, named or sender or b"-")
 
 
 def _without_kern(message: bytes) -> bytes:

@@ -11,7 +11,7 @@ from calendar import isleap
 from datetime import date
 from functools import lru_cache
 
-from relay.wire.timestamp import MONTHS, ZONE_HOURS, Stamp, parse_offset
+from relay.wire.timestamp import MONTHS, ZONE_HOURS, Stamp, parse_zone
 
 Found = tuple[Stamp, int]  # and the offset of its end
 
@@ -34,9 +34,7 @@ _RFC3339_REST = re.compile(rb"(?:[.,](\d{1,9})\d{0,11})?(Z|%s)?" % _OFFSET)
 # The day padded with a space (RFC 3164 §4.1.2) or a zero.
 _BSD = re.compile(rb"(%s) (\d\d| \d) %s" % (_MONTH, _SECOND))
 # The day not padded; the year in front of the month (NX-OS) or of the time (ASA, Huawei).
-_BSD_ODD = re.compile(
-    rb"(?:(%s) )?(%s) (\d\d| ?\d) (?:(%s) )?%s" % (_YEAR, _MONTH, _YEAR, _SECOND)
-)
+_BSD_ODD = re.compile(rb"(?:(%s) )?(%s) (\d\d| ?\d) (?:(%s) )?%s" % (_YEAR, _MONTH, _YEAR, _SECOND))
 # Behind the time. Huawei adds an offset, and a mark for summer time that changes nothing. Without a
 # year `UTC` might be a host and `CRON:` a tag, so only a colon makes the one a zone, and only a
 # mnemonic behind it the other.
@@ -81,8 +79,7 @@ def parse_rfc3339(message: bytes, at: int = 0) -> Found | None:
     rest = _RFC3339_REST.match(message, at + 19)
     assert rest is not None  # it matches nothing at all, too
     (fraction, offset), end = rest.groups(), rest.end()
-    named = None if offset is None else parse_offset(offset)
-    return Stamp(*start, _nanosecond(fraction), message[at:end], named), end
+    return Stamp(*start, _nanosecond(fraction), message[at:end], *_zone(offset)), end
 
 
 def parse_epoch(message: bytes, at: int = 0) -> Found | None:
@@ -108,13 +105,8 @@ def parse_dated(message: bytes, at: int = 0) -> Found | None:
     written = int(year), int(month), int(day)
     if not _exists(*written):
         return None
-    named = None if offset is None else parse_offset(offset)
-    return Stamp(*written, _second(*time), _nanosecond(fraction), found[0], named), found.end()
-
-
-def is_offset(text: bytes) -> bool:
-    """Whether this is an offset from UTC that `parse_offset` reads."""
-    return re.fullmatch(rb"Z|%s" % _OFFSET, text) is not None
+    stamp = Stamp(*written, _second(*time), _nanosecond(fraction), found[0], *_zone(offset))
+    return stamp, found.end()
 
 
 def _parse_bsd(message: bytes, at: int) -> Found | None:
@@ -132,9 +124,7 @@ def _parse_bsd(message: bytes, at: int) -> Found | None:
     return _with_rest(message, at, found.end(), (*date, _second(*time))) if _exists(*date) else None
 
 
-def _with_rest(
-    message: bytes, at: int, end: int, start: tuple[int | None, int, int, int]
-) -> Found:
+def _with_rest(message: bytes, at: int, end: int, start: tuple[int | None, int, int, int]) -> Found:
     """The stamp with fraction, offset, year and zone, as far as they follow the time."""
     year, month, day, second = start
     found = (_BSD_REST if year is None else _DATED_REST).match(message, end)
@@ -147,8 +137,10 @@ def _with_rest(
             year = int(behind)
         elif behind:  # no year then, and what stands beside it is no zone
             zone_name, end = None, found.end("glued")
-    stamp = Stamp(year, month, day, second, _nanosecond(found["digits"]), message[at:end])
-    return _in_zone(stamp, found["offset"] or zone_name), end
+    zone = _zone(found["offset"] or zone_name)
+    return Stamp(
+        year, month, day, second, _nanosecond(found["digits"]), message[at:end], *zone
+    ), end
 
 
 def _parse_numbers(message: bytes, at: int) -> Found | None:
@@ -163,19 +155,13 @@ def _parse_numbers(message: bytes, at: int) -> Found | None:
     days = [(year, *order) for order in orders if _exists(year, *order)]
     if not days:
         return None
-    time = _second(*found["time"].split(b":"))
-    stamp = Stamp(*days[0], time, _nanosecond(found["digits"]), found[0])
-    return _in_zone(stamp._replace(either_order=len(days) > 1), found["zone"]), found.end()
+    date_and_second = *days[0], _second(*found["time"].split(b":"))
+    stamp = Stamp(*date_and_second, _nanosecond(found["digits"]), found[0], *_zone(found["zone"]))
+    return stamp._replace(either_order=len(days) > 1), found.end()
 
 
-def _in_zone(stamp: Stamp, zone: bytes | None) -> Stamp:
-    if zone is None:
-        return stamp
-    if zone.startswith((b"+", b"-")):
-        return stamp._replace(offset=parse_offset(zone))
-    if zone.startswith(b"TZ"):
-        return stamp._replace(offset=int(zone[2:]) * 3600)
-    return stamp.in_zone(zone, stamp.text)
+def _zone(text: bytes | None) -> tuple[int | None, str | None]:
+    return (None, None) if text is None else parse_zone(text)
 
 
 def _exists(year: int | None, month: int, day: int) -> bool:

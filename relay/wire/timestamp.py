@@ -43,11 +43,10 @@ class Stamp(NamedTuple):
         whole = Stamp(*self[:4], 0, b"", *self[6:])  # the same for many messages of a batch
         return _nearest(whole, received_ns, zone) + self.nanosecond
 
-    def in_zone(self, name: bytes, text: bytes) -> "Stamp":
-        """This time in the zone of this name; one that nobody knows is the reader's."""
-        hours = ZONE_HOURS.get(name.decode("latin-1"))
-        offset = None if hours is None else hours * 3600
-        return self._replace(text=text, offset=offset, zone_name=name.decode("latin-1"))
+    def in_zone(self, zone: bytes, text: bytes) -> "Stamp":
+        """This time in this zone, with the text that both have together."""
+        offset, name = parse_zone(zone)
+        return self._replace(text=text, offset=offset, zone_name=name)
 
     def readings(self, received_ns: int, zone: tzinfo) -> Iterator[int]:
         """All that this stamp can mean."""
@@ -87,6 +86,24 @@ def bsd(ns: int, zone: tzinfo) -> bytes:
     return _bsd_second(min(max(ns, _NS_MIN), _NS_MAX) // _NS, zone)
 
 
+@lru_cache(maxsize=256)
+def parse_zone(text: bytes) -> tuple[int | None, str | None]:
+    """Seconds east of UTC and the name of `Z`, `+02:00`, `-0930`, `TZ-6` or `EST`.
+
+    A name that nobody knows has no offset: it is the reader's zone.
+    """
+    if text == b"Z":
+        return 0, None
+    if text.startswith(b"TZ"):  # RFC 3164 §5.4, example 4
+        return int(text[2:]) * 3600, None
+    if text.startswith((b"+", b"-")):
+        seconds = int(text[1:3]) * 3600 + int(text[-2:]) * 60
+        return -seconds if text.startswith(b"-") else seconds, None
+    name = text.decode("latin-1")
+    hours = ZONE_HOURS.get(name)
+    return None if hours is None else hours * 3600, name
+
+
 @lru_cache(maxsize=64)
 def zone(name: str) -> tzinfo:
     """The zone called `local`, `UTC`, `+02:00` or as the IANA calls it (`Europe/Berlin`).
@@ -97,21 +114,13 @@ def zone(name: str) -> tzinfo:
     if name == "local":
         return _Local()
     if re.fullmatch(r"[+-]([01]\d|2[0-3]):[0-5]\d", name, re.ASCII):
-        return timezone(timedelta(seconds=parse_offset(name.encode())))
+        seconds, _ = parse_zone(name.encode())
+        return timezone(timedelta(seconds=seconds or 0))
     try:
         return UTC if name == "UTC" else ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as exc:  # OSError: "Europe", a directory
         known = '"local", "UTC", "+02:00" or a name such as "Europe/Berlin"'
         raise ValueError(f"expected {known}, not {name!r}") from exc
-
-
-@lru_cache(maxsize=256)
-def parse_offset(text: bytes) -> int:
-    """Seconds east of UTC of `Z`, `+02:00`, `-0930`."""
-    if text == b"Z":
-        return 0
-    seconds = int(text[1:3]) * 3600 + int(text[-2:]) * 60
-    return -seconds if text.startswith(b"-") else seconds
 
 
 @lru_cache(maxsize=256)

@@ -1,7 +1,7 @@
 """The corpus: what the field sends, and what becomes of it. Its shape is in corpus/README.md."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,8 @@ class Sample:
     received: bytes
     timezone: str
     local: bool
-    header: dict[str, str]
-    out: dict[str, bytes]
+    header: dict[str, str] = field(repr=False)
+    out: dict[str, bytes] = field(repr=False)
 
     @property
     def sender(self) -> str:
@@ -47,7 +47,9 @@ class Sample:
     def converted(self, to: Format) -> bytes:
         form = Form(to, OUR_NAME)
         at = zone(self.timezone)
-        return convert([self.normalised()], [self.sender], form, received_ns=RECEIVED_NS, zone=at)[0]
+        return convert([self.normalised()], [self.sender], form, received_ns=RECEIVED_NS, zone=at)[
+            0
+        ]
 
     def fields(self) -> dict[str, str]:
         """The header view of what is forwarded, as the corpus writes it."""

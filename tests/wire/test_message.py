@@ -140,7 +140,7 @@ def test_rfc3164(
     text: bytes,
 ) -> None:
     header = view(message)
-    assert header.dialect == "rfc3164"
+    assert header.dialect == ("junos" if b">1 " in message else "rfc3164")
     assert header.stamp is not None
     assert header[5:] == (host, program, procid, None, None, text)
 
