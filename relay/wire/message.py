@@ -74,6 +74,15 @@ def recognised(message: bytes, at: int) -> bool:
     return place(message, at) is not None or _head5424(message, at) is not None
 
 
+def stamp_of(message: bytes) -> Stamp | None:
+    """As `view(message).stamp`, for less."""
+    _, at = pri.priority(message)
+    if head := _head5424(message, at):
+        return head[0]
+    found = place(message, at)
+    return found.stamp if found else None
+
+
 def stamp_span(message: bytes, at: int) -> tuple[int, int] | None:
     """Where the stamp stands in the header that starts here; the NILVALUE is one, too.
 

@@ -1,6 +1,7 @@
 """What the field sends, from the header view to every format: one test for each sample."""
 
 import json
+import re
 from typing import get_args
 
 import pytest
@@ -149,3 +150,9 @@ def test_damaged_samples_can_be_restamped(
     assert after.stamp.to_ns(RECEIVED_NS, zone("UTC")) == RECEIVED_NS
     assert after.text == before.text or before.dialect == "cisco"
     assert after.priority == before.priority
+
+
+def test_the_page_names_every_dialect() -> None:
+    page = (CORPUS.parents[2] / "docs/dialects.md").read_text()
+    rows = re.findall(r"^\| `([\w-]+)` \|", page, re.MULTILINE)
+    assert sorted(rows) == sorted(get_args(Dialect))
