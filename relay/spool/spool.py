@@ -13,6 +13,7 @@ from relay.core.channel import Channel
 from relay.core.queue import Entry
 from relay.core.receipt import Receipt
 from relay.spool.group import Written, commit_group, written_by
+from relay.spool.patience import Patience
 from relay.spool.store import Damaged, Store
 from relay.system.ports import Directory, Disk
 
@@ -51,6 +52,9 @@ class Spool:
     _last_chance: bool = False  # the end has come: the disk that failed is tried once more
     _owed: Receipt | None = None  # the oldest that was owed when somebody looked last
     _retry_seconds: float = RETRY_SECONDS
+    _opening: Patience = field(default_factory=Patience)
+    _salvages: bool = False  # it is over: what cannot be read at the start is damage
+    _reading: Patience = field(default_factory=Patience)
 
     async def run(self) -> None:
         """Serve the channel until `finish`, or until a spool that is switched off is empty."""
@@ -94,6 +98,13 @@ class Spool:
             self._removed = True
             self._backlog.work.unpark_all()
             raise
+        except OSError as exc:
+            if not self._reading.is_over(exc, trio.current_time(), first):
+                raise
+            name = await self._hop(store.give_up, first)
+            text = "spool of pipe %s: the disk works, and does not give all of %s"
+            log.error(text, self.channel.account.name, name)  # noqa: TRY400 - no traceback
+            found = await self._hop(store.read, first, octets_max)
         return [
             Lost(it.first, it.messages, it.what)
             if isinstance(it, Damaged)
@@ -114,14 +125,18 @@ class Spool:
                         octets_max=self.octets_max,
                         next_min=max(self.next_min, self._backlog.committed),
                         settled_min=max(self.head_min, self._head_known),
+                        salvaging=self._salvages,
                     )
                 )
             except OSError as exc:
+                self._salvages = self._opening.is_over(exc, trio.current_time())
                 await self._failed(exc)
                 continue
             self._suspect = False
+            self._salvages = False
             for line in store.report.lines():
                 log.warning("spool of pipe %s: %s", self.channel.account.name, line)
+            self._tell(store)
             self._note(written_by(store))
             self._recovered()
             await self._take_in(store)
@@ -199,10 +214,12 @@ class Spool:
                 backlog.committed if self._suspect else None,
             )
         except OSError as exc:
+            self._tell(store)
             self._suspect = True
             self._removed = exc.errno == errno.ENOENT  # begin anew where it was
             await self._failed(exc)
             return
+        self._tell(store)
         self._suspect = False
         self._saved_head = head
         for _ in dropped:
@@ -228,6 +245,11 @@ class Spool:
         gone = {segment.first for segment in self._backlog.dropped}
         self._backlog.segments = [it for it in written.segments if it.first not in gone]
         self._backlog.octets = sum(it.octets for it in self._backlog.segments)
+
+    def _tell(self, store: Store) -> None:
+        for line in store.told:
+            log.warning("spool of pipe %s: %s", self.channel.account.name, line)
+        store.told.clear()
 
     async def _failed(self, fault: OSError) -> None:
         reason = fault.strerror or str(fault)

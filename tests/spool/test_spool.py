@@ -15,6 +15,8 @@ from relay.core.backlog import Backlog, SpoolMode
 from relay.core.bounds import Bounds
 from relay.core.channel import Channel
 from relay.core.receipt import Receipt
+from relay.spool import salvage
+from relay.spool.segment import HEADER_OCTETS
 from relay.spool.spool import Spool
 from relay.system.ports import File
 from tests.core.parts import check, make_batch, make_channel, number, numbered
@@ -343,6 +345,103 @@ async def test_a_segment_that_is_taken_away_while_it_runs_is_damage_and_no_obsta
         assert channel.account.dropped[Drop.DAMAGED] == gone[1] - gone[0]
 
 
+def unreadable(rig: Rig, segment: tuple[int, int, int], at: int = 0, end: int = 1 << 30) -> None:
+    rig.directory.bad[f"{segment[0]:020}.seg"] = (at, end)
+
+
+async def test_what_the_disk_does_not_give_while_it_works_is_damage_after_a_while(
+    autojump_clock: trio.testing.MockClock,
+    rig: Rig,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """One segment of many: what is before it is delivered at once, what is behind it then."""
+    rig.bounds = Bounds(messages=5, memory=1 << 20)
+    async with rig.running() as channel:
+        bad = (await fill_segments(rig))[2]
+        unreadable(rig, bad)
+        name = f"{bad[0]:020}.seg"
+        content = bytes(rig.directory.files[name])
+        assert await take(channel, 20) == [*range(bad[0])]
+        assert channel.account.dropped[Drop.DAMAGED] == 0, "it may come back"
+        assert await take(channel, 60) == [*range(bad[1], 60)]
+        assert channel.account.dropped[Drop.DAMAGED] == bad[1] - bad[0]
+        assert f"the disk works, and does not give all of {name}" in caplog.text
+        await trio.sleep(5)
+        assert name not in rig.directory.files
+        assert rig.directory.aside[name] == content, "it is kept"
+
+
+async def test_what_can_be_read_before_and_behind_a_bad_place_is_delivered(
+    autojump_clock: trio.testing.MockClock, rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(salvage, "BLOCK_OCTETS", 16)
+    rig.bounds = Bounds(messages=5, memory=1 << 20)
+    async with rig.running() as channel:
+        store = rig.spool._store
+        assert store
+        store._segment_octets = 4000
+        for n in range(60):
+            channel.put(numbered(n, n + 1, 60))
+            await trio.sleep(0.5)
+        bad = store.segments()[0]
+        frame = (bad[2] - HEADER_OCTETS) // (bad[1] - bad[0])
+        at = HEADER_OCTETS + 10 * frame + 50
+        unreadable(rig, bad, at, at + frame)
+        assert await take(channel, 100) == [n for n in range(60) if n not in (10, 11)]
+        assert channel.account.dropped[Drop.DAMAGED] == 2
+
+
+async def test_a_disk_that_fails_as_a_whole_makes_no_damage(
+    autojump_clock: trio.testing.MockClock, rig: Rig
+) -> None:
+    rig.bounds = Bounds(messages=5, memory=1 << 20)
+    async with rig.running() as channel:
+        await fill_segments(rig)
+        rig.fail("read", errno.EIO)
+        taken = await take(channel, 600)
+        rig.mend()
+        assert [*taken, *await take(channel, 60)] == [*range(60)]
+        assert channel.account.dropped[Drop.DAMAGED] == 0
+
+
+@pytest.mark.parametrize("place", [0, -1])
+async def test_a_start_waits_for_what_cannot_be_read_and_then_goes_on_without(
+    autojump_clock: trio.testing.MockClock, rig: Rig, place: int
+) -> None:
+    """The first segment's header, the last one's frames: a start reads both."""
+    rig.bounds = Bounds(messages=5, memory=1 << 20)
+    async with rig.running() as channel:
+        bad = (await fill_segments(rig))[place]
+    unreadable(rig, bad)
+    async with rig.running() as channel:
+        assert await take(channel, 10) == []
+        assert channel.account.recovered == 0
+        expected = [n for n in range(60) if not bad[0] <= n < bad[1]]
+        assert await take(channel, 120) == expected
+        assert channel.account.dropped[Drop.DAMAGED] == bad[1] - bad[0]
+        channel.put(numbered(60, 61))
+        await trio.sleep(5)
+        assert channel.held().at_risk == 0
+        assert await take(channel) == [60]
+        await trio.sleep(5)
+        assert f"{bad[0]:020}.seg" in rig.directory.aside
+
+
+async def test_a_cursor_that_cannot_be_read_is_no_obstacle(
+    autojump_clock: trio.testing.MockClock, rig: Rig
+) -> None:
+    """Everything on disk comes again, as with a damaged one."""
+    rig.bounds = Bounds(messages=5, memory=1 << 20)
+    async with rig.running() as channel:
+        await fill_segments(rig)
+    rig.directory.bad["cursor"] = (0, 1 << 30)
+    async with rig.running() as channel:
+        await trio.sleep(60)
+        assert "cursor" in rig.directory.aside
+        del rig.directory.bad["cursor"]
+        assert await take(channel, 60) == [*range(60)]
+
+
 async def test_a_segment_that_cannot_be_read_waits_until_it_can_or_is_taken_away(
     autojump_clock: trio.testing.MockClock, rig: Rig
 ) -> None:
@@ -353,7 +452,7 @@ async def test_a_segment_that_cannot_be_read_waits_until_it_can_or_is_taken_away
 
         def fault(kind: str, at: str) -> None:
             if (kind, at) == ("read", name):
-                raise OSError(errno.EIO, "Input/output error")
+                raise OSError(errno.EACCES, "Permission denied")
 
         rig.directory.fault = fault
         assert await take(channel, 60) == [*range(bad[0])]
