@@ -116,7 +116,7 @@ class SystemDirectory:
 
     def probe(self) -> None:
         with contextlib.suppress(FileNotFoundError):
-            self.unlink(_PROBE)
+            (self.set_aside if _PROBE in self.others() else self.unlink)(_PROBE)
         written = os.urandom(4096)
         file = self.create(_PROBE)
         try:

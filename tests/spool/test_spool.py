@@ -392,7 +392,7 @@ async def test_what_can_be_read_before_and_behind_a_bad_place_is_delivered(
 
 
 async def test_a_disk_that_fails_as_a_whole_makes_no_damage(
-    autojump_clock: trio.testing.MockClock, rig: Rig
+    autojump_clock: trio.testing.MockClock, rig: Rig, caplog: pytest.LogCaptureFixture
 ) -> None:
     rig.bounds = Bounds(messages=5, memory=1 << 20)
     async with rig.running() as channel:
@@ -402,6 +402,8 @@ async def test_a_disk_that_fails_as_a_whole_makes_no_damage(
         rig.mend()
         assert [*taken, *await take(channel, 60)] == [*range(60)]
         assert channel.account.dropped[Drop.DAMAGED] == 0
+        assert "the disk works" not in caplog.text
+        assert not rig.directory.aside
 
 
 @pytest.mark.parametrize("place", [0, -1])
@@ -459,3 +461,41 @@ async def test_a_segment_that_cannot_be_read_waits_until_it_can_or_is_taken_away
         del rig.directory.files[name]
         assert await take(channel, 60) == [*range(bad[1], 60)]
         assert channel.account.dropped[Drop.DAMAGED] == bad[1] - bad[0]
+
+
+@pytest.mark.parametrize("is_file", [True, False])
+async def test_what_somebody_has_put_where_the_next_segment_goes_is_set_aside(
+    autojump_clock: trio.testing.MockClock,
+    rig: Rig,
+    is_file: bool,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with rig.running() as channel:
+        name = f"{0:020}.seg"
+        if is_file:
+            rig.directory.files[name] = bytearray(b"a copy of something")
+        else:
+            rig.directory.strangers.append(name)
+        channel.put(numbered(0, 5))
+        await trio.sleep(1)
+        assert channel.held().at_risk == 0
+        assert name in rig.directory.aside
+        assert f"{name} was none of ours and in the way: it is in quarantine now" in caplog.text
+    async with rig.running() as channel:
+        assert await take(channel) == [*range(5)]
+
+
+async def test_what_somebody_has_put_where_the_cursor_was_is_set_aside_and_told(
+    autojump_clock: trio.testing.MockClock, rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with rig.running() as channel:
+        channel.put(numbered(0, 5))
+        await trio.sleep(1)
+    del rig.directory.files["cursor"]
+    rig.directory.strangers.append("cursor")
+    async with rig.running() as channel:
+        assert await take(channel) == [*range(5)]
+        assert "cursor" in rig.directory.aside
+        assert "no whole cursor: everything that is on disk is delivered again" in caplog.text
+        assert "cursor was none of ours and in the way" in caplog.text
+        assert "left alone" not in caplog.text
