@@ -25,6 +25,7 @@ GROUP_OCTETS = 4 << 20  # of one commit; while it is synced the next group gathe
 CURSOR_SECONDS = 1.0  # how old the cursor on disk may be
 RETRY_SECONDS = 1.0  # after a fault of the disk, doubling
 RETRY_SECONDS_MAX = 10.0
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(slots=True, eq=False)
@@ -217,19 +218,19 @@ class Spool:
             self._tell(store)
             self._suspect = True
             self._removed = exc.errno == errno.ENOENT  # begin anew where it was
-            await self._failed(exc)
+            await self._failed(exc, in_vain=bool(dropped))
             return
         self._tell(store)
         self._suspect = False
         self._saved_head = head
-        for _ in dropped:
-            backlog.dropped.popleft()
+        self.channel.spooling.removed(len(dropped))
         self._note(written)
+        has_helped = written.committed > backlog.committed
         if written.fault is None:
             self._recovered()
         self.channel.spooling.committed(written.committed, fails=written.fault is not None)
         if written.fault is not None:
-            await self._failed(written.fault)
+            await self._failed(written.fault, in_vain=bool(dropped) and not has_helped)
 
     def _group(self) -> Sequence[Entry]:
         group: list[Entry] = []
@@ -251,18 +252,22 @@ class Spool:
             log.warning("spool of pipe %s: %s", self.channel.account.name, line)
         store.told.clear()
 
-    async def _failed(self, fault: OSError) -> None:
+    async def _failed(self, fault: OSError, *, in_vain: bool = True) -> None:
+        """Say so and wait; for what is dropped to make room no longer, unless that was `in_vain`.
+
+        So where somebody else fills the disk, one segment goes with each attempt, and no more.
+        """
         reason = fault.strerror or str(fault)
         if not self._backlog.failing:
             text = "spool of pipe %s fails, going on from memory: %s"
             if self.channel.orphan:
                 text = "spool of pipe %s cannot be opened, and there is no such pipe: %s"
             log.error(text, self.channel.account.name, reason)
-        self.channel.spooling.failed(reason)
+        self.channel.spooling.failed(reason, no_room=fault.errno in NO_ROOM)
         if self.ending:
             return
         with trio.move_on_after(self._retry_seconds):
-            while not self.ending:
+            while not (self.ending or (self._backlog.dropped and not in_vain)):
                 await self._backlog.work.park()
         self._retry_seconds = min(2 * self._retry_seconds, RETRY_SECONDS_MAX)
 
@@ -276,7 +281,8 @@ class Spool:
     def _is_over(self) -> bool:
         backlog = self._backlog
         if self.ending:
-            return not backlog.unwritten or bool(backlog.failing and not self._last_chance)
+            done = not (backlog.unwritten or backlog.dropped)
+            return done or bool(backlog.failing and not self._last_chance)
         return backlog.mode == "never" and not backlog.active
 
     async def _save_cursor(self) -> None:

@@ -499,3 +499,141 @@ async def test_what_somebody_has_put_where_the_cursor_was_is_set_aside_and_told(
         assert "no whole cursor: everything that is on disk is delivered again" in caplog.text
         assert "cursor was none of ours and in the way" in caplog.text
         assert "left alone" not in caplog.text
+
+
+async def test_what_was_dropped_behind_lent_messages_is_in_the_books_once_also_after_kill_9(
+    autojump_clock: trio.testing.MockClock, rig: Rig
+) -> None:
+    """The disk does not know of it yet: it is held, and comes again."""
+    rig.bounds = Bounds(messages=5, memory=1 << 20, overflow="drop-oldest")
+    async with rig.running(finish=False) as channel:
+        await fill_segments(rig)
+        assert channel.backlog
+        with channel.lease() as lease:
+            await lease.lend(2)
+            channel.backlog.octets_max = channel.backlog.octets
+            channel.put(numbered(60, 61, 60))
+            assert len(channel.backlog.dropped) == 1
+            check(channel)
+            rig.held_before = channel.account.received - channel.account.dropped[Drop.OLDEST]
+            rig.directory = rig.directory.kill()
+    dropped = channel.account.dropped[Drop.OLDEST]
+    async with rig.running() as channel:
+        assert channel.account.recovered == rig.held_before
+        assert len(await take(channel, 60)) == 60 - dropped
+        assert channel.account.dropped[Drop.CRASH] == 1, "what was put last"
+
+
+async def test_what_was_dropped_behind_lent_messages_is_booked_when_the_disk_knows(
+    autojump_clock: trio.testing.MockClock, rig: Rig
+) -> None:
+    rig.bounds = Bounds(messages=5, memory=1 << 20, overflow="drop-oldest")
+    async with rig.running() as channel:
+        await fill_segments(rig)
+        assert channel.backlog
+        with channel.lease() as lease:
+            await lease.lend(2)
+            channel.backlog.octets_max = channel.backlog.octets
+            channel.put(numbered(60, 61, 60))
+            [gone] = channel.backlog.dropped
+            assert channel.account.dropped[Drop.OLDEST] == 0
+            check(channel)
+            await trio.sleep(1)
+            assert channel.account.dropped[Drop.OLDEST] == gone.end - gone.first
+            check(channel)
+            rig.held_before = channel.held().messages
+            channel.backlog.octets_max = 1 << 20
+            channel.backlog.work.unpark_all()
+    async with rig.running() as channel:
+        assert channel.account.recovered == rig.held_before
+        expected = [n for n in range(61) if not gone.first <= n < gone.end]
+        assert await take(channel, 60) == expected
+
+
+async def test_what_was_dropped_at_the_very_end_has_left_the_disk(
+    autojump_clock: trio.testing.MockClock, rig: Rig
+) -> None:
+    rig.bounds = Bounds(messages=5, memory=1 << 20, overflow="drop-oldest")
+    async with rig.running() as channel:
+        await fill_segments(rig)
+        assert channel.backlog
+        with channel.lease() as lease:
+            await lease.lend(2)
+            channel.backlog.octets_max = channel.backlog.octets
+            channel.spooling.drop_oldest()
+            [gone] = channel.backlog.dropped
+            await rig.spool.finish()
+    assert channel.account.dropped[Drop.OLDEST] == gone.end - gone.first
+    async with rig.running() as channel:
+        assert channel.account.recovered == 60 - (gone.end - gone.first)
+
+
+def with_room(rig: Rig, octets: int) -> None:
+    """A disk that has so much for segments, and takes part of none that does not fit."""
+
+    def fault(kind: str, name: str) -> None:
+        files = rig.directory.files
+        used = sum(len(files[it]) for it in files if it.endswith(".seg"))
+        if kind in ("allocate", "write") and name.endswith(".seg") and used + 600 > octets:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    rig.directory.fault = fault
+
+
+async def test_drop_oldest_makes_room_on_a_disk_that_is_full_before_its_size_is_reached(
+    autojump_clock: trio.testing.MockClock, rig: Rig
+) -> None:
+    rig.bounds = Bounds(messages=5, memory=10_000, overflow="drop-oldest")
+    async with rig.running() as channel:
+        await fill_segments(rig)
+        with_room(rig, 6000)
+        for n in range(60, 400, 2):
+            channel.put(numbered(n, n + 2, 60))
+            check(channel)
+            await trio.sleep(0.2)
+        assert channel.account.dropped[Drop.FULL] == 0
+        assert channel.account.dropped[Drop.OLDEST] > 200
+        taken = await take(channel, 60)
+        assert taken == [*range(taken[0], 400)]
+        assert len(taken) == 400 - channel.account.dropped[Drop.OLDEST]
+
+
+async def test_where_dropping_makes_no_room_no_more_than_a_segment_an_attempt_goes(
+    autojump_clock: trio.testing.MockClock, rig: Rig
+) -> None:
+    """Somebody else takes what is freed: the rest of the spool is not thrown after it."""
+    rig.bounds = Bounds(messages=5, memory=10_000, overflow="drop-oldest")
+    async with rig.running() as channel:
+        before = await fill_segments(rig)
+        with_room(rig, 0)
+        for n in range(60, 460):
+            channel.put(numbered(n, n + 1, 60))
+            check(channel)
+            await trio.sleep(0.05)
+        store = rig.spool._store
+        assert store
+        assert len(before) - 6 <= len(store.segments()) < len(before)
+        assert channel.account.dropped[Drop.FULL] > 0
+        rig.mend()
+        await trio.sleep(20)
+        channel.put(numbered(460, 461, 60))
+        assert (await take(channel, 60))[-1] == 460
+
+
+async def test_what_the_delivery_has_in_hand_is_not_dropped_for_room(
+    autojump_clock: trio.testing.MockClock, rig: Rig
+) -> None:
+    rig.bounds = Bounds(messages=50, memory=10_000, overflow="drop-oldest")
+    async with rig.running() as channel:
+        await fill_segments(rig)
+        with channel.lease() as lease:
+            in_hand = [number(m) for batch in await lease.lend(20) for m in batch.messages]
+            with_room(rig, 4000)
+            for n in range(60, 460):
+                channel.put(numbered(n, n + 1, 60))
+                check(channel)
+                await trio.sleep(0.2)
+            assert channel.account.dropped[Drop.OLDEST] > 0
+        taken = await take(channel, 60)
+        assert taken[: len(in_hand)] == in_hand
+        assert taken[-1] == 459
