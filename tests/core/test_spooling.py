@@ -227,6 +227,21 @@ async def test_a_full_disk_drops_its_oldest_segment_in_which_nothing_is_lent(
     assert await take_all(disk) == [0, 1, 4, 5, 6, 7, 8, 9, 10, 11]
 
 
+async def test_a_segment_that_is_not_durable_as_a_whole_is_not_dropped() -> None:
+    """Its sync has failed: what is in it is written again, elsewhere."""
+    disk = await opened(bounds=Bounds(4, 1 << 20, "drop-oldest"), octets_max=100)
+    for n in range(0, 10, 2):
+        disk.channel.put(numbered(n, n + 2, OCTETS))
+    disk.commit(2)
+    disk.backlog.segments = [Segment(0, 2, 20), Segment(2, 6, 40)]
+    with disk.channel.lease() as lease:
+        await lease.lend(1)
+        disk.channel.put(numbered(10, 12, OCTETS))
+        verify(disk)
+    assert not disk.backlog.dropped
+    assert disk.channel.account.dropped[Drop.FULL] == 2
+
+
 async def test_what_comes_again_is_not_forgotten_when_the_rest_is_left_to_the_disk(
     autojump_clock: trio.testing.MockClock,
 ) -> None:

@@ -333,6 +333,28 @@ async def fill_segments(rig: Rig) -> Sequence[tuple[int, int, int]]:
     return store.segments()
 
 
+async def test_a_directory_that_is_emptied_while_it_runs_is_begun_anew(
+    autojump_clock: trio.testing.MockClock, rig: Rig
+) -> None:
+    """What was only there is damage; what comes then is written as ever."""
+    rig.bounds = Bounds(messages=5, memory=1 << 20)
+    async with rig.running() as channel:
+        await fill_segments(rig)
+        rig.directory.files.clear()
+
+        def fault(kind: str, name: str) -> None:
+            if kind == "sync" and name and name not in rig.directory.files:
+                raise FileNotFoundError(errno.ENOENT, "removed while it was open")
+
+        rig.directory.fault = fault
+        channel.put(numbered(60, 65, 60))
+        await trio.sleep(20)
+        assert channel.held().at_risk == 0
+        taken = await take(channel, 60)
+        assert taken[-5:] == [*range(60, 65)]
+        assert len(taken) + channel.account.dropped[Drop.DAMAGED] == 65
+
+
 async def test_a_segment_that_is_taken_away_while_it_runs_is_damage_and_no_obstacle(
     autojump_clock: trio.testing.MockClock, rig: Rig
 ) -> None:
