@@ -103,7 +103,8 @@ class SalvagingFile:
                 if not is_unreadable(fault):
                     raise
                 failures += 1
-                if stop - at > BLOCK_OCTETS and failures < FAILURES_MAX:
+                is_one_block = at // BLOCK_OCTETS == (stop - 1) // BLOCK_OCTETS
+                if not is_one_block and failures < FAILURES_MAX:
                     middle = _middle(at, stop)
                     pieces += [(at, middle), (middle, stop)]
                 else:
@@ -159,6 +160,6 @@ class SalvagingFile:
 
 
 def _middle(at: int, end: int) -> int:
-    """Where to cut a piece that is larger than a block: at a block of the file."""
+    """Where to cut a piece of several blocks: where one of them begins."""
     middle = (at + end) // 2 // BLOCK_OCTETS * BLOCK_OCTETS
     return middle if middle > at else (at // BLOCK_OCTETS + 1) * BLOCK_OCTETS

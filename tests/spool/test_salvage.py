@@ -3,7 +3,7 @@
 import errno
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from relay.spool.salvage import BLOCK_OCTETS, FAILURES_MAX, Salvaging, is_unreadable
@@ -63,6 +63,7 @@ def zeros(content: bytes, offset: int) -> set[int]:
     st.integers(0, BLOCKS * BLOCK_OCTETS),
     st.integers(1, BLOCKS * BLOCK_OCTETS),
 )
+@example({0}, 1, BLOCK_OCTETS, BLOCK_OCTETS + 1)
 def test_nothing_but_the_bad_blocks_is_missing(
     blocks: set[int], offset: int, octets: int, size: int
 ) -> None:
