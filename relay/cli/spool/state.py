@@ -6,17 +6,20 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TypedDict
 
 from relay.cli.failure import Failure
 from relay.core.account import PipeAccount
 from relay.spool.page import CrashPage
 from relay.spool.rewinding import rewind
+from relay.spool.salvage import Salvaging
 from relay.spool.store import Store
 from relay.system.directory import SystemDirectory
 from relay.system.drop_counts import boot_id
 from relay.system.flock import is_held
 from relay.system.owner import become_owner
 from relay.system.page_file import SystemPageFile
+from relay.system.ports import Directory
 from relay.system.snapshot import SnapshotDirectory
 from relay.system.spool_paths import spool_names, spool_path
 
@@ -123,7 +126,8 @@ class State:
     def _snapshot(self, pipe: str, looks: int) -> Store:
         """Look again when a segment goes while it is looked at: a relay delivers."""
         try:
-            return open_store(self.page, pipe, SnapshotDirectory(spool_path(self.path, pipe)))
+            directory = SnapshotDirectory(spool_path(self.path, pipe))
+            return open_store(self.page, pipe, Salvaging(directory))
         except FileNotFoundError as exc:
             if looks > 1:
                 return self._snapshot(pipe, looks - 1)
@@ -197,12 +201,19 @@ def _regular(path: str) -> bytes:
         return file.read(PAGE_OCTETS_MAX) if stat.S_ISREG(os.fstat(number).st_mode) else b""
 
 
-def open_store(page: CrashPage, pipe: str, directory: SnapshotDirectory | SystemDirectory) -> Store:
+class Known(TypedDict):
+    """Numbers that the spool may not know of."""
+
+    next_min: int
+    settled_min: int
+
+
+def open_store(page: CrashPage, pipe: str, directory: Directory) -> Store:
     """Raises `OSError`: see `Store.open`."""
     return Store.open(directory, octets_max=OCTETS_MAX, **known_numbers(page, pipe))
 
 
-def known_numbers(page: CrashPage, pipe: str) -> dict[str, int]:
+def known_numbers(page: CrashPage, pipe: str) -> Known:
     """What the crash page knows and the spool may not, as a start begins with it."""
     record, believed = page.before.get(pipe), page.believed().get(pipe)
     return {
