@@ -28,12 +28,15 @@ _TAG = rb"(?![*.]?%%|\d{1,10}:)([^\x00-\x20\x7f:\[\]\"'{}<>=]{1,128})(?:\[(%s)%s
     _PROCID,
     _PROCID_END,
 )
-_HOST = rb"[A-Za-z0-9_.:@/%-]{1,255}"
+_HOST = rb"(?!%)[A-Za-z0-9_.:@/%-]{1,255}"  # fe80::1%eth0, but no mnemonic
+_NO_TAG = rb"(?<![^:]:)"  # one colon at the end: no host, and no tag either, as `12:`
 
 _tag = re.compile(_TAG)
-_host = re.compile(rb"(%s)(?: |\Z)" % _HOST)
+_host = re.compile(rb"(%s)%s(?: |\Z)" % (_HOST, _NO_TAG))
 _host_mnemonic = re.compile(rb"(%s?) ?: (?=%%)" % _HOST)  # ASA: `asa : %ASA-3-710003`
-_host_after_space = re.compile(rb" (%s) (?=%s)" % (_HOST, _TAG))  # Junos, with one space too many
+_host_after_space = re.compile(
+    rb" (%s)%s (?=%s)" % (_HOST, _NO_TAG, _TAG)
+)  # Junos, with one space too many
 _stamp_end = re.compile(rb" ?:(?: |\Z)")  # Cisco ends a stamp with a colon when no host follows
 # A zone is told from a host of that name by the host and tag behind it.
 _zone = re.compile(rb" (%s)(?= %s %s)" % (ZONE, _HOST, _TAG))

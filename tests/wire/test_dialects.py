@@ -109,6 +109,10 @@ def test_of_a_host_that_is_there_only_the_stamp_goes_in_front(
         (b"XYZ h su: x", b"XYZ", None, None, b"h su: x"),
         (b"asa : %ASA-1-1: x", b"asa", None, None, b"%ASA-1-1: x"),
         (b"asa : ASA", b"asa", None, None, b": ASA"),
+        (b"%SYS-5-X: x", None, None, None, b"%SYS-5-X: x"),
+        (b"12: x", None, None, None, b"12: x"),
+        (b"fe80::1%eth0 su: x", b"fe80::1%eth0", b"su", None, b"x"),
+        (b"fe80:: su: x", b"fe80::", b"su", None, b"x"),
         (b"h *%SYS-5-X: x", b"h", None, None, b"*%SYS-5-X: x"),
     ],
 )
