@@ -29,14 +29,13 @@ _TAG = rb"(?![*.]?%%|\d{1,10}:)([^\x00-\x20\x7f:\[\]\"'{}<>=]{1,128})(?:\[(%s)%s
     _PROCID_END,
 )
 _HOST = rb"(?!%)[A-Za-z0-9_.:@/%-]{1,255}"  # fe80::1%eth0, but no mnemonic
-_NO_TAG = rb"(?<![^:]:)"  # one colon at the end: no host, and no tag either, as `12:`
+# One colon at its end makes a word a tag (glibc's syslog(3) writes no host) or a counter; but what
+# stands in front of a mnemonic is a host: ASA writes `asa : %ASA-3-710003`.
+_HOST_END = rb"(?<![^:]:)(?: |\Z)"
 
 _tag = re.compile(_TAG)
-_host = re.compile(rb"(%s)%s(?: |\Z)" % (_HOST, _NO_TAG))
-_host_mnemonic = re.compile(rb"(%s?) ?: (?=%%)" % _HOST)  # ASA: `asa : %ASA-3-710003`
-_host_after_space = re.compile(
-    rb" (%s)%s (?=%s)" % (_HOST, _NO_TAG, _TAG)
-)  # Junos, with one space too many
+_host = re.compile(rb"(%s)(?:( ?: )(?=%%)|%s)" % (_HOST, _HOST_END))
+_host_after_space = re.compile(rb" (%s)%s(?=%s)" % (_HOST, _HOST_END, _TAG))  # Junos: one too many
 _stamp_end = re.compile(rb" ?:(?: |\Z)")  # Cisco ends a stamp with a colon when no host follows
 # A zone is told from a host of that name by the host and tag behind it.
 _zone = re.compile(rb" (%s)(?= %s %s)" % (ZONE, _HOST, _TAG))
@@ -118,7 +117,8 @@ def read_host(message: bytes, found: Place) -> tuple[Dialect, bytes | None, int]
     dialect, _, start, end, host, _ = found
     if start == end:
         return dialect, host, end
-    if colon := _stamp_end.match(message, end):
+    colon = message.startswith((b":", b" :"), end) and _stamp_end.match(message, end)
+    if colon:
         return "cisco", host, colon.end()
     if message.startswith(b" ", end):
         return _host_at(message, end + 1, dialect)
@@ -132,12 +132,13 @@ def read_tag(
 
     And the dialect, where what stands in front tells it.
     """
-    tag = _tag.match(message, at)
-    if tag and b"," not in tag[1]:
-        return None, tag[1], tag[2], b"", tag.end()
-    mark = _marks.match(message, at)
+    (program, procid), end = (None, None), at
+    if tag := _tag.match(message, at):
+        (program, procid), end = tag.groups(), tag.end()
+    plain = program is not None and b"," not in program
+    mark = None if plain else _marks.match(message, at)
     if not mark:
-        return (None, tag[1], tag[2], b"", tag.end()) if tag else (None, None, None, b"", at)
+        return None, program, procid, b"", end
     dialect: Dialect = mark.lastgroup  # type: ignore[assignment]  # the groups are named for them
     tag = _tag.match(message, mark.end())
     if not tag:
@@ -157,14 +158,14 @@ def named_host(message: bytes, at: int) -> bytes | None:
 
 
 def _host_at(message: bytes, at: int, dialect: Dialect) -> tuple[Dialect, bytes | None, int]:
-    if named := _host_mnemonic.match(message, at):
-        return "cisco", named[1], named.end()
-    if message.startswith(_container_streams, at):
-        return "cri", None, at
-    if _tag.match(message, at):  # glibc's syslog(3) writes a tag and no host
-        return dialect, None, at
-    named = _host.match(message, at) or _host_after_space.match(message, at)
-    return (dialect, named[1], named.end()) if named else (dialect, None, at)
+    if found := _host.match(message, at):
+        if found[2]:
+            return "cisco", found[1], found.end()
+        if message.startswith(_container_streams, at):
+            return "cri", None, at
+    elif message.startswith(b" ", at):
+        found = _host_after_space.match(message, at)
+    return (dialect, found[1], found.end()) if found else (dialect, None, at)
 
 
 def _versioned(message: bytes, start: int) -> Place | None:

@@ -79,7 +79,8 @@ def parse_rfc3339(message: bytes, at: int = 0) -> Found | None:
     rest = _RFC3339_REST.match(message, at + 19)
     assert rest is not None  # it matches nothing at all, too
     (fraction, offset), end = rest.groups(), rest.end()
-    return Stamp(*start, _nanosecond(fraction), message[at:end], *_zone(offset)), end
+    named = parse_zone(offset) if offset else (None, None)
+    return Stamp(*start, _nanosecond(fraction), message[at:end], *named), end
 
 
 def parse_epoch(message: bytes, at: int = 0) -> Found | None:
