@@ -79,6 +79,8 @@ class Backlog:
     unbooked: dict[int, int] = field(default_factory=dict)  # of those by first number: messages
     no_room: bool = False  # what `failing` says is that the disk is full
     holes: Sequence[Segment] = ()  # dropped ones behind the oldest message held
+    store: bytes = b""  # names what is on disk, wherever that lies
+    given_up: tuple[int, int] = (0, 0)  # dropped, and perhaps on disk all the same
     draining: bool = False  # switched off: runs until nothing is held
     work: trio.lowlevel.ParkingLot = field(default_factory=trio.lowlevel.ParkingLot)
 
@@ -159,6 +161,15 @@ class Backlog:
         self.pass_gap(self.gap, dropped)
         self.work.unpark_all()
         return dropped
+
+    def give_up(self, first: int, end: int) -> None:
+        """These numbers, the last, were dropped unwritten.
+
+        They may be on disk all the same, or get there: a sync has failed, or a thread hangs.
+        """
+        self.holes = [*self.holes, Segment(first, end, 0)]
+        before, before_end = self.given_up
+        self.given_up = (before if before < before_end else first, end)
 
     def pop_dropped(self, segments: int) -> int:
         """So many of `dropped` are no longer on disk: the messages that leave with them."""

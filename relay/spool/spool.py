@@ -12,8 +12,9 @@ from relay.core.backlog import Backlog, Lost, Segment
 from relay.core.channel import Channel
 from relay.core.queue import Entry
 from relay.core.receipt import Receipt
-from relay.spool.group import Written, commit_group, written_by
+from relay.spool.group import Written, commit_group, open_store, take_back, written_by
 from relay.spool.patience import Patience
+from relay.spool.recovery import Known
 from relay.spool.store import Damaged, Store
 from relay.system.ports import Directory, Disk
 
@@ -25,6 +26,7 @@ GROUP_OCTETS = 4 << 20  # of one commit; while it is synced the next group gathe
 CURSOR_SECONDS = 1.0  # how old the cursor on disk may be
 RETRY_SECONDS = 1.0  # after a fault of the disk, doubling
 RETRY_SECONDS_MAX = 10.0
+CLOSE_SECONDS_MAX = 0.5  # once the disk has been left behind: it may hang there, too
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -40,9 +42,8 @@ class Spool:
     disk: Disk
     octets_max: int
     commit_seconds: float
-    next_min: int  # numbers below were used by the process before
-    head_min: int  # and below this its messages had left
-    take_lost: Callable[[int], int]  # of so many found, what it held besides: asked once
+    known: Callable[[], Known]  # of the process before; raises OSError where that has to wait
+    take_lost: Callable[[int, bytes], int]  # of so many found in a store, what that held besides
     ending: bool = False
     ended: trio.Event = field(default_factory=trio.Event)
     _store: Store | None = None
@@ -66,9 +67,11 @@ class Spool:
                     while not self._is_over() and not self._removed:
                         await self._wait_for_work()
                         await self._commit()
+                    if self._suspect:
+                        await self._hop(take_back, self._store)
                     await self._save_cursor()
             finally:
-                with trio.CancelScope(shield=True):
+                with trio.move_on_after(CLOSE_SECONDS_MAX, shield=True):
                     await self._close()
             if self.ending:
                 self.ended.set()
@@ -121,13 +124,7 @@ class Spool:
             self._last_chance = False
             try:
                 self._store = store = await self._hop(
-                    lambda: Store.open(
-                        self.directory,
-                        octets_max=self.octets_max,
-                        next_min=max(self.next_min, self._backlog.committed),
-                        settled_min=max(self.head_min, self._head_known),
-                        salvaging=self._salvages,
-                    )
+                    open_store, self.directory, self.octets_max, self._known(), self._salvages
                 )
             except OSError as exc:
                 self._salvages = self._opening.is_over(exc, trio.current_time())
@@ -149,6 +146,8 @@ class Spool:
         spooling, messages = self.channel.spooling, store.report.messages
         if messages:
             await spooling.make_way()
+        lost = self.take_lost(messages, store.identity)
+        self._backlog.store = store.identity
         if self._backlog.ready:
             spooling.reopen(self)
             return
@@ -158,15 +157,18 @@ class Spool:
             end=store.next,
             holes=[Segment(first, end, 0) for first, end in store.holes],
             messages=messages,
-            lost=self.take_lost(messages),
+            lost=lost,
         )
         if self.ending:
             spooling.spill()
 
-    @property
-    def _head_known(self) -> int:
-        """Where the channel is; nowhere before it has seen the disk."""
-        return self.channel.head if self._backlog.ready else 0
+    def _known(self) -> Known:
+        """What the disk may not know: the channel does, once it has seen it."""
+        known, backlog = self.known(), self._backlog
+        if not backlog.ready:
+            return known
+        used = max(known.next, backlog.committed)
+        return Known(used, self.channel.head, backlog.given_up, backlog.store, in_use=True)
 
     # -- writing
 

@@ -16,7 +16,7 @@ from relay.spool import segment
 from relay.spool.cursor import HOLES_MAX, NAME, Cursor, CursorFile
 from relay.spool.holes import Hole, above, past, with_hole, without
 from relay.spool.reader import Damaged, Reader, Stored
-from relay.spool.recovery import Part, Report, cut, recover, run_before
+from relay.spool.recovery import Known, Part, Report, cut, recover, run_before
 from relay.spool.salvage import Salvaging, is_unreadable
 from relay.spool.segment import HEADER_OCTETS
 from relay.spool.tail import Maker, Tail, segment_octets
@@ -59,15 +59,10 @@ class Store:
         directory: Directory,
         *,
         octets_max: int,
-        next_min: int = 0,
-        settled_min: int = 0,
+        known: Known | None = None,
         salvaging: bool = False,
     ) -> Self:
-        """Take a directory and recover what is in it.
-
-        Numbers below `next_min` are used up, everything below `settled_min` has left: what the
-        crash page knows and the directory may not. With `salvaging` what cannot be read while the
-        disk works is damage.
+        """Take a directory and recover what is in it; `salvaging`: what cannot be read is damage.
 
         Raises:
             BlockingIOError: another process has it.
@@ -77,7 +72,7 @@ class Store:
         directory.open()
         try:
             reading, bad = store._salvaging if salvaging else directory, store._salvaging.bad
-            found = recover(reading, next_min=next_min, settled_min=settled_min)
+            found = recover(reading, known or Known())
             store.report = found.report
             store.report.bad += sorted(bad)
             store._store = found.store
@@ -96,6 +91,11 @@ class Store:
             store.close()
             raise
         return store
+
+    @property
+    def identity(self) -> bytes:
+        """Names this store wherever it is moved to; made with it, and kept in its files."""
+        return self._store
 
     @property
     def octets(self) -> int:
