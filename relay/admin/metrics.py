@@ -82,6 +82,12 @@ def _frames(account: ListenerAccount) -> Numbers:
     }
 
 
+def _skews(admin: Admin) -> Iterator[Sample]:
+    for account in admin.relay.ledger.listeners.values():
+        for sender, seconds in account.skews.seconds(time.time_ns()).items():
+            yield (account.name, sender), seconds
+
+
 def _bound(admin: Admin) -> Iterator[Sample]:
     for name, listening in admin.relay.listeners.items():
         yield (name,), listening.intake.account.bound
@@ -201,6 +207,9 @@ _LISTENERS = (
     by_listener("invalid_headers_total", "counter",
                 "Messages that no parser understood; forwarded as they came.",
                 lambda it: it.invalid_headers),
+    Metric("relay_listener_skew_seconds", "gauge",
+           "How far a sender's clock was ahead of ours in its last message looked at; behind is "
+           "negative.", ("listener", "sender"), _skews),
     by_listener("kernel_dropped_total", "counter",
                 "Datagrams that the kernel dropped on our sockets.", lambda it: it.kernel_dropped),
     by_listener("connections_open", "gauge", "Connections open.", lambda it: it.connections_open),

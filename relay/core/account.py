@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from relay.core.skew import Skews
 from relay.wire.framing import FramingCounts
 
 
@@ -183,6 +184,7 @@ class ListenerAccount:
     )
     restarts: int = 0
     bound: bool = False
+    skews: Skews = field(default_factory=Skews)
     probes: list[Callable[[], None]] = field(default_factory=list)  # see `refresh`
 
     def refresh(self) -> None:
