@@ -23,6 +23,7 @@ from relay.system.local import SystemLocal
 from relay.system.net import SystemNetwork
 from relay.system.ports import Disk, Host, Local, Network
 from tests.core.parts import recount
+from tests.destinations.pty import Pty
 
 RECEIVED_NS = 1_795_419_925_000_000_000  # 2026-11-23T07:45:25Z
 
@@ -138,3 +139,10 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """For real sockets, which no clock of ours can hurry."""
     monkeypatch.setattr(delivery, "BACKOFF_SECONDS", 0.01)
     monkeypatch.setattr(stream, "GOODBYE_SECONDS_MAX", 0.01)
+
+
+@pytest.fixture
+def terminal() -> Iterator[Pty]:
+    terminal = Pty()
+    yield terminal
+    terminal.close()

@@ -1,11 +1,8 @@
 """Messages to a real terminal, whose other side is the test."""
 
 import os
-import pty
-import termios
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -16,6 +13,7 @@ from relay.core.receipt import Receipt
 from relay.destinations.console import ConsoleDestination
 from tests.core.parts import make_batch, make_receipt
 from tests.destinations.conftest import MakeRig, Rig
+from tests.destinations.pty import Pty
 
 MESSAGES = [b"<13>message %d" % n for n in range(20)]
 STOP, GO = b"\x13", b"\x11"  # ^S and ^Q
@@ -23,52 +21,6 @@ STOP, GO = b"\x13", b"\x11"  # ^S and ^Q
 
 def lines(*messages: bytes) -> bytes:
     return b"".join(message + b"\r\n" for message in messages)
-
-
-@dataclass(slots=True, eq=False)
-class Pty:
-    """A terminal as a person has it: what is on the screen, and what is typed."""
-
-    master: int = -1
-    slave: int = -1
-    path: str = ""
-    shown: bytearray = field(default_factory=bytearray)
-
-    def __post_init__(self) -> None:
-        self.master, self.slave = pty.openpty()
-        self.path = os.ttyname(self.slave)
-        os.set_blocking(self.master, False)
-        # Without output processing what is shown is what was written.
-        attributes = termios.tcgetattr(self.slave)
-        attributes[1] &= ~termios.OPOST
-        termios.tcsetattr(self.slave, termios.TCSANOW, attributes)
-
-    def type(self, keys: bytes) -> None:
-        os.write(self.master, keys)
-
-    def read(self) -> bytes:
-        """All that has been shown so far."""
-        with suppress(BlockingIOError):
-            while True:
-                self.shown += os.read(self.master, 65536)
-        return bytes(self.shown)
-
-    async def shows(self, wanted: bytes) -> None:
-        with trio.fail_after(10):
-            while self.read() != wanted:
-                await trio.sleep(0.001)
-
-    def close(self) -> None:
-        for number in (self.master, self.slave):
-            with suppress(OSError):
-                os.close(number)
-
-
-@pytest.fixture
-def terminal() -> Iterator[Pty]:
-    terminal = Pty()
-    yield terminal
-    terminal.close()
 
 
 def console(path: object, **keys: object) -> ConsoleDestination:
