@@ -99,7 +99,7 @@ async def test_a_stopped_terminal_costs_what_is_older_than_its_time_and_goes_on(
 async def test_a_line_that_was_cut_is_never_followed_by_another(
     make_rig: MakeRig, terminal: Pty
 ) -> None:
-    """Nobody reads the terminal, so that a line is cut; it is given up, and the next begins anew."""
+    """Nobody reads the terminal, so that a line is cut; it is given up."""
     rig = make_rig()
     messages = fill(rig, 60_000)
     async with rig.delivering(console(terminal.path, wait_max="100ms")):

@@ -4,6 +4,7 @@ import errno
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 
 import pytest
 import trio
@@ -95,6 +96,10 @@ async def test_named_users_see_it_on_every_terminal_and_nobody_else(
     assert rig.account.missed == rig.account.unseen == 0
 
 
+def _shows_noon(terminal: Pty) -> bool:
+    return terminal.read().endswith(b"noon\r\n")
+
+
 async def test_everybody_sees_whom_it_is_from(make_rig: MakeRig, room: Room) -> None:
     root, alice = map(room.enter, ["root", "alice"])
     rig = rig_of(make_rig, room)
@@ -102,7 +107,7 @@ async def test_everybody_sees_whom_it_is_from(make_rig: MakeRig, room: Room) -> 
     async with rig.delivering(users("*")):
         await rig.delivered()
         for terminal in (root, alice):
-            await rig.until(lambda it=terminal: it.read().endswith(b"noon\r\n"))
+            await rig.until(partial(_shows_noon, terminal))
             empty, banner, text, end = terminal.read().split(b"\r\n")
             assert empty == end == b""
             assert banner.startswith(b"\aMessage from relay@relay.example.net at 20")
@@ -159,13 +164,13 @@ async def test_one_stuck_terminal_delays_no_other_and_what_it_misses_is_counted(
     stuck.type(STOP)
     await trio.sleep(0.05)
     rig = rig_of(make_rig, room)
-    async with rig.delivering(users("root", "alice", wait_max="300ms")):
+    async with rig.delivering(users("root", "alice", wait_max="2s")):
         began = trio.current_time()
         for message in MESSAGES:
             rig.put(message)
             await rig.delivered()
         await alice.shows(lines(*MESSAGES))
-        assert trio.current_time() - began < 0.25
+        assert trio.current_time() - began < 1.5
         await rig.until(lambda: rig.account.missed == len(MESSAGES))
         stuck.type(GO)
         await trio.sleep(0.05)
