@@ -42,7 +42,23 @@ class Pty:
             while self.read() != wanted:
                 await trio.sleep(0.001)
 
+    def log_out(self) -> None:
+        """The shell ends; the terminal itself goes when its other side does."""
+        os.close(self.slave)
+        self.slave = -1
+
+    def ended(self) -> bool:
+        """Whether nobody has the terminal open any more."""
+        try:
+            self.shown += os.read(self.master, 65536)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        return False
+
     def close(self) -> None:
         for number in (self.master, self.slave):
-            with suppress(OSError):
+            if number >= 0:
                 os.close(number)
+        self.master = self.slave = -1
