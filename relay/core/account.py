@@ -33,7 +33,7 @@ class Confirmation(StrEnum):
     """Who is known to have a delivered message."""
 
     SENT = "sent"  # our kernel took it
-    ACKED = "acked"  # the peer's kernel has it
+    ACKED = "acked"  # the peer's kernel has it, or who reads a pipe has read it
     CONFIRMED = "confirmed"  # the peer's application said so
     STORED = "stored"  # written to a file or a ring of ours
 

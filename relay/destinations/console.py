@@ -31,7 +31,7 @@ class ConsoleDestination(DestinationKeys):
         try:
             reached = Reached(outlet.account, task_status)
             reached.opened()
-            manner = Manner(outlet.form(self.format), END, self.wait_max)
+            manner = Manner(outlet.form(self.format), END, self.wait_max, pipe=False)
             session = LineSession(terminal, lease, outlet, manner, turn_at(self.path))
             await self._send_lent(session, lease, reached)
         except DestinationDown as down:

@@ -1,6 +1,7 @@
 """Messages into a named pipe that another program reads, one line each."""
 
 import errno
+from functools import partial
 from typing import Literal, NoReturn
 
 from trio_typing import TaskStatus
@@ -11,7 +12,7 @@ from relay.core.lease import Lease
 from relay.core.outlet import Outlet
 from relay.core.values import Mode, Path
 from relay.destinations.lines import LineSession, Manner, turn_at
-from relay.destinations.session import plain
+from relay.destinations.session import plain, work_watched
 from relay.system.ports import Output
 
 
@@ -30,13 +31,14 @@ class FifoDestination(DestinationKeys):
         session = LineSession(pipe, lease, outlet, manner, turn_at(self.path))
         try:
             task_status.started()
-            await self._send_lent(session, lease)
+            await work_watched(partial(self._send_lent, session, lease), session.follow)
         except DestinationDown as down:
-            raise DestinationAway(
-                f"{self.path}: its reader has gone{session.take_stock()}"
-            ) from down
+            session.look()
+            again = f", {session.unread} messages come again" if session.unread else ""
+            raise DestinationAway(f"{self.path}: its reader has gone{again}") from down
         finally:
-            session.take_stock()
+            await session.read_out()
+            session.leave()
             await pipe.close()
 
     async def _send_lent(self, session: LineSession, lease: Lease) -> NoReturn:

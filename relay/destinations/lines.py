@@ -1,4 +1,4 @@
-"""Lines to a terminal, a named pipe or a program, each settled when its last octet is taken."""
+"""Lines to a terminal, a named pipe or a program."""
 
 import math
 from bisect import bisect_right
@@ -15,13 +15,14 @@ from relay.core.errors import DestinationDown
 from relay.core.lease import Lease
 from relay.core.outlet import Outlet
 from relay.destinations.session import all_formatted, plain, wait_for_room
+from relay.destinations.transit import PAUSE_SECONDS, PAUSE_SECONDS_MAX
 from relay.system.ports import Output
 from relay.wire.escape import escape_text
 from relay.wire.formats import Form
 
 # PIPE_BUF (pipe(7)): a pipe takes so much as a whole or not at all, whoever else writes to it.
 PIECE_OCTETS = 4096
-ENDS_MAX = 10_000  # lines remembered before it is asked which of them were read
+READ_SECONDS_MAX = 1.0  # how long a pipe that we end may take to be read to its end
 
 
 @dataclass(slots=True, eq=False)
@@ -49,18 +50,22 @@ def turn_at(path: str) -> Turn:
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How messages become lines, and how long nobody may take them."""
+    """How messages become lines, and when they are delivered."""
 
     form: Form
     end: bytes = b"\n"
-    wait_max: float = math.inf
+    wait_max: float = math.inf  # seconds in which nothing is taken
+    pipe: bool = True  # of a pipe is known what has been read, of a terminal only what was taken
 
 
 class LineSession:
     """Writes what the lease lends, a line a message, and goes on where a short write has ended.
 
-    Invariant: `_taken` octets were taken so far; `_ends` says where in them lines end, but for
-    lines that are known to be read.
+    To a terminal a line is delivered when it is taken. To a pipe it is when it has been read, so
+    that a reader that dies costs nothing: what it has left in the pipe is lent again.
+
+    Invariant: `_taken` octets were taken so far; `_ends` says where in them the lines end that are
+    lent yet.
     """
 
     def __init__(
@@ -73,6 +78,12 @@ class LineSession:
         self._turn = turn
         self._taken = 0
         self._ends: deque[int] = deque()
+        self._launched = trio.lowlevel.ParkingLot()  # told when something is in the pipe
+
+    @property
+    def unread(self) -> int:
+        """Messages that are in the pipe as a whole, and lent yet."""
+        return len(self._ends)
 
     async def send(self, batches: Sequence[Batch]) -> bool:
         """Write what was lent; false if nothing was taken for `wait_max`, and the rest is lent yet.
@@ -90,18 +101,20 @@ class LineSession:
     async def expire(self) -> Sequence[Batch]:
         """Drop what is lent, and what comes, until something is taken again.
 
-        Returns what was lent meanwhile and is not to be dropped: its sender waits to be told yes.
+        Returns what was lent in the end and is not to be dropped: it came when something was taken
+        again, or its sender waits to be told yes.
         """
         kept: list[Batch] = []
 
         async def drop() -> None:
             self._drop_lent()
             while not kept:
-                batches = await self._lease.lend()
-                if self._lease.owes:
-                    kept.extend(batches)
-                else:
+                kept.extend(await self._lease.lend())
+                for _ in range(2):  # the kernel is asked once more, and who waits for it has a turn
+                    await trio.lowlevel.checkpoint()
+                if not self._lease.owes:
                     self._drop_lent()
+                    kept.clear()
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(drop)
@@ -109,15 +122,41 @@ class LineSession:
             nursery.cancel_scope.cancel()
         return kept
 
-    def take_stock(self) -> str:
-        """Before a pipe is closed: book what was taken and will not be read; says how many."""
+    async def follow(self) -> str:
+        """Settle what is read as it is read, until cancelled."""
+        pause = PAUSE_SECONDS
+        while True:
+            if not self._ends:
+                await self._launched.park()
+                pause = PAUSE_SECONDS
+            await trio.sleep(pause)
+            pause = pause / 2 if self.look() else pause * 2
+            pause = min(max(pause, PAUSE_SECONDS), PAUSE_SECONDS_MAX)
+
+    def look(self) -> bool:
+        """Settle what has been read; true if that was something."""
+        read = self._taken - self._output.unread()
+        messages = 0
+        while self._ends and self._ends[0] <= read:
+            self._ends.popleft()
+            messages += 1
+        if messages:
+            self._lease.settle(messages, Confirmation.ACKED)
+        return messages > 0
+
+    async def read_out(self) -> None:
+        """Wait a while for what is in the pipe to be read."""
+        with trio.move_on_after(READ_SECONDS_MAX, shield=True):
+            while self._ends and not self._output.hung_up():
+                await trio.sleep(PAUSE_SECONDS)
+                self.look()
+
+    def leave(self) -> None:
+        """Whoever reads it has what is in the pipe when we close it, unless he goes as well."""
         if not self._output.hung_up():
-            return ""
-        self._forget_read()
-        unread = len(self._ends)
-        self._account.in_doubt += unread
-        self._ends.clear()
-        return f", {unread} messages were not read" if unread else ""
+            self._account.in_doubt += len(self._ends)
+            self._lease.settle(len(self._ends), Confirmation.SENT)
+            self._ends.clear()
 
     async def _write(self, lines: Sequence[bytes]) -> bool:
         repair = (
@@ -150,10 +189,12 @@ class LineSession:
         self._account.stalled = False
         began = self._taken + taken - row.taken  # of this row, among all that was taken
         self._taken += taken
+        if not self._manner.pipe:
+            self._lease.settle(messages, Confirmation.SENT)
+            return
         self._ends.extend(began + end for end in row.ends[row.whole - messages : row.whole])
-        if len(self._ends) > ENDS_MAX:
-            self._forget_read()
-        self._lease.settle(messages, Confirmation.SENT)
+        self.look()
+        self._launched.unpark_all()
 
     async def _room(self) -> bool:
         while True:
@@ -162,11 +203,6 @@ class LineSession:
                 return True
             if not self._lease.owes:
                 return False
-
-    def _forget_read(self) -> None:
-        read = self._taken - self._output.unread()
-        while self._ends and self._ends[0] <= read:
-            self._ends.popleft()
 
     def _drop_lent(self) -> None:
         why = f"the terminal took nothing for {self._manner.wait_max:g} s"

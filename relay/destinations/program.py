@@ -17,9 +17,8 @@ from relay.destinations.session import plain, work_watched
 from relay.system.ports import Program
 from relay.wire.escape import escape_text
 
-READ_SECONDS_MAX = 1.0  # a program that we end has so long to read what it was given,
-END_SECONDS_MAX = 1.0  # and so long again to end by itself, after SIGTERM, and after SIGKILL
-PAUSE_SECONDS = 0.01  # between two looks at what it has read
+# A program that we end has so long to end by itself when it has read all, and again after SIGTERM.
+END_SECONDS_MAX = 1.0
 
 
 class ProgramDestination(DestinationKeys):
@@ -41,10 +40,10 @@ class ProgramDestination(DestinationKeys):
         feeding = _Feeding(program, session, lease)
         try:
             task_status.started()
-            await work_watched(feeding.send_lent, program.ended)
+            await work_watched(feeding.send_lent, program.ended, session.follow)
         except DestinationDown as down:
             reason = await feeding.reason(str(down))
-            raise DestinationDown(f"{name}: {reason}{session.take_stock()}") from down
+            raise DestinationDown(f"{name}: {reason}") from down
         finally:
             with trio.CancelScope(shield=True):  # each of its waits has a limit
                 await feeding.end()
@@ -63,30 +62,29 @@ class _Feeding:
             await self.session.send(await self.lease.lend())
 
     async def reason(self, known: str) -> str:
-        """Why it takes no more: how it has ended, if it has."""
+        """Why it takes no more: how it has ended, if it has; and what it has not read."""
         with trio.move_on_after(END_SECONDS_MAX):
             known = await self.program.ended()
-        return escape_text([known.encode("utf-8", "replace")])[0].decode()
+        self.session.look()
+        unread = self.session.unread
+        again = f", {unread} messages come again" if unread else ""
+        return escape_text([known.encode("utf-8", "replace")])[0].decode() + again
 
     async def end(self) -> None:
         """Let it read what it has, and end by itself; or else make it."""
-        with trio.move_on_after(READ_SECONDS_MAX):
-            await self._read()
-        if not self.program.stdin.unread():
-            await self.program.stdin.close()  # the end of its input
-            if await self._ended():
-                return
-        self.program.kill(hard=False)
+        await self.session.read_out()
+        stdin = self.program.stdin
+        has_all = not self.session.unread
+        if has_all:
+            await stdin.close()  # the end of its input
+        if not (has_all and await self._ended()):
+            self.program.kill(hard=False)
         if not await self._ended():
             self.program.kill(hard=True)
             await self._ended()
-        self.session.take_stock()
-        await self.program.stdin.close()
-
-    async def _read(self) -> None:
-        stdin = self.program.stdin
-        while stdin.unread() and not stdin.hung_up():  # noqa: ASYNC110 - the kernel tells nobody
-            await trio.sleep(PAUSE_SECONDS)
+        if not has_all:
+            self.session.look()  # a last time, before the pipe is gone
+            await stdin.close()
 
     async def _ended(self) -> bool:
         with trio.move_on_after(END_SECONDS_MAX):

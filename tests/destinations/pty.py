@@ -2,7 +2,9 @@
 
 import os
 import pty
+import select
 import termios
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -27,8 +29,21 @@ class Pty:
         attributes[1] &= ~termios.OPOST
         termios.tcsetattr(self.slave, termios.TCSANOW, attributes)
 
-    def type(self, keys: bytes) -> None:
-        os.write(self.master, keys)
+    def stop(self) -> None:
+        """Somebody types ^S; returns when the terminal has understood it."""
+        os.write(self.master, b"\x13")
+        while select.select([], [self.slave], [], 0)[1]:
+            time.sleep(0.001)
+
+    def go(self) -> None:
+        """Somebody types ^Q."""
+        os.write(self.master, b"\x11")
+        self.wait_for_room()
+
+    def wait_for_room(self) -> None:
+        """Return when the terminal takes something."""
+        while not select.select([], [self.slave], [], 1)[1]:
+            pass
 
     def read(self) -> bytes:
         """All that has been shown so far."""

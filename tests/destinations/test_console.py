@@ -16,7 +16,6 @@ from tests.destinations.conftest import MakeRig, Rig
 from tests.destinations.pty import Pty
 
 MESSAGES = [b"<13>message %d" % n for n in range(20)]
-STOP, GO = b"\x13", b"\x11"  # ^S and ^Q
 
 
 def lines(*messages: bytes) -> bytes:
@@ -79,7 +78,7 @@ async def test_a_stopped_terminal_costs_what_is_older_than_its_time_and_goes_on(
     async with rig.delivering(console(terminal.path, wait_max="200ms")):
         rig.put(b"<13>before")
         await terminal.shows(lines(b"<13>before"))
-        terminal.type(STOP)
+        terminal.stop()
         rig.put(*MESSAGES)
         began = trio.current_time()
         await rig.until(lambda: rig.account.dropped[Drop.EXPIRED] == len(MESSAGES))
@@ -87,8 +86,7 @@ async def test_a_stopped_terminal_costs_what_is_older_than_its_time_and_goes_on(
         rig.put(b"<13>while stopped")
         await rig.until(lambda: rig.account.dropped[Drop.EXPIRED] == len(MESSAGES) + 1)
         rig.check()
-        terminal.type(GO)
-        await trio.sleep(0.05)
+        terminal.go()
         rig.put(b"<13>behind")
         await terminal.shows(lines(b"<13>before", b"<13>behind"))
         await rig.delivered()
@@ -107,7 +105,7 @@ async def test_a_line_that_was_cut_is_never_followed_by_another(
         shown = rig.sent()
         terminal.read()
         await rig.until(lambda: not rig.channel.held().messages)
-        await trio.sleep(0.05)
+        terminal.wait_for_room()
         rig.put(b"<13>behind")
         await rig.delivered()
     text = terminal.read().split(b"\r\n")
@@ -121,8 +119,7 @@ async def test_what_a_sender_waits_for_is_not_dropped(make_rig: MakeRig, termina
     rig = make_rig()
     rig.channel.bound(type(rig.channel._bounds)(1 << 20, 1 << 30, "block"))
     receipts: list[Receipt] = []
-    terminal.type(STOP)
-    await trio.sleep(0.05)
+    terminal.stop()
     async with rig.delivering(console(terminal.path, wait_max="100ms")):
         rig.put(b"<13>nobody waits for this")
         await rig.until(lambda: rig.account.dropped[Drop.EXPIRED])
@@ -130,7 +127,7 @@ async def test_what_a_sender_waits_for_is_not_dropped(make_rig: MakeRig, termina
         rig.channel.put(make_batch(b"<13>but for this", receipt=receipts[0]))
         await trio.sleep(0.3)
         assert rig.channel.held().messages == 1
-        terminal.type(GO)
+        terminal.go()
         await terminal.shows(lines(b"<13>but for this"))
         await rig.delivered()
     assert rig.account.dropped[Drop.EXPIRED] == 1

@@ -18,7 +18,6 @@ from tests.core.parts import make_batch, make_receipt
 from tests.destinations.conftest import MakeRig, Rig
 from tests.destinations.pty import Pty
 
-STOP, GO = b"\x13", b"\x11"  # ^S and ^Q
 MESSAGES = [b"<13>message %d" % n for n in range(5)]
 
 
@@ -159,8 +158,7 @@ async def test_one_stuck_terminal_delays_no_other_and_what_it_misses_is_counted(
     make_rig: MakeRig, room: Room
 ) -> None:
     stuck, alice = map(room.enter, ["root", "alice"])
-    stuck.type(STOP)
-    await trio.sleep(0.05)
+    stuck.stop()
     rig = rig_of(make_rig, room)
     async with rig.delivering(users("root", "alice", wait_max="2s")):
         began = trio.current_time()
@@ -170,8 +168,7 @@ async def test_one_stuck_terminal_delays_no_other_and_what_it_misses_is_counted(
         await alice.shows(lines(*MESSAGES))
         assert trio.current_time() - began < 1.5
         await rig.until(lambda: rig.account.missed == len(MESSAGES))
-        stuck.type(GO)
-        await trio.sleep(0.05)
+        stuck.go()
         rig.put(b"<13>behind")
         await stuck.shows(lines(b"<13>behind"))
         await rig.delivered()
@@ -181,8 +178,7 @@ async def test_one_stuck_terminal_delays_no_other_and_what_it_misses_is_counted(
 
 async def test_a_stuck_terminal_has_a_bound_of_its_own(make_rig: MakeRig, room: Room) -> None:
     stuck, alice = map(room.enter, ["root", "alice"])
-    stuck.type(STOP)
-    await trio.sleep(0.05)
+    stuck.stop()
     messages = [b"<13>%04d %s" % (n, b"x" * 993) for n in range(200)]
     rig = rig_of(make_rig, room)
     async with rig.delivering(users("root", "alice")):
@@ -195,7 +191,7 @@ async def test_a_stuck_terminal_has_a_bound_of_its_own(make_rig: MakeRig, room: 
         await alice.shows(lines(*messages))
         waiting = 200 - rig.account.missed
         assert waiting == 65536 // len(lines(messages[0]))
-        stuck.type(GO)
+        stuck.go()
         with trio.fail_after(10):
             while len(stuck.read()) < len(lines(*messages[:waiting])):
                 await trio.sleep(0.001)
@@ -206,8 +202,7 @@ async def test_a_stuck_terminal_has_a_bound_of_its_own(make_rig: MakeRig, room: 
 async def test_what_no_terminal_takes_is_dropped_and_counted(make_rig: MakeRig, room: Room) -> None:
     terminals = [room.enter("root"), room.enter("alice")]
     for terminal in terminals:
-        terminal.type(STOP)
-    await trio.sleep(0.05)
+        terminal.stop()
     rig = rig_of(make_rig, room)
     rig.put(*MESSAGES)
     async with rig.delivering(users("*", wait_max="200ms")):
@@ -216,8 +211,7 @@ async def test_what_no_terminal_takes_is_dropped_and_counted(make_rig: MakeRig, 
         assert rig.account.dropped[Drop.EXPIRED] == len(MESSAGES)
         assert rig.account.missed == 2 * len(MESSAGES)
         for terminal in terminals:
-            terminal.type(GO)
-        await trio.sleep(0.05)
+            terminal.go()
         rig.put(b"<13>behind")
         await rig.delivered()
         assert not rig.account.stalled
@@ -228,8 +222,7 @@ async def test_what_a_sender_waits_for_is_held_until_a_terminal_takes_it(
     make_rig: MakeRig, room: Room, short_pauses: None
 ) -> None:
     alice = room.enter("alice")
-    alice.type(STOP)
-    await trio.sleep(0.05)
+    alice.stop()
     rig = rig_of(make_rig, room)
     rig.channel.bound(type(rig.channel._bounds)(1 << 20, 1 << 30, "block"))
     receipt = make_receipt()
@@ -238,7 +231,7 @@ async def test_what_a_sender_waits_for_is_held_until_a_terminal_takes_it(
         await rig.until(lambda: rig.account.failures)
         assert rig.account.down_reason == "no terminal took anything for 0.1 s"
         assert rig.channel.held().messages == 1
-        alice.type(GO)
+        alice.go()
         await rig.delivered()
     assert rig.sent() == 1
     assert not any(rig.account.dropped.values())

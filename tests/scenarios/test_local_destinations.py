@@ -22,7 +22,6 @@ from tests.scenarios.harness.receivers import StreamReceiver
 from tests.scenarios.harness.senders import connected, send_all
 from tests.scenarios.harness.waiting import until
 
-STOP, GO = b"\x13", b"\x11"  # ^S and ^Q
 MESSAGES = 50_000
 
 BESIDE_TCP = """
@@ -72,7 +71,7 @@ def test_a_stopped_terminal_delays_nobody(prepare: Prepare, terminal: Pty) -> No
         relay = prepare(BESIDE_TCP, {"siem": siem.port, "console": terminal.path})
         relay.start()
         relay.until(_both_up, "both are reached")
-        terminal.type(STOP)
+        terminal.stop()
         with relay.watched():
             began = time.monotonic()
             send_all(relay.port("net"), [stream(sent, "lf")])
@@ -86,7 +85,7 @@ def test_a_stopped_terminal_delays_nobody(prepare: Prepare, terminal: Pty) -> No
         assert total(console["dropped"]) == MESSAGES
         assert took < 10  # a second, when nobody else works here
 
-        terminal.type(GO)
+        terminal.go()
         relay.until(lambda books: books["pipes"]["console"]["state"] != "stalled", "it goes on")
         send_all(relay.port("net"), [stream(numbered(1, "b"), "lf")])
         until(lambda: any(b"from=b" in line for line in _shown(terminal)), "it is shown")
