@@ -14,7 +14,7 @@ from relay.core.batch import Batch
 from relay.core.errors import DestinationDown
 from relay.core.lease import Lease
 from relay.core.outlet import Outlet
-from relay.destinations.session import all_formatted, plain, wait_for_room
+from relay.destinations.session import STALLED_SECONDS, all_formatted, plain, wait_for_room
 from relay.destinations.transit import PAUSE_SECONDS, PAUSE_SECONDS_MAX
 from relay.system.ports import Output
 from relay.wire.escape import escape_text
@@ -123,15 +123,22 @@ class LineSession:
         return kept
 
     async def follow(self) -> str:
-        """Settle what is read as it is read, until cancelled."""
+        """Settle what is read as it is read; return when nobody reads any more."""
         pause = PAUSE_SECONDS
+        progress_at = trio.current_time()
         while True:
             if not self._ends:
                 await self._launched.park()
-                pause = PAUSE_SECONDS
+                pause, progress_at = PAUSE_SECONDS, trio.current_time()
             await trio.sleep(pause)
-            pause = pause / 2 if self.look() else pause * 2
-            pause = min(max(pause, PAUSE_SECONDS), PAUSE_SECONDS_MAX)
+            if self.look():
+                pause, progress_at = max(pause / 2, PAUSE_SECONDS), trio.current_time()
+                continue
+            if self._output.hung_up():
+                return "broken pipe"
+            if trio.current_time() - progress_at >= STALLED_SECONDS:
+                self._account.stalled = True
+            pause = min(pause * 2, PAUSE_SECONDS_MAX)
 
     def look(self) -> bool:
         """Settle what has been read; true if that was something."""
@@ -141,6 +148,7 @@ class LineSession:
             self._ends.popleft()
             messages += 1
         if messages:
+            self._account.stalled = False
             self._lease.settle(messages, Confirmation.ACKED)
         return messages > 0
 

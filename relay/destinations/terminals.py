@@ -9,6 +9,7 @@ from itertools import accumulate
 import trio
 
 from relay.core.account import PipeAccount
+from relay.destinations.lines import Turn, turn_at
 from relay.destinations.session import plain
 from relay.system.ports import Local, Login, Output
 
@@ -71,11 +72,20 @@ class Screen:
 
     async def show(self, local: Local) -> None:
         """Show what is waiting, as far as the terminal takes it."""
+        turn = turn_at(self.login.terminal)
         terminal: Output | None = None
         try:
-            terminal = await local.open_terminal(self.login.terminal)
-            while self.waiting:
-                await self._write(terminal, list(self.waiting))
+            with trio.move_on_after(self.wait_max) as patience:
+                await turn.lock.acquire()
+            if patience.cancelled_caught:  # another pipe's, which finds it stuck
+                self._give_up()
+                return
+            try:
+                terminal = await local.open_terminal(self.login.terminal)
+                while self.waiting:
+                    await self._write(terminal, turn, list(self.waiting))
+            finally:
+                turn.lock.release()
         except OSError as fault:
             known = fault.errno in _GONE or self.login.closed
             text = "" if known else f"{self.login.terminal}: {plain(fault.strerror or str(fault))}"
@@ -88,9 +98,10 @@ class Screen:
             if terminal is not None:
                 await terminal.close()
 
-    async def _write(self, terminal: Output, notes: Sequence[Note]) -> None:
+    async def _write(self, terminal: Output, turn: Turn, notes: Sequence[Note]) -> None:
         """Write these notes, or give up all that wait when the terminal takes nothing for long."""
-        texts = [self.greeting(), *(note.text for note in notes)]
+        repair = b"\r\n" if turn.cut else b""  # a cut line is never followed by another
+        texts = [repair + self.greeting(), *(note.text for note in notes)]
         data = memoryview(b"".join(texts))
         ends = list(accumulate(map(len, texts)))[1:]
         taken = shown = 0
@@ -102,6 +113,7 @@ class Screen:
                 self._give_up()
                 return
             taken += octets
+            turn.cut = data[taken - 1] != ord("\n")
             while shown < len(ends) and ends[shown] <= taken:
                 self._take().seen = True
                 shown += 1

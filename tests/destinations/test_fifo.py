@@ -149,9 +149,9 @@ async def test_why_it_is_down_says_how_many_come_again(
     async with rig.delivering(fifo(path)):
         rig.put(*MESSAGES)
         await rig.until(lambda: rig.account.up)
-        await trio.sleep(0.05)
+        await rig.until(lambda: rig.channel.held().lent == len(MESSAGES))
+        await trio.sleep(0.02)
         reader.leave()
-        rig.put(b"<13>behind")
         await rig.until(lambda: rig.account.failures)
         assert rig.account.down_reason == f"{path}: its reader has gone, 20 messages come again"
 
@@ -227,6 +227,20 @@ async def test_a_reader_that_does_not_read_is_stalled(
         await rig.delivered()
         assert not rig.account.stalled
     assert rig.acked() == 1000
+
+
+async def test_what_lies_unread_in_the_pipe_is_stalled_as_well(
+    make_rig: MakeRig, path: Path, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is room for more; nobody wants even this."""
+    monkeypatch.setattr("relay.destinations.lines.STALLED_SECONDS", 0.1)
+    rig = make_rig()
+    rig.put(*MESSAGES)
+    async with rig.delivering(fifo(path)):
+        await rig.until(lambda: rig.account.stalled)
+        await reader.reads(lines(*MESSAGES))
+        await rig.delivered()
+        assert not rig.account.stalled
 
 
 async def test_what_is_no_named_pipe_is_a_clear_state(

@@ -199,6 +199,39 @@ async def test_a_stuck_terminal_has_a_bound_of_its_own(make_rig: MakeRig, room: 
     assert rig.sent() == 200
 
 
+async def test_a_line_that_was_given_up_in_the_middle_is_ended_before_the_next(
+    make_rig: MakeRig, room: Room
+) -> None:
+    alice = room.enter("alice")
+    rig = rig_of(make_rig, room)
+    long = b"<13>" + b"y" * 60_000
+    async with rig.delivering(users("alice", wait_max="100ms")):
+        rig.put(long)
+        await rig.until(lambda: rig.account.dropped[Drop.EXPIRED] == 1)
+        alice.read()
+        rig.put(b"<13>behind")
+        await rig.delivered()
+        await rig.until(lambda: alice.read().endswith(b"behind\r\n"))
+    cut, behind, end = alice.read().split(b"\r\n")
+    assert long.startswith(cut)
+    assert (behind, end) == (b"<13>behind", b"")
+
+
+async def test_two_pipes_do_not_mix_their_lines(make_rig: MakeRig, room: Room) -> None:
+    alice = room.enter("alice")
+    rigs = [rig_of(make_rig, room), rig_of(make_rig, room)]
+    messages = [b"<13>%03d %s" % (n, b"x" * 993) for n in range(60)]
+    keys = users("alice")
+    for place, message in enumerate(messages):
+        rigs[place % 2].put(message)
+    async with rigs[0].delivering(keys), rigs[1].delivering(keys):
+        with trio.fail_after(20):
+            while any(rig.channel.held().messages for rig in rigs):
+                alice.read()
+                await trio.sleep(0.001)
+    assert sorted(alice.read().split(b"\r\n")[:-1]) == messages
+
+
 async def test_what_no_terminal_takes_is_dropped_and_counted(make_rig: MakeRig, room: Room) -> None:
     terminals = [room.enter("root"), room.enter("alice")]
     for terminal in terminals:
