@@ -167,16 +167,13 @@ class LineSession:
             self._ends.clear()
 
     async def _write(self, lines: Sequence[bytes]) -> bool:
-        repair = (
-            [self._manner.end] if self._turn.cut else []
-        )  # a cut line is never followed by another
+        # A cut line is never followed by another.
+        repair = [self._manner.end] if self._turn.cut else []
         row = _Row.of([*repair, *lines])
         settled = 0
         while True:
-            cut, self._turn.cut = (
-                self._turn.cut,
-                True,
-            )  # true if a stop abandons the call: who knows
+            cut = self._turn.cut
+            self._turn.cut = True  # if a stop abandons the call: who knows
             try:
                 taken = await self._output.write(list(row.pieces()))
             except OSError as fault:

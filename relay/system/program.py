@@ -79,6 +79,8 @@ class SystemProgram:
         with self._lock:
             self._abandoned = True
         self.kill(hard=True)
+        if self._output is not None:  # it had started in this moment
+            self._output.close_now()
 
     # -- the thread
 

@@ -113,6 +113,23 @@ async def test_a_start_that_is_cancelled_leaves_nothing_behind(
             await trio.sleep(0.01)
 
 
+async def test_a_start_may_be_cancelled_at_any_moment() -> None:
+    before = descriptors()
+    started = 0
+    for milliseconds in range(0, 60, 2):
+        with trio.move_on_after(milliseconds / 1000):
+            sleeper = await start("sleep", "60")
+            started += 1
+            sleeper.kill(hard=True)
+            with trio.CancelScope(shield=True):
+                await sleeper.ended()
+                await sleeper.stdin.close()
+    assert started < 30
+    with trio.fail_after(10):
+        while descriptors() != before:
+            await trio.sleep(0.01)
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 async def test_it_does_not_outlive_us(number: signal.Signals, tmp_path: Path) -> None:
     """Also one that minds neither the end of its input, and after its starter was killed."""
