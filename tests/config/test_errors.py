@@ -165,7 +165,8 @@ overflow = "block!"
         "listen, receive_buffer)",
         '15: listeners.c.type: unknown type "smoke" (known: internal, relp, tcp, udp, unix)',
         "16: destinations.d.address: is required",
-        "18: destinations.e.type: is required (known: file, memory, relp, stdout, tcp, udp, unix)",
+        "18: destinations.e.type: is required (known: console, fifo, file, "
+        "memory, program, relp, stdout, tcp, udp, unix, users)",
         '20: pipes."f g": a name has 1 to 64 letters, digits, "_", "-" and "."',
         '21: pipes."f g".from[1]: no listener "d" (known: a, b, c)',
         '21: pipes."f g".from[2]: "a" is named twice',
