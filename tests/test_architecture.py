@@ -55,7 +55,6 @@ TESTED_ELSEWHERE = {
     "destinations/reach.py": "what tcp and udp share: their tests",
     "destinations/session.py": "what all destinations share: their tests",
     "destinations/transit.py": "a connection's octets: tests of stream, acked and epoch",
-    "listeners/acceptance.py": "half of a stream listener: tests of tcp and unix",
     "listeners/datagrams.py": "what udp and unix share: their tests",
     "listeners/limits.py": "names only",
     "listeners/answering.py": "the reader of relp: its tests",

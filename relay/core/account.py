@@ -54,7 +54,7 @@ class ConnectionRefusal(StrEnum):
 
 # How a sender's connection ends badly; docs/ledger.md describes each.
 CONNECTION_FAILURES = (
-    "reset", "idle", "accept", "protocol", "too-large", "unanswered", "internal-error",
+    "reset", "idle", "protocol", "too-large", "unanswered", "internal-error",
 )  # fmt: skip
 
 
@@ -173,6 +173,7 @@ class ListenerAccount:
     connections_failed: dict[str, int] = field(
         default_factory=lambda: dict.fromkeys(CONNECTION_FAILURES, 0)
     )
+    accept_deferred: int = 0  # times that whoever connects had to wait in the kernel
     restarts: int = 0
     bound: bool = False
     probes: list[Callable[[], None]] = field(default_factory=list)  # see `refresh`

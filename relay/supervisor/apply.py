@@ -44,6 +44,7 @@ def apply(relay: Relay, new: Config, nurseries: Nurseries) -> None:
     old, relay.config = relay.config, new
     renamed = old.relay.name != new.relay.name
     relay.memory.resize(new.relay.memory_max)
+    relay.machine.reserve(new.descriptors)
     pipes = {name: _pipe(relay, name, old, renamed, nurseries) for name in new.pipes}
     for name in relay.pipes.keys() - new.pipes.keys():
         going = relay.retiring[name] = relay.pipes.pop(name)

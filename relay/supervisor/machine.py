@@ -62,3 +62,12 @@ class Machine(Protocol):
             FamilyMissing: the kernel lacks the address family.
             OSError: anything else; the text says what and where.
         """
+
+    def absent(self, endpoint: Endpoint) -> str:
+        """Why nothing arrives yet at an endpoint that is open; empty when something can.
+
+        It is bound to an address that this host does not have yet.
+        """
+
+    def reserve(self, descriptors: int) -> None:
+        """So many are needed for other things than connections, at the most."""

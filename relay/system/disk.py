@@ -9,6 +9,7 @@ import trio
 
 from relay.system.append_file import AppendFile
 from relay.system.confined import open_confined
+from relay.system.descriptors import check_output
 from relay.system.hops import Hops
 
 T = TypeVar("T")
@@ -60,6 +61,7 @@ class SystemFile:
 def _open_append(base: str, path: str, mode: int) -> AppendFile:
     number = open_confined(base, path, mode)
     try:
+        check_output(number)
         return AppendFile(number, os.path.join(os.path.abspath(base), path))
     except OSError:
         os.close(number)

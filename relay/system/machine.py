@@ -10,6 +10,7 @@ import trio
 
 from relay.system.clock import SystemClock
 from relay.system.datagram import SocketDatagramReceiver
+from relay.system.descriptors import Descriptors, descriptors_max
 from relay.system.directory import SystemDirectory
 from relay.system.disk import SystemDisk
 from relay.system.drop_counts import DropCounts, boot_id
@@ -19,7 +20,7 @@ from relay.system.net import SystemNetwork
 from relay.system.page_file import SystemPageFile
 from relay.system.ports import Endpoint, Host
 from relay.system.service import ServiceManager, watchdog_seconds
-from relay.system.sockets import Opened, open_endpoint
+from relay.system.sockets import Opened, is_on_this_host, open_endpoint
 from relay.system.spool_paths import spool_names, spool_path
 
 log = logging.getLogger("relay.system")
@@ -40,6 +41,7 @@ class SystemMachine:
     page: SystemPageFile | None = None  # likewise
     state_dir: str | None = None  # that place
     boot_id: str = field(default_factory=boot_id)
+    descriptors: Descriptors = field(default_factory=Descriptors)
     _capped: set[str] = field(default_factory=set)
     _names: ListenNames = field(default_factory=ListenNames)
     _opened: dict[tuple[str, str], Sequence[Opened]] = field(default_factory=dict)  # or closed
@@ -84,13 +86,30 @@ class SystemMachine:
         await self._names.look_up(it for it in endpoints if not self._is_open(it))
 
     def open(self, endpoint: Endpoint) -> Sequence[Opened]:
-        opened = open_endpoint(endpoint, self.inherited, self._names.find)
+        opened = open_endpoint(
+            endpoint, self.inherited, self._names.find, self.descriptors
+        )
         self._opened[endpoint.kind, endpoint.address] = opened
         for each in opened:
             self._say_capped(endpoint, each)
             if self.drop_counts and isinstance(each, SocketDatagramReceiver) and each.shared:
                 self.drop_counts.watch(each)
         return opened
+
+    def absent(self, endpoint: Endpoint) -> str:
+        if endpoint.kind not in ("udp", "tcp"):
+            return ""
+        opened = self._opened.get((endpoint.kind, endpoint.address), ())
+        missing = [it.address for it in opened if not it.shared and not is_on_this_host(it.address)]
+        return ", ".join(f"{endpoint.kind} {address}: not an address of this host yet"
+                         for address in missing)  # fmt: skip
+
+    def reserve(self, descriptors: int) -> None:
+        limit = descriptors_max()
+        if descriptors > limit and descriptors != self.descriptors.needed:
+            log.warning("%d descriptors are few: what is configured may need %d, and each connection "
+                        "one more (raise LimitNOFILE)", limit, descriptors)  # fmt: skip
+        self.descriptors.needed = descriptors
 
     async def remember(self) -> None:
         """Keep for the next process what it must know of the sockets that it inherits as well."""

@@ -16,7 +16,7 @@ DESCRIPTORS = 64
 CLIENTS = 150
 LINES = 10
 LAUNCHER = ("prlimit", f"--nofile={DESCRIPTORS}:{DESCRIPTORS}")
-EPISODE = "defers accepting connections"
+EPISODE = "accept deferred"
 
 CONFIG = """
 [listeners.net]

@@ -115,6 +115,11 @@ class SimulatedMachine:
         self.opened.append(socket)
         return [socket]
 
+    def absent(self, endpoint: Endpoint) -> str:
+        return ""
+
+    def reserve(self, descriptors: int) -> None: ...
+
     # -- the kernel
 
     def kill(self) -> None:
