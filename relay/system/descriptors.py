@@ -9,11 +9,11 @@ import os
 import resource
 from dataclasses import dataclass
 
-# What is left to whoever needs one for a moment: a look-up, the next segment of a spool, a reload,
-# a scrape. OpenBSD's syslogd keeps 5 for that (FD_RESERVE), as we do of 30.
-_LAST_MAX = 64
-_LAST_OUTPUT_MAX = 16
-_LAST_SHARE = 6  # of few descriptors, one in so many
+# How many are left to whoever needs one for a moment: a look-up, the next segment of a spool, a
+# reload, a scrape; of few descriptors, one in so many. OpenBSD's syslogd keeps 5 (FD_RESERVE), and
+# so do outputs of 30.
+_LAST_MAX, _LAST_SHARE = 64, 5
+_LAST_OUTPUT_MAX, _LAST_OUTPUT_SHARE = 16, 6
 # However much outputs may need, connections may have one in so many, if nobody else has it.
 _CONNECTIONS_SHARE = 8
 
@@ -35,7 +35,7 @@ class Descriptors:
         """Raise EMFILE when what is left is not for connections. Any open descriptor will do."""
         lowest = os.dup(descriptor)  # the lowest that is free, dup(2); raises when there is none
         os.close(lowest)
-        if self.connections >= self.connections_max or _is_last(lowest, _LAST_MAX):
+        if self.connections >= self.connections_max or _is_last(lowest, _LAST_MAX, _LAST_SHARE):
             raise _no_more()
 
 
@@ -58,13 +58,13 @@ def check_output(descriptor: int) -> None:
 
     Output files and destinations leave a few to the spools and to who asks how we are.
     """
-    if _is_last(descriptor, _LAST_OUTPUT_MAX):
+    if _is_last(descriptor, _LAST_OUTPUT_MAX, _LAST_OUTPUT_SHARE):
         raise _no_more()
 
 
-def _is_last(descriptor: int, last_max: int) -> bool:
+def _is_last(descriptor: int, last_max: int, share: int) -> bool:
     limit = descriptors_max()
-    return descriptor >= limit - min(last_max, limit // _LAST_SHARE)
+    return descriptor >= limit - min(last_max, limit // share)
 
 
 def _no_more() -> OSError:

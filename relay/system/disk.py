@@ -55,7 +55,7 @@ class SystemFile:
         return await self._hops.run(self._file.replaced)
 
     async def close(self) -> None:
-        await self._hops.run(self._file.close)
+        await self._hops.finish(self._file.close)
 
 
 def _open_append(base: str, path: str, mode: int) -> AppendFile:

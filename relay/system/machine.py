@@ -86,9 +86,7 @@ class SystemMachine:
         await self._names.look_up(it for it in endpoints if not self._is_open(it))
 
     def open(self, endpoint: Endpoint) -> Sequence[Opened]:
-        opened = open_endpoint(
-            endpoint, self.inherited, self._names.find, self.descriptors
-        )
+        opened = open_endpoint(endpoint, self.inherited, self._names.find, self.descriptors)
         self._opened[endpoint.kind, endpoint.address] = opened
         for each in opened:
             self._say_capped(endpoint, each)
@@ -107,8 +105,8 @@ class SystemMachine:
     def reserve(self, descriptors: int) -> None:
         limit = descriptors_max()
         if descriptors > limit and descriptors != self.descriptors.needed:
-            log.warning("%d descriptors are few: what is configured may need %d, and each connection "
-                        "one more (raise LimitNOFILE)", limit, descriptors)  # fmt: skip
+            log.warning("%d descriptors are few: what is configured may need %d, and each "
+                        "connection one more (raise LimitNOFILE)", limit, descriptors)  # fmt: skip
         self.descriptors.needed = descriptors
 
     async def remember(self) -> None:

@@ -187,6 +187,9 @@ class SocketAcceptor:
                 self._left = None if self._left is None else 0
                 return None
             except OSError as exc:
+                # A descriptor is asked for before the backlog is looked at.
+                if not self._is_waited_for():
+                    return None
                 gone += 1
                 if exc.errno not in _CONNECTION_GONE or gone == _GONE_MAX:
                     raise
@@ -197,6 +200,11 @@ class SocketAcceptor:
             peer = "local" if is_unix else without_mapping(peer[0])
             return SocketConnection(sock, peer=peer, descriptors=self._descriptors)
         return None
+
+    def _is_waited_for(self) -> bool:
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        return bool(poll.poll(0))
 
     def seal(self) -> None:
         """As the port says. A sealed acceptor may look ready for ever: wait for it no more."""

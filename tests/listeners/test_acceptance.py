@@ -175,4 +175,3 @@ async def test_connections_beyond_the_limit_are_closed_and_told_once(
     it.acceptor.waiting = [FakeConnection(), FakeConnection()]
     it.accept(1.0)
     assert len(caplog.messages) == 2  # there was room meanwhile
-

@@ -37,7 +37,7 @@ def descriptors_max(more: int) -> Iterator[None]:
     with socket.socket() as probe:
         highest = probe.fileno()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, ((highest + more) * 6 // 5 + 1, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, ((highest + more) * 5 // 4 + 1, hard))
     try:
         yield
     finally:

@@ -33,7 +33,9 @@ def _lowest_free() -> int:
 
 
 def _limit(soft: int) -> None:
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    resource.setrlimit(
+        resource.RLIMIT_NOFILE, (soft, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+    )
 
 
 def test_the_soft_limit_is_raised_to_the_hard_one() -> None:
