@@ -56,7 +56,7 @@ def apply(relay: Relay, new: Config, nurseries: Nurseries) -> None:
     relay.router.routes = routes(new, pipes)
     _listeners(relay, old, renamed, before, nurseries)
     relay.rings.keep_only([name for name, it in new.destinations.items() if it.type == "memory"])
-    relay.own.wanted = any(it.type == "internal" for it in new.listeners.values())
+    relay.own.want(any(it.type == "internal" for it in new.listeners.values()))
 
 
 # -- pipes
