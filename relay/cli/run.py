@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import threading
+import time
 import warnings
 from functools import partial
 
@@ -39,7 +40,7 @@ def run(path: str, log_level: str) -> None:
     # Trio 0.35 sees that Hypercorn still reads a name that moved.
     warnings.filterwarnings("ignore", category=trio.TrioDeprecationWarning)
     writer = start_logging(log_level)
-    own = OwnMessages()
+    own = OwnMessages(wall_ns=time.time_ns)
     try:
         with own_messages(own):
             state_dir = _state_dir(config)

@@ -60,7 +60,7 @@ class Acceptance:
                 del self.deferred[acceptor]
                 self.ready_set.add(acceptor)
         if self.episode and now - self.episode.deferred_at >= QUIET_SECONDS:
-            log.info("listener %s: accepting as before, after it was deferred %d times in %.0f s",
+            log.info("listener %s: accepting as before, after it was deferred %d times in %.1f s",
                      self.intake.listener, self.episode.times,
                      self.episode.deferred_at - self.episode.began)  # fmt: skip
             self.episode = None

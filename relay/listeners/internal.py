@@ -65,8 +65,8 @@ def put_own(intake: Intake) -> None:
     if overflowed:
         intake.refuse(overflowed, Refusal.BACKLOG)
     if overflowed and initial:
-        log.warning("dropped %d message%s during initialization",
-                    overflowed, "" if overflowed == 1 else "s", extra={"notice": True})  # fmt: skip
+        lost = "1 message" if overflowed == 1 else f"{overflowed} messages"
+        log.warning("dropped %s during initialization", lost, extra={"notice": True})
     for notice, group in groupby(waiting, key=lambda message: message.notice):
         messages = [_render(message, intake) for message in group]
         octets = sum(map(len, messages))

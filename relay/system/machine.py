@@ -105,8 +105,8 @@ class SystemMachine:
     def reserve(self, descriptors: int) -> None:
         limit = descriptors_max()
         if descriptors > limit and descriptors != self.descriptors.needed:
-            log.warning("%d descriptors are few: what is configured may need %d, and each "
-                        "connection one more (raise LimitNOFILE)", limit, descriptors)  # fmt: skip
+            log.warning("%d descriptors are few: %d may be needed, and one for each connection "
+                        "(raise LimitNOFILE)", limit, descriptors)  # fmt: skip
         self.descriptors.needed = descriptors
 
     async def remember(self) -> None:

@@ -132,7 +132,7 @@ async def test_an_episode_is_told_once_and_so_is_its_end(caplog: pytest.LogCaptu
     assert caplog.messages == ["listener net-lf: accept deferred: Too many open files"]
     it.acceptance.resume(now - DEFER_SECONDS + QUIET_SECONDS)
     assert caplog.messages[1:] == [
-        "listener net-lf: accepting as before, after it was deferred 30 times in 29 s"
+        "listener net-lf: accepting as before, after it was deferred 30 times in 29.0 s"
     ]
     it.acceptor.error = errno.EMFILE
     it.accept(now + 60)

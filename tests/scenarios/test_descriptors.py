@@ -209,7 +209,7 @@ def test_more_files_than_descriptors(prepare: Prepare) -> None:
     """
     relay = prepare(INPUTS + "".join(FILES), launcher=_limited(FEW))
     relay.start()
-    assert "30 descriptors are few: what is configured may need" in relay.log
+    assert "30 descriptors are few: 72 may be needed" in relay.log
     with socket.socket(type=socket.SOCK_DGRAM) as datagrams:
         for message in numbered(LINES, "udp"):
             datagrams.sendto(message, ("127.0.0.1", relay.port("datagrams")))
