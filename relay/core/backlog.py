@@ -77,6 +77,8 @@ class Backlog:
     segments: Sequence[Segment] = ()  # of the disk, as the spool's task saw them last
     dropped: deque[Segment] = field(default_factory=deque)  # to be removed from the disk
     holes: Sequence[Segment] = ()  # dropped ones behind the oldest message held
+    store: bytes = b""  # names what is on disk, wherever that lies
+    given_up: tuple[int, int] = (0, 0)  # dropped, and perhaps on disk all the same
     draining: bool = False  # switched off: runs until nothing is held
     work: trio.lowlevel.ParkingLot = field(default_factory=trio.lowlevel.ParkingLot)
 
@@ -151,6 +153,15 @@ class Backlog:
         self.pass_gap(self.gap, dropped)
         self.work.unpark_all()
         return dropped
+
+    def give_up(self, first: int, end: int) -> None:
+        """These numbers, the last, were dropped unwritten.
+
+        They may be on disk all the same, or get there: a sync has failed, or a thread hangs.
+        """
+        self.holes = [*self.holes, Segment(first, end, 0)]
+        before, before_end = self.given_up
+        self.given_up = (before if before < before_end else first, end)
 
     def _add_hole(self, hole: Segment) -> None:
         """One more, joined with the last if it follows it, as mostly it does."""

@@ -177,7 +177,7 @@ class Spooling:
         backlog.spool = spool
         backlog.committed = max(end, channel.head)
         backlog.ready = backlog.tried = True
-        backlog.failing = ""
+        backlog.failing, backlog.given_up = "", (0, 0)
         channel.account.recovered += messages + lost
         if lost:
             channel.account.drop(lost, Drop.CRASH)
@@ -185,8 +185,10 @@ class Spooling:
 
     def reopen(self, spool: Spool) -> None:
         """The directory is open again: the channel knows what is there."""
-        self._backlog.spool, self._backlog.failing = spool, ""
-        self._backlog.tried = True
+        backlog = self._backlog
+        backlog.spool, backlog.failing, backlog.tried = spool, "", True
+        backlog.given_up = (0, 0)
+        self._channel.save()
         self._channel.wake()
 
     def committed(self, number: int, *, fails: bool = False) -> None:
@@ -268,7 +270,7 @@ class Spooling:
                 if backlog.only_here(entry)]  # fmt: skip
         backlog.gap_messages -= sum(len(entry.batch) for entry in rest)
         if rest:  # their numbers are used up: who takes the pipe up again passes them
-            backlog.holes = [*backlog.holes, Segment(rest[0].first, self._channel.next, 0)]
+            backlog.give_up(rest[0].first, self._channel.next)
         if not backlog.gap_messages:
             backlog.gap = None
         return rest

@@ -1,5 +1,6 @@
 """A pipe's spool: the task between its channel and its store. All that touches the disk is hops."""
 
+import contextlib
 import errno
 import logging
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ from relay.core.channel import Channel
 from relay.core.queue import Entry
 from relay.core.receipt import Receipt
 from relay.spool.group import Written, commit_group, written_by
+from relay.spool.recovery import Known
 from relay.spool.store import Damaged, Store
 from relay.system.ports import Directory, Disk
 
@@ -24,6 +26,7 @@ GROUP_OCTETS = 4 << 20  # of one commit; while it is synced the next group gathe
 CURSOR_SECONDS = 1.0  # how old the cursor on disk may be
 RETRY_SECONDS = 1.0  # after a fault of the disk, doubling
 RETRY_SECONDS_MAX = 10.0
+CLOSE_SECONDS_MAX = 0.5  # once the disk has been left behind: it may hang there, too
 
 
 @dataclass(slots=True, eq=False)
@@ -38,9 +41,8 @@ class Spool:
     disk: Disk
     octets_max: int
     commit_seconds: float
-    next_min: int  # numbers below were used by the process before
-    head_min: int  # and below this its messages had left
-    take_lost: Callable[[int], int]  # of so many found, what it held besides: asked once
+    known: Callable[[], Known]  # of the process before; raises OSError where that has to wait
+    take_lost: Callable[[int, bytes], int]  # of so many found in a store, what that held besides
     ending: bool = False
     ended: trio.Event = field(default_factory=trio.Event)
     _store: Store | None = None
@@ -61,9 +63,10 @@ class Spool:
                     while not self._is_over() and not self._removed:
                         await self._wait_for_work()
                         await self._commit()
+                    await self._take_back()
                     await self._save_cursor()
             finally:
-                with trio.CancelScope(shield=True):
+                with trio.move_on_after(CLOSE_SECONDS_MAX, shield=True):
                     await self._close()
             if self.ending:
                 self.ended.set()
@@ -108,14 +111,7 @@ class Spool:
         while not self.ending or self._last_chance:
             self._last_chance = False
             try:
-                self._store = store = await self._hop(
-                    lambda: Store.open(
-                        self.directory,
-                        octets_max=self.octets_max,
-                        next_min=max(self.next_min, self._backlog.committed),
-                        settled_min=max(self.head_min, self._head_known),
-                    )
-                )
+                self._store = store = await self._hop(self._open_store, self._known())
             except OSError as exc:
                 await self._failed(exc)
                 continue
@@ -133,6 +129,8 @@ class Spool:
         spooling, messages = self.channel.spooling, store.report.messages
         if messages:
             await spooling.make_way()
+        lost = self.take_lost(messages, store.identity)
+        self._backlog.store = store.identity
         if self._backlog.ready:
             spooling.reopen(self)
             return
@@ -142,15 +140,25 @@ class Spool:
             end=store.next,
             holes=[Segment(first, end, 0) for first, end in store.holes],
             messages=messages,
-            lost=self.take_lost(messages),
+            lost=lost,
         )
         if self.ending:
             spooling.spill()
 
-    @property
-    def _head_known(self) -> int:
-        """Where the channel is; nowhere before it has seen the disk."""
-        return self.channel.head if self._backlog.ready else 0
+    def _known(self) -> Known:
+        """What the disk may not know: the channel does, once it has seen it."""
+        known, backlog = self.known(), self._backlog
+        if not backlog.ready:
+            return known
+        used = max(known.next, backlog.committed)
+        return Known(used, self.channel.head, backlog.given_up, backlog.store)
+
+    def _open_store(self, known: Known) -> Store:
+        store = Store.open(self.directory, octets_max=self.octets_max, known=known)
+        if self._backlog.ready and store.report.messages and store.identity != known.store:
+            store.close()
+            raise OSError(errno.ESTALE, "another spool lies there, a restart delivers it")
+        return store
 
     # -- writing
 
@@ -256,6 +264,18 @@ class Spool:
         if self.ending:
             return not backlog.unwritten or bool(backlog.failing and not self._last_chance)
         return backlog.mode == "never" and not backlog.active
+
+    async def _take_back(self) -> None:
+        """What was written and could not be made durable is not to be found by the next process.
+
+        It is in memory: from there it is written again, or booked as dropped. Where this fails, the
+        crash page knows what was given up.
+        """
+        store = self._store
+        assert store is not None
+        if self._suspect:
+            with contextlib.suppress(OSError):
+                await self._hop(store.restart_after, store.committed)
 
     async def _save_cursor(self) -> None:
         store = self._store

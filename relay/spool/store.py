@@ -17,7 +17,7 @@ from relay.spool import segment
 from relay.spool.cursor import HOLES_MAX, Cursor, CursorFile
 from relay.spool.holes import Hole, above, past, with_hole, without
 from relay.spool.reader import Damaged, Reader, Stored
-from relay.spool.recovery import Part, Report, cut, recover, run_before, segment_name
+from relay.spool.recovery import Known, Part, Report, cut, recover, run_before, segment_name
 from relay.spool.segment import HEADER_OCTETS
 from relay.system.ports import Directory, RandomFile
 
@@ -65,13 +65,8 @@ class Store:
         self._reader = Reader(directory)
 
     @classmethod
-    def open(
-        cls, directory: Directory, *, octets_max: int, next_min: int = 0, settled_min: int = 0
-    ) -> Self:
-        """Take a directory and recover what is in it.
-
-        Numbers below `next_min` are used up, everything below `settled_min` has left: what the
-        crash page knows and the directory may not.
+    def open(cls, directory: Directory, *, octets_max: int, known: Known | None = None) -> Self:
+        """Take a directory and recover what is in it, with what is known besides.
 
         Raises:
             BlockingIOError: another process has it.
@@ -80,7 +75,7 @@ class Store:
         store = cls(directory, octets_max)
         directory.open()
         try:
-            found = recover(directory, next_min=next_min, settled_min=settled_min)
+            found = recover(directory, known or Known())
             store.report = found.report
             store._store = found.store
             store._parts = found.parts
@@ -96,6 +91,11 @@ class Store:
             store.close()
             raise
         return store
+
+    @property
+    def identity(self) -> bytes:
+        """Names this store wherever it is moved to; made with it, and kept in its files."""
+        return self._store
 
     @property
     def octets(self) -> int:

@@ -4,6 +4,7 @@ import errno
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from relay.spool.recovery import Known
 from relay.spool.store import Damaged, Store, Stored
 from tests.core.parts import number, numbered
 
@@ -198,8 +199,8 @@ def opened(
     directory: FakeDirectory | None = None, *, next_min: int = 0, settled_min: int = 0
 ) -> Store:
     """A store of small segments."""
-    store = Store.open(directory or FakeDirectory(), octets_max=1 << 20,
-                       next_min=next_min, settled_min=settled_min)  # fmt: skip
+    known = Known(next_min, settled_min)
+    store = Store.open(directory or FakeDirectory(), octets_max=1 << 20, known=known)
     store._segment_octets = 600
     return store
 

@@ -15,6 +15,7 @@ from relay.core.backlog import Backlog, SpoolMode
 from relay.core.bounds import Bounds
 from relay.core.channel import Channel
 from relay.core.receipt import Receipt
+from relay.spool.recovery import Known
 from relay.spool.spool import Spool
 from relay.system.ports import File
 from tests.core.parts import check, make_batch, make_channel, number, numbered
@@ -52,7 +53,7 @@ class Rig:
         self.channel.backlog = Backlog(self.mode, 1 << 20)
         self.spool = Spool(
             self.channel, self.directory, InlineDisk(), 1 << 20, 0.02,
-            next_min=0, head_min=0, take_lost=lambda found: max(0, self.held_before - found),
+            known=Known, take_lost=lambda found, _: max(0, self.held_before - found),
         )  # fmt: skip
         return self.channel
 
