@@ -95,7 +95,8 @@ class SystemMachine:
         return spool_names(self.state_dir) if self.state_dir is not None else ()
 
     def spool(self, pipe: str) -> SystemDirectory:
-        return SystemDirectory(spool_path(self.state_dir or "state", pipe))
+        state_dir = self.state_dir or "state"
+        return SystemDirectory(spool_path(state_dir, pipe), below=state_dir)
 
     def host(self, relay_name: str) -> Host:
         limiter = trio.CapacityLimiter(THREADS_MAX)
