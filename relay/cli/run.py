@@ -1,5 +1,6 @@
 """`relay run`: the configuration, the log and the signals; then the supervisor has it."""
 
+import errno
 import logging
 import os
 import signal
@@ -59,11 +60,17 @@ def run(path: str, log_level: str) -> None:
 
 
 def _state_dir(config: Config) -> str:
+    """Its absolute path. If it is only not there yet, it is waited for while the relay runs.
+
+    Raises:
+        Failure: it can never be: a part of its path is no directory.
+    """
     path = os.path.abspath(config.relay.state_dir)
     try:
-        os.makedirs(path, exist_ok=True)
+        os.stat(os.path.join(path, "."))
     except OSError as exc:
-        raise Failure(f"state_dir {path}: {(exc.strerror or str(exc)).lower()}") from exc
+        if exc.errno in (errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
+            raise Failure(f"state_dir {path}: {(exc.strerror or str(exc)).lower()}") from exc
     return path
 
 

@@ -38,8 +38,11 @@ class Machine(Protocol):
         """The file of the crash page; None where there is no place for it, or not yet."""
 
     @property
-    def page_is_awaited(self) -> bool:
-        """Another process has the page, and with it the state directory."""
+    def awaited(self) -> str:
+        """Why the state directory, and with it the page, cannot be had yet; else empty.
+
+        Another process has it, or its file system is not mounted.
+        """
 
     async def await_page(self) -> None:
         """Return when `page` is there, or cannot be had for another reason, which is told."""

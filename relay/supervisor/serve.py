@@ -61,7 +61,7 @@ async def _relay(
             nurseries = Nurseries(receiving, delivering)
             lose_forgotten(relay)
             apply(relay, relay.config, nurseries)
-            if relay.machine.page_is_awaited:
+            if relay.machine.awaited:
                 serving.start_soon(take_late_page, relay, delivering)
             else:
                 find_orphans(relay, delivering)

@@ -1,6 +1,8 @@
 """The host as the supervisor sees it: ports for each component, sockets, the service manager."""
 
+import errno
 import logging
+import os
 import socket
 from collections.abc import Collection, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +18,7 @@ from relay.system.disk import SystemDisk
 from relay.system.drop_counts import DropCounts, boot_id
 from relay.system.inherited import inherited_sockets
 from relay.system.listen_names import ListenNames
+from relay.system.make import make_directory
 from relay.system.net import SystemNetwork
 from relay.system.page_file import SystemPageFile
 from relay.system.ports import Endpoint, Host
@@ -29,7 +32,14 @@ log = logging.getLogger("relay.system")
 # delayed an fsync by 6 s (Python 3.11, Trio 0.35).
 THREADS_MAX = 4
 
-PAGE_SECONDS = 0.5  # between two looks whether another process still has the crash page
+PAGE_SECONDS = 0.5  # between two looks whether the crash page can be had
+
+# Of the state directory: its file system is not mounted, or not for writing; or for a moment there
+# is no descriptor.
+_MAY_COME = frozenset({
+    errno.ENOENT, errno.EROFS, errno.ENODEV, errno.ENXIO, errno.ENOTCONN, errno.ESTALE,
+    errno.ETIMEDOUT, errno.EMFILE, errno.ENFILE,
+})  # fmt: skip
 
 
 @dataclass(slots=True, eq=False)
@@ -41,10 +51,11 @@ class SystemMachine:
     inherited: Mapping[str, list[socket.socket]] = field(default_factory=dict)
     drop_counts: DropCounts | None = None  # where there is a place to keep them
     page: SystemPageFile | None = None  # likewise
-    page_is_awaited: bool = False  # another process has it
+    awaited: str = ""  # why not yet
     state_dir: str | None = None  # that place
     boot_id: str = field(default_factory=boot_id)
     descriptors: Descriptors = field(default_factory=Descriptors)
+    _forgetting: bool = False  # it was told that what is to be kept cannot be
     _capped: set[str] = field(default_factory=set)
     _names: ListenNames = field(default_factory=ListenNames)
     _opened: dict[tuple[str, str], Sequence[Opened]] = field(default_factory=dict)  # or closed
@@ -67,27 +78,28 @@ class SystemMachine:
         return machine
 
     def open_page(self) -> None:
-        """Take the crash page; a fault is told, and where another process has it, that once."""
+        """Take the crash page, making the state directory; a fault is told once."""
+        state_dir = self.state_dir or "state"
+        before, self.awaited = self.awaited, ""
         try:
-            self.page = SystemPageFile.open(self.state_dir or "state")
+            make_directory(state_dir)
+            self.page = SystemPageFile.open(state_dir)
         except BlockingIOError:
-            if not self.page_is_awaited:
-                log.error(  # noqa: TRY400 - no fault of ours, no traceback
-                    "crash page cannot be opened in %s, a crash would not be counted: another "
-                    "process has it; the spools wait for it", self.state_dir,
-                )  # fmt: skip
-            self.page_is_awaited = True
+            self.awaited = "another process has the state directory"
+            text = "another process has it; the spools wait for it"
         except OSError as exc:
-            self.page_is_awaited = False
-            log.error(  # noqa: TRY400 - the disk's fault, no traceback
-                "crash page cannot be opened in %s, a crash would not be counted: %s",
-                self.state_dir, exc.strerror or exc,
-            )  # fmt: skip
+            text = exc.strerror or str(exc)
+            if _may_come(exc, state_dir):
+                self.awaited = f"the state directory is not there yet: {text}"
+                text = f"{text}; it is waited for, and so are the spools"
         else:
-            self.page_is_awaited = False
+            return
+        if self.awaited != before or not before:
+            log.error("crash page cannot be opened in %s, a crash would not be counted: %s",
+                      state_dir, text)  # fmt: skip
 
     async def await_page(self) -> None:
-        while self.page_is_awaited:
+        while self.awaited:
             await trio.sleep(PAGE_SECONDS)
             await trio.to_thread.run_sync(self.open_page, abandon_on_cancel=True)
 
@@ -141,13 +153,24 @@ class SystemMachine:
 
     async def remember(self) -> None:
         """Keep for the next process what it must know of the sockets that it inherits as well."""
-        counts = self.drop_counts.changed() if self.drop_counts else None
-        if not (self.drop_counts and counts):
+        if self.drop_counts is None:
+            return
+        if not self.drop_counts.loaded:
+            known = await trio.to_thread.run_sync(self.drop_counts.load, abandon_on_cancel=True)
+            if known is None:
+                return
+            self.drop_counts.adopt(known)
+        counts = self.drop_counts.changed()
+        if not counts:
             return
         try:
             await trio.to_thread.run_sync(self.drop_counts.save, counts, abandon_on_cancel=True)
         except OSError as exc:
-            log.warning("kernel drops of inherited sockets cannot be kept: %s", exc)
+            if not self._forgetting:
+                log.warning("kernel drops of inherited sockets cannot be kept: %s", exc)
+            self._forgetting = True
+        else:
+            self._forgetting = False
 
     def _is_open(self, endpoint: Endpoint) -> bool:
         opened = self._opened.get((endpoint.kind, endpoint.address), ())
@@ -166,3 +189,10 @@ class SystemMachine:
                 "%s %s: receive buffer of %d octets granted, %d wanted (raise net.core.rmem_max)",
                 endpoint.kind, opened.address, granted, wanted,
             )  # fmt: skip
+
+
+def _may_come(fault: OSError, state_dir: str) -> bool:
+    """Whether to wait for a state directory; else there is no crash page, and spools try alone."""
+    if fault.errno in (errno.EACCES, errno.EPERM):
+        return not os.access(state_dir, os.W_OK | os.X_OK)
+    return fault.errno in _MAY_COME

@@ -64,8 +64,8 @@ class SimulatedMachine:
     # -- the port
 
     @property
-    def page_is_awaited(self) -> bool:
-        return False  # no other process has anything of this world
+    def awaited(self) -> str:
+        return ""  # no other process has anything of this world
 
     async def await_page(self) -> None:
         await trio.lowlevel.checkpoint()
