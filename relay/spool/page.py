@@ -209,7 +209,8 @@ class Slot:
         else:
             store, head, end = NO_STORE, 0, None
             if before := self.page.believed().get(self.name):
-                store, head, end = before.store, before.head, before.end
+                store, head = before.store, before.head
+                end = before.end if before.end < before.next else None
                 held, owed = held + before.held, owed + before.owed
                 at_risk += before.at_risk
         record = _PIPE.pack(

@@ -144,9 +144,8 @@ def recover(directory: Directory, known: Known) -> Found:
     settled = max(cursor.settled if cursor else oldest, known.settled)
     holes = above(holes, settled)
     number = max([end, known.next, settled, *(hole[1] for hole in holes)])
-    behind = max([end, settled, *(hole[1] for hole in holes)])
-    if number > behind:
-        holes.append((behind, number))
+    if number > (behind := max(end, settled)):
+        holes = with_hole(holes, (behind, number))
     report.messages = without(holes, settled, end)
     return Found(store, parts, Cursor(store, 0, settled, number, holes), report, cursor, empty)
 

@@ -117,6 +117,13 @@ def test_what_was_given_up_is_known_until_the_spool_is_open() -> None:
     assert CrashPage(file, "boot").known("siem") == Known(22, 21, (22, 22), STORE)
 
 
+def test_what_comes_before_the_spool_is_open_is_not_given_up() -> None:
+    file = Memory()
+    book(CrashPage(file, "boot").slot("siem"), 7, next_number=20, head=13)
+    book(CrashPage(file, "boot").slot("siem"), 1, next_number=21, head=20, taken=False)
+    assert CrashPage(file, "boot").known("siem") == Known(21, 13, (21, 21), STORE)
+
+
 def test_a_page_of_the_version_before_is_told_and_begun_anew(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

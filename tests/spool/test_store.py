@@ -154,6 +154,21 @@ def test_what_was_given_up_is_a_hole_although_it_is_on_disk(is_committed: bool) 
     assert not [name for name in directory.files if name.endswith(".seg")]
 
 
+def test_what_is_between_the_disk_and_what_was_given_up_is_a_hole_as_well() -> None:
+    """It was delivered before the disk took it, say."""
+    directory = FakeDirectory()
+    store = opened(directory)
+    put(store, 10)
+    store.commit()
+    store.close()
+    known = Known(next=40, given_up=(35, 40), store=store.identity)
+    store = Store.open(directory, octets_max=1 << 20, known=known)
+    put(store, 2)
+    store.commit()
+    assert read_all(store) == ([*range(10), 40, 41], [])
+    assert store.messages(0, store.next) == 12
+
+
 def test_numbers_that_the_crash_page_knows_are_used_up_and_a_hole() -> None:
     directory = FakeDirectory()
     store = opened(directory)
