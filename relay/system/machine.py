@@ -194,5 +194,9 @@ class SystemMachine:
 def _may_come(fault: OSError, state_dir: str) -> bool:
     """Whether to wait for a state directory; else there is no crash page, and spools try alone."""
     if fault.errno in (errno.EACCES, errno.EPERM):
-        return not os.access(state_dir, os.W_OK | os.X_OK)
+        return not _may_write(state_dir)
     return fault.errno in _MAY_COME
+
+
+def _may_write(directory: str) -> bool:
+    return os.access(directory, os.W_OK | os.X_OK, effective_ids=True)
