@@ -28,7 +28,9 @@ Find = Callable[[str, int, socket.SocketKind], Found]
 
 # ip(7); the socket module of Python 3.11 has no name for it. For IPv6 it is the same flag.
 _IP_FREEBIND = 15
-_NOT_HERE = (errno.EADDRNOTAVAIL, errno.ENODEV)  # bind(2); the second, of a link-local address
+# bind(2) and connect(2); the second, of a link-local address
+_NOT_HERE = (errno.EADDRNOTAVAIL, errno.ENODEV, errno.ENETUNREACH)
+_ANY = ("0.0.0.0", "::")  # noqa: S104
 _NO_IPV6 = Path("/proc/sys/net/ipv6/conf/lo/disable_ipv6")
 
 # For a fleet that connects at the same moment; the kernel cuts it to net.core.somaxconn (4096).
@@ -75,13 +77,16 @@ def open_endpoint(
 def is_on_this_host(address: str) -> bool:
     """Whether `HOST:PORT`, where a socket is bound, is an address of this host now.
 
-    Asked by binding another socket there. Where that cannot be asked the answer is yes.
+    Asked by binding another socket there, and by looking for the way: before `lo` is up, a network
+    lets bind whatever IPv4 address. Where it cannot be asked the answer is yes.
     """
-    host, _ = split_host_port(address)
+    host, port = split_host_port(address)
     [(family, sockaddr), *_] = look_up(host, 0, socket.SOCK_DGRAM, numeric=True)
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.bind(sockaddr)
+            if host not in _ANY:
+                probe.connect((sockaddr[0], port, *sockaddr[2:]))  # sends nothing
     except OSError as exc:
         return exc.errno not in _NOT_HERE
     return True

@@ -108,6 +108,7 @@ except FamilyMissing as exc:
         ("192.0.2.7:514", "link set lo up", "address add 192.0.2.7/24 dev lo"),
         ("[2001:db8::7]:514", "link set lo up", "address add 2001:db8::7/64 dev lo nodad"),
         ("[::1]:514", "", "link set lo up"),
+        ("127.0.0.1:514", "", "link set lo up"),
     ],
 )
 def test_an_address_that_comes_later_is_listened_on_before(
