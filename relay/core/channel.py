@@ -84,9 +84,9 @@ class Channel:
             return
         if full is None:
             full = self.full
-        if full and self._bounds.overflow == "drop-oldest":
+        if self._bounds.overflow == "drop-oldest" and (full or self.spooling.lacks_room):
             self._drop_oldest()
-            full = self.full
+            full = full and self.full
         if full and not self._must_take(batch):
             waits = self.stopping and self._bounds.overflow == "block"
             self._drop(batch, Drop.SHUTDOWN if waits else Drop.FULL)

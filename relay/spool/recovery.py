@@ -11,7 +11,7 @@ from relay.spool.holes import Hole, Holes, above, past, with_hole, without
 from relay.spool.segment import HEADER_OCTETS, Corrupt, Header
 from relay.system.ports import Directory
 
-OURS = ("lock", CURSOR)
+OURS = ("lock", CURSOR, "probe")
 _NAME = re.compile(r"([0-9]{20})\.seg")
 
 
@@ -31,6 +31,7 @@ class Known:
     settled: int = 0  # everything below has left
     given_up: Hole = (0, 0)  # in the books as dropped: not to be delivered, if it is on disk
     store: bytes | None = None  # None: whichever it is
+    in_use: bool = False  # by this process: another one is not to be taken for it
 
 
 @dataclass(slots=True, eq=False)
@@ -53,6 +54,7 @@ class Report:
     cursor_lost: bool = False  # neither slot is whole: everything on disk comes again
     aliens: list[str] = field(default_factory=list)  # files that are none of ours
     unreadable: list[str] = field(default_factory=list)
+    bad: list[str] = field(default_factory=list)  # of which the disk does not give all
 
     def lines(self) -> list[str]:
         """For the log."""
@@ -63,6 +65,7 @@ class Report:
             found.append(f"{self.torn_octets} octets of an unfinished write were cut off")
         found += [f"{name} is none of ours, and left alone" for name in self.aliens]
         found += [f"{name} cannot be read, and is left as it is" for name in self.unreadable]
+        found += [f"the disk does not give all of {name}" for name in self.bad]
         return found
 
 
@@ -128,7 +131,7 @@ def recover(directory: Directory, known: Known) -> Found:
     if known.given_up[0] < known.given_up[1]:
         holes = with_hole(holes, known.given_up)
     parts = _parts(sizes, headers, store, report)
-    report.aliens += directory.others()
+    report.aliens += [name for name in directory.others() if name not in OURS]
     end, empty = _cut_end(directory, parts, store, cursor, holes, report)
     for part in parts:
         for first, last in holes:
@@ -153,7 +156,8 @@ def recover(directory: Directory, known: Known) -> Found:
 def _cursor(directory: Directory, sizes: Mapping[str, int], report: Report) -> Cursor | None:
     content = _content(directory, CURSOR, 8192) if CURSOR in sizes else b""
     cursor = newest(content)
-    report.cursor_lost = cursor is None and any(content)
+    is_other = CURSOR in directory.others()  # somebody has put something else there
+    report.cursor_lost = cursor is None and (any(content) or is_other)
     return cursor
 
 

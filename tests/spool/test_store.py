@@ -514,3 +514,48 @@ def test_a_removed_directory_is_an_error_that_goes_away(tmp_path: Path) -> None:
 
 def test_damage_has_an_end() -> None:
     assert Damaged(5, 3, "in a file").end == 8
+
+
+def test_a_last_segment_of_which_the_disk_gives_nothing_is_kept() -> None:
+    """Nobody knows what is in it, if anything: its numbers are told to no cursor."""
+    directory = FakeDirectory()
+    store = opened(directory)
+    put(store, 5)
+    store.commit()
+    store.save_cursor(sync=True)
+    put(store, 20)
+    put(store, 5)
+    store.commit()
+    store.close()
+    name = segment_name(store.segments()[-1][0])
+    content = bytes(directory.files[name])
+    directory.bad[name] = (0, 1 << 30)
+    with pytest.raises(OSError, match="Input/output"):
+        opened(directory)
+    directory.locked = False
+    again = Store.open(directory, octets_max=1 << 20, salvaging=True)
+    assert read_all(again) == ([*range(25)], [])
+    assert directory.aside[name] == content
+    assert again.report.lines() == [f"the disk does not give all of {name}"]
+    put(again, 3)
+    again.commit()
+
+
+def test_what_cannot_be_written_behind_a_bad_place_goes_into_another_segment() -> None:
+    directory = FakeDirectory()
+    store = opened(directory)
+    put(store, 5)
+    store.commit()
+    [(first, _, _)] = store.segments()
+
+    def fault(kind: str, name: str) -> None:
+        if (kind, name) == ("write", segment_name(first)):
+            raise OSError(errno.EIO, "Input/output error")
+
+    directory.fault = fault
+    with pytest.raises(OSError, match="Input/output"):
+        put(store, 1)
+    put(store, 1)
+    store.commit()
+    assert len(store.segments()) == 2
+    assert read_all(store) == ([*range(6)], [])

@@ -11,12 +11,14 @@ from relay.cli.failure import Failure
 from relay.core.account import PipeAccount
 from relay.spool.page import NO_STORE, CrashPage
 from relay.spool.rewinding import rewind
+from relay.spool.salvage import Salvaging
 from relay.spool.store import Store
 from relay.system.directory import SystemDirectory
 from relay.system.drop_counts import boot_id
 from relay.system.flock import is_held
 from relay.system.owner import become_owner
 from relay.system.page_file import SystemPageFile
+from relay.system.ports import Directory
 from relay.system.snapshot import SnapshotDirectory
 from relay.system.spool_paths import spool_names, spool_path
 
@@ -123,7 +125,8 @@ class State:
     def _snapshot(self, pipe: str, looks: int) -> Store:
         """Look again when a segment goes while it is looked at: a relay delivers."""
         try:
-            return open_store(self.page, pipe, SnapshotDirectory(spool_path(self.path, pipe)))
+            directory = SnapshotDirectory(spool_path(self.path, pipe))
+            return open_store(self.page, pipe, Salvaging(directory))
         except FileNotFoundError as exc:
             if looks > 1:
                 return self._snapshot(pipe, looks - 1)
@@ -223,10 +226,7 @@ def _regular(path: str) -> bytes:
 
 
 def open_store(
-    page: CrashPage,
-    pipe: str,
-    directory: SnapshotDirectory | SystemDirectory,
-    octets_max: int = OCTETS_MAX,
+    page: CrashPage, pipe: str, directory: Directory, octets_max: int = OCTETS_MAX
 ) -> Store:
     """As a start opens it. Raises `OSError`: see `Store.open`."""
     return Store.open(directory, octets_max=octets_max, known=page.known(pipe))
