@@ -162,6 +162,7 @@ def _listen(
         account=relay.ledger.listener(name),
         message_max=component.message_max,
         timezone=component.timezone,
+        restamp=component.timestamp == "received",
         local=component.local,
         acknowledges=component.acknowledges,
         own=relay.own,
@@ -228,6 +229,7 @@ def _part(
         account=old.intake.account,
         message_max=old.intake.message_max,
         timezone=old.intake.timezone,
+        restamp=old.intake.restamp,
         local=old.intake.local,
         streams=Streams() if inherits else old.intake.streams,
     )
