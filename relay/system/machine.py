@@ -18,8 +18,8 @@ from relay.system.disk import SystemDisk
 from relay.system.drop_counts import DropCounts, boot_id
 from relay.system.inherited import inherited_sockets
 from relay.system.listen_names import ListenNames
-from relay.system.make import make_directory
 from relay.system.local import SystemLocal
+from relay.system.make import make_directory
 from relay.system.net import SystemNetwork
 from relay.system.page_file import SystemPageFile
 from relay.system.ports import Endpoint, Host
