@@ -55,7 +55,7 @@ class ConnectionRefusal(StrEnum):
 
 # How a sender's connection ends badly; docs/ledger.md describes each.
 CONNECTION_FAILURES = (
-    "reset", "idle", "accept", "protocol", "too-large", "unanswered", "internal-error",
+    "reset", "idle", "protocol", "too-large", "unanswered", "internal-error",
 )  # fmt: skip
 
 
@@ -184,6 +184,7 @@ class ListenerAccount:
     connections_failed: dict[str, int] = field(
         default_factory=lambda: dict.fromkeys(CONNECTION_FAILURES, 0)
     )
+    accept_deferred: int = 0  # times that whoever connects had to wait in the kernel
     restarts: int = 0
     bound: bool = False
     skews: Skews = field(default_factory=Skews)

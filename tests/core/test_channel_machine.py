@@ -521,6 +521,7 @@ class Scripted:
     done: Counter[str] = field(default_factory=Counter)
     type: str = "scripted"
     spool: SpoolMode = "never"
+    descriptors: int = 2
 
     async def run(self, lease: Lease, outlet: Outlet, *, task_status: TaskStatus[None]) -> None:
         for name, count in self.script:
