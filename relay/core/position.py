@@ -45,11 +45,12 @@ class Progress:
     # An unclean end: what is read from `kept` on may have been put already. Whoever reads clears
     # it once past what was there at the start.
     repeating: bool = False
+    recalled: bool = False  # `read` is what an earlier process has kept: this one has read nothing
     _steps: deque[_Step] = field(default_factory=deque)
 
     def start_at(self, place: Place) -> None:
         """Read from here on: there was no place yet, or it means nothing any more."""
-        self.read = place
+        self.read, self.recalled, self.repeating = place, False, False
         self._take(place).pay()
 
     @contextmanager
@@ -65,7 +66,7 @@ class Progress:
             receipt.abandon()
             raise
         finally:
-            self.read = place  # after a bug, too: what was read is booked
+            self.read, self.recalled = place, False  # after a bug, too: what was read is booked
         receipt.pay()
 
     def _take(self, place: Place) -> Receipt:
@@ -176,4 +177,4 @@ class Positions:
             )
             return
         for name, (place, exact) in sources.items():
-            self.sources[name] = Progress(self, place, place, repeating=not exact)
+            self.sources[name] = Progress(self, place, place, repeating=not exact, recalled=True)

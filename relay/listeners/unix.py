@@ -13,7 +13,7 @@ from relay.core.values import Mode, Path
 from relay.listeners.datagrams import receive_datagrams
 from relay.listeners.streams import receive_streams
 from relay.listeners.tcp import StreamKeys
-from relay.system.ports import Acceptor, DatagramReceiver, Endpoint
+from relay.system.ports import Acceptor, DatagramReceiver, Endpoint, KernelLog
 
 ROOM_SECONDS_MAX = 1.0  # a sender waits in its syslog(3) call no longer than this for a full pipe
 PATH_OCTETS_MAX = 107  # sun_path holds 108 with its NUL: unix(7)
@@ -59,7 +59,7 @@ class UnixListener(StreamKeys):
 
     async def run(
         self,
-        sockets: Sequence[DatagramReceiver | Acceptor],
+        sockets: Sequence[DatagramReceiver | Acceptor | KernelLog],
         intake: Intake,
         *,
         task_status: TaskStatus[None],

@@ -229,6 +229,8 @@ def _part(
         message_max=old.intake.message_max,
         timezone=old.intake.timezone,
         local=old.intake.local,
+        acknowledges=old.intake.acknowledges,
+        positions=old.intake.positions,
         streams=Streams() if inherits else old.intake.streams,
     )
     leaving = Listening(old.name, old.component, rest)

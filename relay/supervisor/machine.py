@@ -9,11 +9,12 @@ from relay.system.ports import (
     Directory,
     Endpoint,
     Host,
+    KernelLog,
     PageFile,
     PositionStore,
 )
 
-Socket = DatagramReceiver | Acceptor
+Socket = DatagramReceiver | Acceptor | KernelLog
 
 
 class Service(Protocol):

@@ -14,6 +14,7 @@ from relay.system.directory import SystemDirectory
 from relay.system.disk import SystemDisk
 from relay.system.drop_counts import DropCounts, boot_id
 from relay.system.inherited import inherited_sockets
+from relay.system.kernel_log import SystemKernelLog
 from relay.system.listen_names import ListenNames
 from relay.system.net import SystemNetwork
 from relay.system.page_file import SystemPageFile
@@ -44,7 +45,9 @@ class SystemMachine:
     boot_id: str = field(default_factory=boot_id)
     _capped: set[str] = field(default_factory=set)
     _names: ListenNames = field(default_factory=ListenNames)
-    _opened: dict[tuple[str, str], Sequence[Opened]] = field(default_factory=dict)  # or closed
+    _opened: dict[tuple[str, str], Sequence[Opened | SystemKernelLog]] = field(
+        default_factory=dict
+    )  # or closed
 
     @classmethod
     def of(cls, environ: MutableMapping[str, str], state_dir: str) -> Self:
@@ -86,8 +89,12 @@ class SystemMachine:
         # Of open ones nobody needs the address: a listener that takes them over must not wait.
         await self._names.look_up(it for it in endpoints if not self._is_open(it))
 
-    def open(self, endpoint: Endpoint) -> Sequence[Opened]:
-        opened = open_endpoint(endpoint, self.inherited, self._names.find)
+    def open(self, endpoint: Endpoint) -> Sequence[Opened | SystemKernelLog]:
+        opened: Sequence[Opened | SystemKernelLog]
+        if endpoint.kind == "kmsg":
+            opened = [SystemKernelLog.open(endpoint.address, self.boot_id)]
+        else:
+            opened = open_endpoint(endpoint, self.inherited, self._names.find)
         self._opened[endpoint.kind, endpoint.address] = opened
         for each in opened:
             self._say_capped(endpoint, each)
@@ -109,7 +116,7 @@ class SystemMachine:
         opened = self._opened.get((endpoint.kind, endpoint.address), ())
         return any(it.fileno() >= 0 for it in opened)
 
-    def _say_capped(self, endpoint: Endpoint, opened: Opened) -> None:
+    def _say_capped(self, endpoint: Endpoint, opened: Opened | SystemKernelLog) -> None:
         wanted = endpoint.receive_buffer
         granted = (
             opened.receive_buffer_granted if isinstance(opened, SocketDatagramReceiver) else None

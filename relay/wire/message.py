@@ -111,6 +111,11 @@ def elements(structured_data: bytes) -> Elements:
     return found
 
 
+def split_tag(text: bytes) -> tuple[bytes | None, bytes | None, bytes]:
+    """Program, process id and the rest of a text that may begin with a tag, as in RFC 3164."""
+    return _tail(text)
+
+
 class _Placed(NamedTuple):
     """Where a stamp stands in an RFC 3164 header."""
 

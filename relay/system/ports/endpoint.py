@@ -13,10 +13,11 @@ class Endpoint:
     """Where a listener listens; the identity under which a socket outlives a reload.
 
     `address` is `HOST:PORT` as configured (`[::1]:514`, `*:514` for both families), an absolute or
-    relative path for unix sockets, or `fd:NAME` for a socket that the service manager hands over.
+    relative path for unix sockets and the kernel's log, or `fd:NAME` for a socket that the service
+    manager hands over.
     """
 
-    kind: Literal["udp", "tcp", "unix-datagram", "unix-stream"]
+    kind: Literal["udp", "tcp", "unix-datagram", "unix-stream", "kmsg"]
     address: str
     receive_buffer: int | None = None  # octets; None leaves the kernel's default
     mode: int | None = None  # permissions of a unix socket's file
