@@ -104,8 +104,8 @@ class Positions:
     sources: dict[str, Progress] = field(default_factory=dict)
     stopping: bool = False  # what is not secured from now on is for the next process
     changes: int = 0
+    loaded: bool = False  # what an earlier process has kept is known
     _saved: int = 0
-    _loaded: bool = False
     _failing: bool = False
 
     def source(self, name: str) -> Progress:
@@ -123,7 +123,7 @@ class Positions:
         A store that cannot be read now is waited for. Content that nobody understands is told, and
         taken as none.
         """
-        while not self._loaded:
+        while not self.loaded:
             try:
                 content = await self.store.load(self.name) if self.store else None
             except OSError as exc:
@@ -132,7 +132,7 @@ class Positions:
                 continue
             if content is not None:
                 self._decode(content)
-            self._loaded, self._failing = True, False
+            self.loaded, self._failing = True, False
             if any(not it.repeating for it in self.sources.values()):
                 self.changes += 1  # from now on it is no longer so that nothing else was read
                 await self.save()
@@ -142,7 +142,7 @@ class Positions:
 
         With `ended` nothing is read or put any more.
         """
-        if self.store is None or not self._loaded or (self._saved == self.changes and not ended):
+        if self.store is None or not self.loaded or (self._saved == self.changes and not ended):
             return
         changes = self.changes
         try:

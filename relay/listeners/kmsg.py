@@ -56,16 +56,39 @@ class KmsgListener(ListenerKeys):
             await intake.draining.wait()
             return
         device = cast("KernelLog", sockets[0])
-        task_status.started()  # what comes meanwhile waits in the kernel's buffer
+        passed = None
+        if self.start == "now" and not intake.positions.loaded:
+            passed = pass_over(device)
+        task_status.started()  # what comes from now on waits in the kernel's buffer
+        start = Start(self.start == "resume", passed)
         with trio.CancelScope() as receiving:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(_receive, device, intake, self.start)
+                nursery.start_soon(_receive, device, intake, start)
                 await intake.draining.wait()
                 receiving.cancel()
-        await _drain(device, intake, self.start)
+        await _drain(device, intake, start)
 
 
-async def _receive(device: KernelLog, intake: Intake, start: str) -> None:
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where the first run in this process begins."""
+
+    resume: bool  # where an earlier process left off, if that was in this boot
+    sequence: int | None  # else with this record; None: with the oldest
+
+
+def pass_over(device: KernelLog) -> int | None:
+    """Read all that there is now, for nobody; the sequence number behind it."""
+    sequence = None
+    ended = False
+    while not ended:
+        data, ended = device.receive(TURN_RECORDS, TURN_OCTETS)
+        if data and (newest := parse(data[-1])):
+            sequence = newest.sequence + 1
+    return sequence
+
+
+async def _receive(device: KernelLog, intake: Intake, start: Start) -> None:
     await intake.positions.load()
     reading = Reading.of(device, intake, start)
     pause = Pause(PAUSE_SECONDS_MAX, TURN_RECORDS)
@@ -77,7 +100,7 @@ async def _receive(device: KernelLog, intake: Intake, start: str) -> None:
             await trio.sleep(seconds)
 
 
-async def _drain(device: KernelLog, intake: Intake, start: str) -> None:
+async def _drain(device: KernelLog, intake: Intake, start: Start) -> None:
     """The stop: what the kernel has now. What there is no time for, the next process reads."""
     with trio.move_on_at(intake.drain_by[0]) as patience:
         await intake.positions.load()
@@ -103,30 +126,32 @@ class Reading:
     intake: Intake
     progress: Progress
     expected: int | None  # sequence number of the next record; None: of whichever is the oldest
-    passing: bool  # what was there before the start is not for us
 
     @classmethod
-    def of(cls, device: KernelLog, intake: Intake, start: str) -> Self:
-        """From where an earlier run in this process stopped, or where the key `start` says."""
+    def of(cls, device: KernelLog, intake: Intake, start: Start) -> Self:
+        """From where an earlier run in this process stopped, else from this start."""
         progress = intake.positions.source(SOURCE)
         place = progress.read or {}
-        known = bool(device.boot_id) and place.get("boot") == device.boot_id
-        if not known or (progress.recalled and start != "resume"):
-            progress.repeating = False
-            return cls(device, intake, progress, None, passing=start == "now")
-        return cls(device, intake, progress, int(place["sequence"]), passing=False)
+        sequence = place.get("sequence")
+        same_boot = bool(device.boot_id) and place.get("boot") == device.boot_id
+        if same_boot and isinstance(sequence, int) and (start.resume or not progress.recalled):
+            return cls(device, intake, progress, sequence)
+        progress.repeating = False
+        if start.sequence is not None:
+            progress.start_at({"boot": device.boot_id, "sequence": start.sequence})
+        return cls(device, intake, progress, start.sequence)
 
     def turn(self) -> tuple[int, int, bool]:
         """Read, and put; nothing awaits. Records, their octets, and whether these were all."""
         data, ended = self.device.receive(TURN_RECORDS, TURN_OCTETS)
         octets = sum(map(len, data))
         records, overwritten = self._new(data)
-        if overwritten and not self.passing:
+        if overwritten:
             self.intake.router.ledger.kernel_overwrote(self.intake.account, overwritten)
         if data:
             self._put(records, octets)
         if ended:
-            self.passing = self.progress.repeating = False
+            self.progress.repeating = False
         return len(data), octets, ended
 
     def _new(self, data: Iterable[bytes]) -> tuple[list[Record], int]:
@@ -151,7 +176,7 @@ class Reading:
         intake = self.intake
         place = {"boot": self.device.boot_id, "sequence": self.expected or 0}
         with self.progress.taking(place) as receipt:
-            if not records or self.passing:
+            if not records:
                 return
             messages = self._messages(records)
             if self.progress.repeating:
