@@ -105,12 +105,18 @@ class Positions:
     stopping: bool = False  # what is not secured from now on is for the next process
     changes: int = 0
     loaded: bool = False  # what an earlier process has kept is known
+    unclean: bool = False  # it has read, and did not say that it had ended
     _saved: int = 0
     _failing: bool = False
 
     def source(self, name: str) -> Progress:
-        """The progress in this source; with `kept` None where nothing is known."""
-        return self.sources.setdefault(name, Progress(self))
+        """The progress in this source; with `kept` None where nothing is known.
+
+        After an unclean end a source without a place may have been read as well: `repeating`.
+        """
+        if name not in self.sources:
+            self.sources[name] = Progress(self, repeating=self.unclean)
+        return self.sources[name]
 
     def forget(self, name: str) -> None:
         """This source will never be read again."""
@@ -133,9 +139,8 @@ class Positions:
             if content is not None:
                 self._decode(content)
             self.loaded, self._failing = True, False
-            if any(not it.repeating for it in self.sources.values()):
-                self.changes += 1  # from now on it is no longer so that nothing else was read
-                await self.save()
+            self.changes += 1  # from now on there is a process that reads, and has not ended
+            await self.save()
 
     async def save(self, *, ended: bool = False) -> None:
         """Keep what has changed. Never raises; cancelled, it may be kept or not.
@@ -163,14 +168,17 @@ class Positions:
             for name, it in self.sources.items()
             if it.kept is not None
         }
-        return json.dumps({"sources": sources}).encode()
+        return json.dumps({"ended": ended, "sources": sources}).encode()
 
     def _decode(self, content: bytes) -> None:
+        self.unclean = True
         try:
+            found = json.loads(content)
             sources = {
                 name: (dict(kept["place"]), bool(kept["exact"]))
-                for name, kept in json.loads(content)["sources"].items()
+                for name, kept in found["sources"].items()
             }
+            self.unclean = not found["ended"]
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as exc:
             log.error(  # noqa: TRY400 - the disk's fault, no traceback
                 "position of %s is not understood, starting as without one: %r", self.name, exc

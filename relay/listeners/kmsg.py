@@ -136,7 +136,8 @@ class Reading:
         same_boot = bool(device.boot_id) and place.get("boot") == device.boot_id
         if same_boot and isinstance(sequence, int) and (start.resume or not progress.recalled):
             return cls(device, intake, progress, sequence)
-        progress.repeating = False
+        if place or not start.resume:
+            progress.repeating = False  # of another boot, or read again because it is wanted
         if start.sequence is not None:
             progress.start_at({"boot": device.boot_id, "sequence": start.sequence})
         return cls(device, intake, progress, start.sequence)
