@@ -150,7 +150,8 @@ def _claims(tables: Tables) -> Iterator[_Claim]:
     for name, listener in tables.listeners.items():
         for place, endpoint in enumerate(cast(Listener, listener).endpoints()):
             inet = endpoint.kind in ("udp", "tcp")
-            key: KeyPath = ("listen", place) if inet else ("path",)
+            several = isinstance(getattr(listener, "path", None), tuple) and place
+            key: KeyPath = ("listen", place) if inet else ("path", place) if several else ("path",)
             yield _Claim(("listeners", name, *key), f"listener {name}", endpoint)
 
 

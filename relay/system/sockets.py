@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from relay.system.address import SocketAddress, look_up, split_host_port
-from relay.system.datagram import SocketDatagramReceiver
+from relay.system.datagram import SocketDatagramReceiver, pass_credentials
 from relay.system.inherited import inherited_sockets
 from relay.system.ports import Endpoint, FamilyMissing
 from relay.system.receive_buffer import grow_receive_buffer
@@ -76,6 +76,7 @@ def _inherit(endpoint: Endpoint, inherited: Mapping[str, list[socket.socket]]) -
         raise OSError(errno.ENOENT, f"no such inherited socket (there are: {handed})")
     for sock in sockets:
         _check_kind(endpoint, sock)
+        pass_credentials(sock, endpoint)
         yield _finish(endpoint, sock.dup(), shared=True)
 
 
@@ -97,6 +98,7 @@ def _open_inet(endpoint: Endpoint, find: Find) -> Iterator[Opened]:
 def _open_unix(endpoint: Endpoint) -> Opened:
     sock = socket.socket(socket.AF_UNIX, _KINDS[endpoint.kind])
     try:
+        pass_credentials(sock, endpoint)  # before anybody can send
         file = bind_unix(sock, endpoint)
     except OSError:
         sock.close()

@@ -219,7 +219,8 @@ async def test_a_full_disk_is_told_once_and_tried_again(caplog: pytest.LogCaptur
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"\0\0", b"[]", b"{}", b'{"sources": 3}', b'{"sources": {"log": {"place": 3}}}', b'{"sources": {}}',
+    [b"", b"\0\0", b"[]", b"{}", b'{"sources": 3}', b'{"sources": {"log": {"place": 3}}}',
+     b'{"sources": {}}',
      b'{"sources": {"log": {"place": [1], "exact": true}}}', b"\xff", b"[" * 100_000],
 )  # fmt: skip
 async def test_content_that_nobody_understands_is_told_and_taken_as_none(

@@ -8,7 +8,7 @@ around them, and `tests/test_architecture.py` says so.
 Calls that are not `async` never block. `OSError` leaves a port only where its docstring says so.
 """
 
-from relay.system.ports.datagram import DatagramReceiver, DatagramSender
+from relay.system.ports.datagram import CredentialReceiver, DatagramReceiver, DatagramSender
 from relay.system.ports.directory import Directory, RandomFile
 from relay.system.ports.disk import Disk, File, PageFile
 from relay.system.ports.endpoint import Endpoint, FamilyMissing
@@ -23,6 +23,7 @@ __all__ = [
     "Clock",
     "Connection",
     "ConnectionBroken",
+    "CredentialReceiver",
     "DatagramReceiver",
     "DatagramSender",
     "Directory",

@@ -22,3 +22,4 @@ class Endpoint:
     receive_buffer: int | None = None  # octets; None leaves the kernel's default
     mode: int | None = None  # permissions of a unix socket's file
     owner: str | None = None  # USER, USER:GROUP or :GROUP of a unix socket's file
+    credentials: bool = False  # have the kernel say which process sends on a unix datagram socket
