@@ -12,7 +12,7 @@ from relay.core.account import Refusal
 from relay.core.component import ListenerKeys
 from relay.core.intake import Intake
 from relay.core.own import OwnMessage
-from relay.system.ports import Acceptor, DatagramReceiver, Endpoint, KernelLog
+from relay.system.ports import Endpoint, Socket
 from relay.wire.escape import escape_text
 from relay.wire.timestamp import rfc3339
 
@@ -33,7 +33,7 @@ class InternalListener(ListenerKeys):
 
     async def run(
         self,
-        sockets: Sequence[DatagramReceiver | Acceptor | KernelLog],
+        sockets: Sequence[Socket],
         intake: Intake,
         *,
         task_status: TaskStatus[None],

@@ -14,7 +14,7 @@ from relay.core.intake import Intake
 from relay.core.position import Progress
 from relay.core.values import Path
 from relay.listeners.pause import Pause
-from relay.system.ports import Acceptor, DatagramReceiver, Endpoint, KernelLog
+from relay.system.ports import Endpoint, KernelLog, Socket
 from relay.wire.kmsg import Record, join, message, parse
 from relay.wire.priority import DEFAULT
 
@@ -47,7 +47,7 @@ class KmsgListener(ListenerKeys):
 
     async def run(
         self,
-        sockets: Sequence[DatagramReceiver | Acceptor | KernelLog],
+        sockets: Sequence[Socket],
         intake: Intake,
         *,
         task_status: TaskStatus[None],

@@ -14,7 +14,7 @@ from relay.listeners.credentials import Attribution
 from relay.listeners.datagrams import receive_datagrams
 from relay.listeners.streams import receive_streams
 from relay.listeners.tcp import StreamKeys
-from relay.system.ports import Acceptor, DatagramReceiver, Endpoint, KernelLog
+from relay.system.ports import Endpoint, Socket
 
 ROOM_SECONDS_MAX = 1.0  # a sender waits in its syslog(3) call no longer than this for a full pipe
 PATH_OCTETS_MAX = 107  # sun_path holds 108 with its NUL: unix(7)
@@ -77,7 +77,7 @@ class UnixListener(StreamKeys):
 
     async def run(
         self,
-        sockets: Sequence[DatagramReceiver | Acceptor | KernelLog],
+        sockets: Sequence[Socket],
         intake: Intake,
         *,
         task_status: TaskStatus[None],

@@ -14,6 +14,7 @@ from relay.system.directory import SystemDirectory
 from relay.system.disk import SystemDisk
 from relay.system.drop_counts import DropCounts, boot_id
 from relay.system.inherited import inherited_sockets
+from relay.system.journal import SystemJournal
 from relay.system.kernel_log import SystemKernelLog
 from relay.system.listen_names import ListenNames
 from relay.system.net import SystemNetwork
@@ -25,6 +26,8 @@ from relay.system.sockets import Opened, open_endpoint
 from relay.system.spool_paths import spool_names, spool_path
 
 log = logging.getLogger("relay.system")
+
+Source = Opened | SystemKernelLog | SystemJournal
 
 # Hanging look-ups of one pipe hold these, and nobody else's: 45 of them in Trio's default limiter
 # delayed an fsync by 6 s (Python 3.11, Trio 0.35).
@@ -45,9 +48,7 @@ class SystemMachine:
     boot_id: str = field(default_factory=boot_id)
     _capped: set[str] = field(default_factory=set)
     _names: ListenNames = field(default_factory=ListenNames)
-    _opened: dict[tuple[str, str], Sequence[Opened | SystemKernelLog]] = field(
-        default_factory=dict
-    )  # or closed
+    _opened: dict[tuple[str, str], Sequence[Source]] = field(default_factory=dict)  # or closed
 
     @classmethod
     def of(cls, environ: MutableMapping[str, str], state_dir: str) -> Self:
@@ -89,10 +90,12 @@ class SystemMachine:
         # Of open ones nobody needs the address: a listener that takes them over must not wait.
         await self._names.look_up(it for it in endpoints if not self._is_open(it))
 
-    def open(self, endpoint: Endpoint) -> Sequence[Opened | SystemKernelLog]:
-        opened: Sequence[Opened | SystemKernelLog]
+    def open(self, endpoint: Endpoint) -> Sequence[Source]:
+        opened: Sequence[Source]
         if endpoint.kind == "kmsg":
             opened = [SystemKernelLog.open(endpoint.address, self.boot_id)]
+        elif endpoint.kind == "journal":
+            opened = [SystemJournal.of(endpoint)]
         else:
             opened = open_endpoint(endpoint, self.inherited, self._names.find)
         self._opened[endpoint.kind, endpoint.address] = opened
@@ -114,9 +117,9 @@ class SystemMachine:
 
     def _is_open(self, endpoint: Endpoint) -> bool:
         opened = self._opened.get((endpoint.kind, endpoint.address), ())
-        return any(it.fileno() >= 0 for it in opened)
+        return any(not isinstance(it, SystemJournal) and it.fileno() >= 0 for it in opened)
 
-    def _say_capped(self, endpoint: Endpoint, opened: Opened | SystemKernelLog) -> None:
+    def _say_capped(self, endpoint: Endpoint, opened: Source) -> None:
         wanted = endpoint.receive_buffer
         granted = (
             opened.receive_buffer_granted if isinstance(opened, SocketDatagramReceiver) else None

@@ -13,10 +13,13 @@ from relay.system.ports.directory import Directory, RandomFile
 from relay.system.ports.disk import Disk, File, PageFile
 from relay.system.ports.endpoint import Endpoint, FamilyMissing
 from relay.system.ports.host import Clock, Host
+from relay.system.ports.journal import Entry, Journal, JournalTurn
 from relay.system.ports.kernel_log import KernelLog
 from relay.system.ports.network import Network, Unreachable
 from relay.system.ports.positions import PositionStore
 from relay.system.ports.stream import Acceptor, Connection, ConnectionBroken, ReadySet
+
+Socket = DatagramReceiver | Acceptor | KernelLog | Journal  # what an endpoint is opened as
 
 __all__ = [
     "Acceptor",
@@ -29,14 +32,18 @@ __all__ = [
     "Directory",
     "Disk",
     "Endpoint",
+    "Entry",
     "FamilyMissing",
     "File",
     "Host",
+    "Journal",
+    "JournalTurn",
     "KernelLog",
     "Network",
     "PageFile",
     "PositionStore",
     "RandomFile",
     "ReadySet",
+    "Socket",
     "Unreachable",
 ]
