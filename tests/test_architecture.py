@@ -73,6 +73,7 @@ TESTED_ELSEWHERE = {
     "system/ports/disk.py": "protocols only",
     "system/ports/endpoint.py": "protocols only",
     "system/ports/host.py": "protocols only",
+    "system/ports/journal.py": "protocols only",
     "system/ports/kernel_log.py": "protocols only",
     "system/ports/network.py": "protocols only",
     "system/ports/positions.py": "protocols only",

@@ -70,10 +70,18 @@ async def _receive(
     journal: Journal, intake: Intake, keys: JournalListener, task_status: TaskStatus[None]
 ) -> None:
     told = ""
+    tried = False
+
+    def started() -> None:
+        nonlocal tried
+        if not tried:
+            task_status.started()
+        tried = True
+
     while True:
         try:
             gone = await _begin(journal, intake, keys.start)
-            task_status.started()
+            started()
             told = ""
             await _read_on(journal, intake, None if keys.units else gone)
         except OSError as exc:
@@ -81,7 +89,7 @@ async def _receive(
                 log.error("listener %s cannot read the journal: %s",  # noqa: TRY400
                           intake.listener, exc)  # fmt: skip
             told = str(exc)
-            task_status.started()  # as ready as it can be
+            started()  # as ready as it can be
         await trio.sleep(RETRY_SECONDS)
 
 

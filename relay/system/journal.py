@@ -95,8 +95,7 @@ class SystemJournal:
             reader = journal.Reader(path=path)
             reader.converters = _AsTheyAre()
             reader.data_threshold = FIELD_OCTETS_MAX
-            for unit in self._units:
-                reader.add_match(_SYSTEMD_UNIT=unit)
+            self._match_units(reader)
             self._number = reader.fileno()  # before the first entry: from here on it watches
             self._reader, self._changed = reader, False
         self._ahead = None
@@ -120,11 +119,30 @@ class SystemJournal:
         self._ahead = _entry(fields)
         return False
 
+    def _match_units(self, reader: Any) -> None:  # noqa: ANN401
+        for unit in self._units:
+            reader.add_match(_SYSTEMD_UNIT=unit)
+
     def _seek_boot(self) -> None:
-        self._open().seek_monotonic(0)
+        # sd_journal_seek_monotonic_usec(3) does not do: a file that has no entry of this boot, an
+        # archived one for instance, would be read from its head.
+        reader = self._open()
+        reader.flush_matches()
+        reader.this_boot()
+        reader.seek_head()
+        first = reader.get_next()
+        reader.flush_matches()
+        self._match_units(reader)
+        if first:
+            reader.seek_cursor(first["__CURSOR"])
+        else:
+            self._to_end(reader)
 
     def _seek_end(self) -> str | None:
-        reader = self._open()
+        return self._to_end(self._open())
+
+    @staticmethod
+    def _to_end(reader: Any) -> str | None:  # noqa: ANN401
         reader.seek_tail()
         fields = reader.get_previous()
         if not fields:

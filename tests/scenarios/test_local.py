@@ -58,7 +58,11 @@ def _launched(prepare: Prepare, peer: StreamReceiver, path: str, **keys: object)
 def _socket(path: Path) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     sock.settimeout(SECONDS_MAX)
-    sock.connect(os.path.relpath(path))
+    try:
+        sock.connect(os.path.relpath(path))
+    except OSError:
+        sock.close()
+        raise
     return sock
 
 
