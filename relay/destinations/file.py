@@ -54,6 +54,7 @@ class FileDestination(DestinationKeys):
             outlet.host.disk, outlet.host.clock, outlet.reopening,
             template.base, self.mode, self.fsync, self.files_max,
         )  # fmt: skip
+        form = outlet.form(self.format)
         reached = Reached(outlet.account, task_status)
         try:
             if template.fixed:
@@ -61,7 +62,7 @@ class FileDestination(DestinationKeys):
             reached.opened()
             while True:
                 batches = await _lend(lease, outlet, files)
-                lines = [line + b"\n" for line in escape_text(all_formatted(batches, self.format))]
+                lines = [line + b"\n" for line in escape_text(all_formatted(batches, form))]
                 if template.fixed:
                     await _write_one(files, template.fixed, lines, lease)
                 else:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from relay.wire.formats import Format, convert
+from relay.wire.formats import Form, Format, convert
 from relay.wire.message import view
 from relay.wire.normalise import normalise
 from relay.wire.timestamp import zone
@@ -169,7 +169,7 @@ def test_no_conversion_loses_text_or_host(message: bytes, to: Format) -> None:
     origin = view(before)
     host = origin.host or SENDER.encode()
     (result,) = convert(
-        [before], [SENDER], format=to, received_ns=RECEIVED, zone=zone("Europe/Berlin")
+        [before], [SENDER], Form(to, SENDER), received_ns=RECEIVED, zone=zone("Europe/Berlin")
     )
     if to == "json":
         read = json.loads(result)

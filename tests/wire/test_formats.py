@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.wire.formats import Format, convert
+from relay.wire.formats import Form, Format, convert
 from relay.wire.message import view, well_formed
 from relay.wire.timestamp import zone
 
@@ -15,24 +15,40 @@ RECEIVED = 1795418925_123_456_789  # 2026-11-23T07:28:45
 UTC = zone("UTC")
 BERLIN = zone("Europe/Berlin")
 SENDER = "192.0.2.7"
+US = "edge01"
 
 
 def one(message: bytes, to: Format, *, at: tzinfo = BERLIN, sender: str = SENDER) -> bytes:
-    (result,) = convert([message], [sender], format=to, received_ns=RECEIVED, zone=at)
+    (result,) = convert([message], [sender], Form(to, US), received_ns=RECEIVED, zone=at)
     return result
 
 
 def test_preserve_gives_back_the_same_object() -> None:
     batch = [b"a", b"b"]
-    assert convert(batch, ["x", "y"], format="preserve", received_ns=RECEIVED, zone=UTC) is batch
+    assert convert(batch, ["x", "y"], Form("preserve", US), received_ns=RECEIVED, zone=UTC) is batch
 
 
 def test_each_message_goes_with_its_own_sender() -> None:
     result = convert(
-        [b"<13>Nov 23 08:28:45 su: a", b"b"], ["192.0.2.1", ""],
-        format="rfc3164", received_ns=RECEIVED, zone=BERLIN,
+        [b"<13>Nov 23 08:28:45 su: a", b"b"], ["192.0.2.1", ""], Form("rfc3164", US),
+        received_ns=RECEIVED, zone=BERLIN,
     )  # fmt: skip
     assert result == [b"<13>Nov 23 08:28:45 192.0.2.1 su: a", b"<13>Nov 23 08:28:45 - b"]
+
+
+@pytest.mark.parametrize(
+    ("to", "expected"),
+    [
+        ("rfc5424", b"<13>1 2026-11-23T07:28:45.000Z edge01 su 7 - - a"),
+        ("rfc3164", b"<13>Nov 23 08:28:45 edge01 su[7]: a"),
+    ],
+)
+def test_programs_of_this_machine_have_our_name(to: Format, expected: bytes) -> None:
+    """The C library's syslog(3) writes a stamp and no host."""
+    message = b"<13>Nov 23 08:28:45 su[7]: a"
+    assert one(message, to, sender="local") == expected
+    read = json.loads(one(message, "json", sender="local"))
+    assert (read["host"], read["sender"]) == (US, "local")
 
 
 @pytest.mark.parametrize(
