@@ -17,6 +17,7 @@ from relay.config.words import choice_text, value_text
 from relay.core.component import Listener
 from relay.destinations.file import FileDestination
 from relay.destinations.template import PathTemplate
+from relay.listeners.journal import JournalListener, is_installed
 from relay.system.ports import Endpoint
 
 NOT_DEPTH_MAX = 16  # tables in tables; each is a few calls deep when messages are matched
@@ -87,6 +88,16 @@ def check_directories(tables: Tables) -> Iterator[Problem]:
             file = os.path.join(template.base, template.fixed or "")
             if template.fixed and os.path.isdir(file):
                 yield Problem((*path, "path"), f"{os.path.abspath(file)} is a directory")
+
+
+def check_modules(tables: Tables) -> Iterator[Problem]:
+    """Listeners that need a package of Python which is missing here."""
+    for name, listener in tables.listeners.items():
+        if isinstance(listener, JournalListener) and not is_installed():
+            text = (
+                "needs systemd-python, which is not installed (pip install syslog-relay[journal])"
+            )
+            yield Problem(("listeners", name, "type"), text)
 
 
 def _check_from(document: Mapping[str, Any], path: KeyPath, names: object) -> Iterator[Problem]:

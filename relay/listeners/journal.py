@@ -1,5 +1,6 @@
 """The journal of systemd, read with its cursor."""
 
+import importlib.util
 import logging
 from collections.abc import Sequence
 from typing import Annotated, Literal, cast
@@ -23,6 +24,14 @@ TURN_ENTRIES = 512  # some 30 us each to read
 NEWS_SECONDS_MAX = 1.0  # where the file system tells nothing: a look each second
 RETRY_SECONDS = 5.0
 SOURCE = "journal"
+
+
+def is_installed() -> bool:
+    """Whether there is systemd-python, which reads the journal."""
+    try:
+        return importlib.util.find_spec("systemd.journal") is not None
+    except ImportError:
+        return False
 
 
 class JournalListener(ListenerKeys):
@@ -54,7 +63,7 @@ class JournalListener(ListenerKeys):
         *,
         task_status: TaskStatus[None],
     ) -> None:
-        if not sockets:  # systemd-python is missing; the supervisor tries again
+        if not sockets:  # as with every listener; there is always one
             await intake.draining.wait()
             return
         journal = cast("Journal", sockets[0])

@@ -4,7 +4,6 @@ libsystemd wants a reader used by the thread alone that made it (sd-journal(3)).
 """
 
 import errno
-import importlib.util
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -18,14 +17,6 @@ from relay.system.ports import Endpoint, Entry, JournalTurn
 FIELD_OCTETS_MAX = (16 << 20) + 4096
 DAMAGED_MAX = 1000  # in one turn: then it is the file that is damaged, and not an entry
 SYSTEM = "system"  # the address of the host's own journal
-
-
-def is_installed() -> bool:
-    """Whether there is systemd-python."""
-    try:
-        return importlib.util.find_spec("systemd.journal") is not None
-    except ImportError:
-        return False
 
 
 class SystemJournal:
@@ -42,13 +33,7 @@ class SystemJournal:
 
     @classmethod
     def of(cls, endpoint: Endpoint) -> Self:
-        """Opens nothing yet.
-
-        Raises:
-            OSError: there is no systemd-python.
-        """
-        if not is_installed():
-            raise OSError(errno.ENOENT, "journal: systemd-python is not installed")
+        """Opens nothing yet."""
         return cls(endpoint.address, endpoint.units)
 
     @property

@@ -242,6 +242,21 @@ to = "journal"
             ],
         ),
         ("[listeners.b]\ntype = 'udp'\nlisten = ['*:1']\n", []),
+        (
+            "[listeners.k]\ntype = 'kmsg'\n",
+            [
+                'pipe p does not keep: listener k goes on without it '
+                '(spool = "always" or overflow = "block" would change that)',
+            ],
+        ),
+        (
+            "[listeners.s]\ntype = 'unix'\npath = '/run/systemd/journal/syslog'\n"
+            "credentials = 'add'\n",
+            [
+                "listener s: of a process that has ended the journal gives its own id, "
+                'which credentials puts in place of the right one (credentials = "off")',
+            ],
+        ),
         ("[destinations.x]\ntype = 'stdout'\n", ["destination x is used by no pipe"]),
         ("[listeners.u]\ntype = 'unix'\npath = 'log'\n"
          "[pipes.q]\nfrom = 'u'\nto = 'out'\noverflow = 'block'\n",

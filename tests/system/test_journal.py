@@ -2,13 +2,15 @@
 
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import trio
 
-from relay.system.journal import SystemJournal, is_installed
+from relay.listeners.journal import is_installed
+from relay.system.journal import SystemJournal
 from relay.system.ports import Endpoint
 
 REMOTE = shutil.which("systemd-journal-remote", path="/usr/lib/systemd:/lib/systemd:/usr/bin")
@@ -185,8 +187,10 @@ async def test_a_directory_that_is_missing_is_an_error_until_it_is_there(tmp_pat
     journal.close()
 
 
-def test_without_systemd_python_the_error_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+async def test_without_systemd_python_the_error_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "systemd", None)
     assert not is_installed()
+    journal = SystemJournal.of(Endpoint("journal", "system"))
     with pytest.raises(OSError, match="systemd-python is not installed"):
-        SystemJournal.of(Endpoint("journal", "system"))
+        await journal.seek_boot()
+    journal.close()
