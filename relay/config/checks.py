@@ -94,9 +94,8 @@ def check_modules(tables: Tables) -> Iterator[Problem]:
     """Listeners that need a package of Python which is missing here."""
     for name, listener in tables.listeners.items():
         if isinstance(listener, JournalListener) and not is_installed():
-            text = (
-                "needs systemd-python, which is not installed (pip install syslog-relay[journal])"
-            )
+            how = "pip install syslog-relay[journal]"
+            text = f"needs systemd-python, which is not installed ({how})"
             yield Problem(("listeners", name, "type"), text)
 
 

@@ -94,7 +94,7 @@ def _blocking(config: Config) -> Iterator[str]:
 
 def _twice(config: Config) -> Iterator[str]:
     """What the journal brings, and another listener beside it."""
-    for name, pipe in config.pipes.items():
+    for name in config.pipes:
         feeding = {listener: config.listeners[listener] for listener in config.feeding(name)}
         journals = [listener for listener, it in feeding.items() if it.type == "journal"]
         for listener, it in feeding.items():

@@ -181,7 +181,9 @@ class Positions:
             self.unclean = not found["ended"]
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as exc:
             log.error(  # noqa: TRY400 - the disk's fault, no traceback
-                "position of %s is not understood, starting as without one: %r", self.name, exc
+                "position of %s is not understood, starting as without one: %s",
+                self.name,
+                repr(exc),
             )
             return
         for name, (place, exact) in sources.items():

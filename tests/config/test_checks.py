@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from relay.config import load
 from relay.config.addresses import clash, reaches
+from relay.config.summary import warnings
 from relay.system.ports import Endpoint
-from tests.config.files import check, check_more
+from tests.config.files import check, check_more, errors_of, write
 
 REST = """\
 [destinations.out]

@@ -189,6 +189,7 @@ async def test_a_directory_that_is_missing_is_an_error_until_it_is_there(tmp_pat
 
 async def test_without_systemd_python_the_error_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "systemd", None)
+    monkeypatch.setitem(sys.modules, "systemd.journal", None)
     assert not is_installed()
     journal = SystemJournal.of(Endpoint("journal", "system"))
     with pytest.raises(OSError, match="systemd-python is not installed"):
