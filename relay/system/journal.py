@@ -74,7 +74,10 @@ class SystemJournal:
         if self._changed:
             self._close()
         if self._reader is None:
-            from systemd import journal
+            try:  # an extra, and only where it is used
+                from systemd import journal
+            except ImportError as exc:
+                raise OSError(errno.ENOPKG, "systemd-python is not installed") from exc
 
             path = None if self._address == SYSTEM else self._address
             reader = journal.Reader(path=path)

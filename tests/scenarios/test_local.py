@@ -6,7 +6,6 @@ is told EAGAIN when it must not.
 
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -17,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.scenarios.conftest import Prepare
+from tests.scenarios.harness.dev_log import cannot_mount, dev_log
 from tests.scenarios.harness.messages import in_order, numbered, numbers
 from tests.scenarios.harness.process import RelayProcess
 from tests.scenarios.harness.receivers import StreamReceiver
@@ -66,16 +66,8 @@ def _socket(path: Path) -> socket.socket:
     return sock
 
 
-# -- as /dev/log: a mount namespace of its own has a /dev of its own
+# -- as /dev/log
 
-OWN_DEV = """
-set -e
-mkdir dev && mount -t tmpfs none dev
-mknod dev/null c 1 3 && mknod dev/urandom c 1 9 && chmod 666 dev/*
-ln -s "$PWD/log.sock" dev/log
-mount --move dev /dev
-exec "$@"
-"""
 SYSLOG3 = """
 import syslog
 syslog.openlog("regress", syslog.LOG_PID, syslog.LOG_MAIL)
@@ -84,25 +76,13 @@ for text in ("one", "two\\n", "", "\\n", "three " + "x" * 6000):
 """
 
 
-def _in_own_dev(directory: Path, *command: str) -> "subprocess.CompletedProcess[bytes]":
-    unshare = shutil.which("unshare")
-    if os.geteuid() or unshare is None:
-        pytest.skip("a /dev of its own takes root and unshare(1)")
-    found = subprocess.run(
-        [unshare, "--mount", "sh", "-c", OWN_DEV, "sh", *command],
-        cwd=directory, capture_output=True, check=False, timeout=SECONDS_MAX,
-    )  # fmt: skip
-    if b"mount" in found.stderr or b"mknod" in found.stderr:
-        pytest.skip(f"no /dev of its own here: {found.stderr.decode()}")
-    assert found.returncode == 0, found.stderr
-    return found
-
-
+@pytest.mark.skipif(bool(cannot_mount()), reason=cannot_mount())
 def test_glibc_syslog3_on_dev_log(prepare: Prepare) -> None:
     """Program and process id are those of the caller, no blank line and no end of line remains."""
     with StreamReceiver() as peer:
         relay = _launched(prepare, peer, '"log.sock"')
-        _in_own_dev(relay.directory, sys.executable, "-c", SYSLOG3)
+        start = dev_log(relay.directory, relay.directory / "log.sock")
+        subprocess.run([*start, sys.executable, "-c", SYSLOG3], check=True, timeout=SECONDS_MAX)
         peer.wait_for(b"three")
         assert relay.stop() == 0
         peer.wait_ended()
@@ -111,33 +91,6 @@ def test_glibc_syslog3_on_dev_log(prepare: Prepare) -> None:
         assert [it[1] for it in found if it] == [b"one", b"two", b"", b"", b"three " + b"x" * 6000]
         lines = (relay.directory / "all.log").read_bytes().split(b"\n")
         assert lines == [*peer.messages, b""]
-
-
-@pytest.mark.parametrize(
-    ("command", "pattern"),
-    [
-        (["logger", "-t", "app", "hello"], rb"<13>\w{3} [ \d]\d [\d:]{8} app: hello"),
-        (["logger", "-i", "hello"], rb"<13>\w{3} [ \d]\d [\d:]{8} \S+\[\d+\]: hello"),
-        (["logger", "--rfc5424", "-t", "app", "hello"], rb"<13>1 \S+ \S+ app - - .*hello"),
-        (["busybox", "logger", "-p", "mail.err", "hello"],
-         rb"<19>\w{3} [ \d]\d [\d:]{8} \S+: hello"),
-        ([sys.executable, "-c", "import logging.handlers as h, logging as l; "
-          "l.getLogger().addHandler(h.SysLogHandler('/dev/log')); l.error('app: hello')"],
-         rb"<11>\S+Z \S+ app: hello"),
-    ],
-    ids=["logger", "logger-pid", "logger-rfc5424", "busybox", "python"],
-)  # fmt: skip
-def test_programs_on_dev_log(prepare: Prepare, command: list[str], pattern: bytes) -> None:
-    if shutil.which(command[0]) is None:
-        pytest.skip(f"{command[0]} is not installed")
-    with StreamReceiver() as peer:
-        relay = _launched(prepare, peer, '"log.sock"')
-        _in_own_dev(relay.directory, *command)
-        peer.wait_for(b"hello")
-        assert relay.stop() == 0
-        peer.wait_ended()
-        (message,) = peer.messages
-        assert re.fullmatch(pattern, message), message
 
 
 def test_only_the_configured_sockets_are_listened_on(prepare: Prepare) -> None:
