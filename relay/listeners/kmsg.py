@@ -40,7 +40,9 @@ class KmsgListener(ListenerKeys):
 
     @property
     def acknowledges(self) -> bool:
-        return True  # nobody is told, but the position moves as if somebody was
+        # Nobody is told, but the position moves as if somebody was. Of what the next process will
+        # not go back for, a crash is to be counted.
+        return self.start == "resume"
 
     def endpoints(self) -> Sequence[Endpoint]:
         return [Endpoint("kmsg", self.path)]
@@ -102,16 +104,20 @@ async def _receive(device: KernelLog, intake: Intake, start: Start) -> None:
 
 async def _drain(device: KernelLog, intake: Intake, start: Start) -> None:
     """The stop: what the kernel has now. What there is no time for, the next process reads."""
-    with trio.move_on_at(intake.drain_by[0]) as patience:
+    with trio.move_on_at(intake.drain_by[0]):
         await intake.positions.load()
-        reading = Reading.of(device, intake, start)
-        ended = False
-        while not ended:
-            await trio.lowlevel.checkpoint()
+    if not intake.positions.loaded:
+        return
+    reading = Reading.of(device, intake, start)
+    ended = False
+    while not ended:
+        await trio.lowlevel.checkpoint()
+        with trio.move_on_at(intake.drain_by[0]) as patience:
             await intake.room()
-            _, _, ended = reading.turn()
-    if patience.cancelled_caught:
-        log.info("listener %s leaves kernel messages unread", intake.listener)
+        if patience.cancelled_caught and start.resume:
+            log.info("listener %s leaves kernel messages unread", intake.listener)
+            return
+        _, _, ended = reading.turn()
 
 
 @dataclass(slots=True, eq=False)
@@ -182,7 +188,8 @@ class Reading:
             messages = self._messages(records)
             if self.progress.repeating:
                 intake.account.repeats_possible += len(messages)
-            intake.put(messages, ["local"] * len(messages), octets=octets, receipt=receipt)
+            paid = receipt if intake.acknowledges else None
+            intake.put(messages, ["local"] * len(messages), octets=octets, receipt=paid)
 
     def _messages(self, records: Iterable[Record]) -> list[bytes]:
         host = self.intake.host.name.encode()

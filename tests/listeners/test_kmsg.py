@@ -306,6 +306,18 @@ async def test_start_now_passes_what_was_there_over_and_counts_from_then_on() ->
     assert rig.account.received == 10
 
 
+@pytest.mark.parametrize(("start", "owed"), [("resume", 2), ("boot", 0), ("now", 0)])
+async def test_only_what_the_next_process_goes_back_for_is_owed_to_it(
+    start: str, owed: int
+) -> None:
+    """A crash costs the rest, and the pipe's book says so."""
+    kernel, p = Kernel(), process(Store())
+    async with p.running(kernel, start=start) as rig:
+        kernel.log("a", "b")
+        await rig.texts(2)
+    assert rig.channel.held().at_risk == 2 - owed
+
+
 @pytest.mark.parametrize("start", ["resume", "boot", "now"])
 async def test_a_restart_in_the_same_process_goes_on_whatever_the_start(start: str) -> None:
     kernel, p = Kernel(), process(Store())
@@ -336,29 +348,33 @@ async def test_the_stop_reads_what_the_kernel_has_and_keeps_the_position_in_fron
     assert kept(p) == {"boot": "boot-1", "sequence": 2}
 
 
+@pytest.mark.parametrize(("start", "received"), [("resume", 1), ("now", 2)])
 async def test_a_stop_waits_no_longer_than_it_may_for_a_full_pipe(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, start: str, received: int
 ) -> None:
+    """Then the rest is for the next process, or for nobody: that is dropped, and counted."""
     caplog.set_level("INFO", "relay")
     kernel, p = Kernel(), process(Store())
     p.rig = rig = Rig(bounds=Bounds(1, 1 << 20, "block"))
-    listener = KmsgListener(type="kmsg")
+    listener = KmsgListener.model_validate({"type": "kmsg", "start": start})
     rig.sockets[:] = [kernel.open()]
     intake = rig.intake(listener)
     intake.positions = p.positions
-    kernel.log("a")
     async with trio.open_nursery() as nursery:
 
         async def run(*, task_status: trio.TaskStatus[None]) -> None:
             await listener.run(rig.sockets, intake, task_status=task_status)
 
         await nursery.start(run)
+        kernel.log("a")
         await rig.texts(1)
         kernel.log("b")
         intake.drain_by[0] = trio.current_time() + 0.05
         intake.draining.set()
-    assert rig.account.received == 1
-    assert "listener in leaves kernel messages unread" in caplog.text
+    assert rig.account.received == received
+    unread = "listener in leaves kernel messages unread" in caplog.text
+    assert unread == (start == "resume")
+    assert sum(rig.channel.account.dropped.values()) == received - 1
 
 
 async def test_what_is_no_record_is_forwarded_as_it_came_and_counted() -> None:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import pytest
 
 from tests.scenarios.conftest import Prepare
 from tests.scenarios.harness.messages import numbers
+from tests.scenarios.harness.process import ADMIN
 from tests.scenarios.harness.receivers import StreamReceiver
 
 KMSG = "/dev/kmsg"
@@ -114,6 +116,35 @@ def test_overrun(prepare: Prepare) -> None:
         assert sum(int(it[1]) for it in told if it) == dropped
         found = numbers(peer.messages)["k"]
         assert found == list(range(written - len(found), written))  # the newest, each once
+
+
+def test_restart_and_reload(prepare: Prepare) -> None:
+    """Programs write while it runs, while it reloads, and while it does not run.
+
+    Each record is delivered once: the position is kept at the stop, and a reload goes on.
+    """
+    with StreamReceiver() as peer:
+        relay = prepare(CONFIG, {"peer": peer.port, "start": "resume"})
+        sender = f"r{os.getpid()}"
+        texts = [f"from={sender} seq={number};" for number in range(80)]
+        relay.start()
+        _write(texts[:20])
+        peer.wait_for(f"{sender} seq=19;".encode())
+        relay.write(ADMIN + CONFIG.replace('type = "kmsg"', 'type = "kmsg"\nmessage_max = "32KiB"'))
+        relay.signal(signal.SIGHUP)
+        _write(texts[20:40])
+        relay.hear("READY=1")
+        peer.wait_for(f"{sender} seq=39;".encode())
+        assert relay.stop() == 0
+        _write(texts[40:60])
+        relay.start()
+        _write(texts[60:])
+        peer.wait_for(f"{sender} seq=79;".encode())
+        listener = relay.ledger()["listeners"]["kernel"]
+        assert (listener["repeats_possible"], listener["kernel_dropped"]) == (0, 0)
+        assert relay.stop() == 0
+        peer.wait_ended()
+        assert numbers(peer.messages)[sender] == list(range(80))
 
 
 def test_kill(prepare: Prepare) -> None:
