@@ -20,7 +20,7 @@ from relay.wire.journal import message, missing
 
 log = logging.getLogger("relay.listener")
 
-TURN_ENTRIES = 512  # some 30 us each to read
+TURN_ENTRIES = 512  # 11 us each to read, with ten fields; 3 to make a message of it
 NEWS_SECONDS_MAX = 1.0  # where the file system tells nothing: a look each second
 RETRY_SECONDS = 5.0
 SOURCE = "journal"
