@@ -22,6 +22,7 @@ log = logging.getLogger("relay.listener")
 
 TURN_ENTRIES = 512  # 11 us each to read, with ten fields; 3 to make a message of it
 NEWS_SECONDS_MAX = 1.0  # where the file system tells nothing: a look each second
+WAITED_SECONDS_MAX = 1.0  # then it is looked whether the entry read last is still there
 RETRY_SECONDS = 5.0
 SOURCE = "journal"
 
@@ -95,6 +96,7 @@ async def _receive(
             started()
             told = ""
             await _read_on(journal, intake, None if keys.units else gone)
+            continue
         except OSError as exc:
             if str(exc) != told:
                 log.error("listener %s cannot read the journal: %s",  # noqa: TRY400
@@ -123,9 +125,14 @@ async def _begin(journal: Journal, intake: Intake, start: str) -> str | None:
 
 
 async def _read_on(journal: Journal, intake: Intake, gone: str | None) -> None:
+    """Read and put, until it had to wait so long that entries may have been vacuumed meanwhile."""
     progress = intake.positions.source(SOURCE)
+    clock = intake.host.clock
     while True:
+        began = clock.now()
         await intake.room()
+        if clock.now() - began > WAITED_SECONDS_MAX and progress.read:
+            return
         turn = await journal.read(TURN_ENTRIES, TURN_OCTETS)
         if gone and turn.entries:
             _count_missing(gone, turn.entries[0].cursor, intake)

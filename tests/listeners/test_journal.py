@@ -186,6 +186,24 @@ async def test_what_was_vacuumed_unread_is_counted_and_told() -> None:
     assert rig.ledger.losses.due(0.0) == ["dropped 2 messages to listener in: removed"]
 
 
+async def test_what_was_vacuumed_while_a_pipe_was_full_is_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "WAITED_SECONDS_MAX", 0.01)
+    book, p = Book(), process()
+    p.rig = rig = Rig(bounds=Bounds(1, 1 << 20, "block"))
+    book.log("1")
+    async with p.running(book):
+        await rig.texts(1)
+        book.log("2", "3", "4")
+        await trio.sleep(0.05)
+        del book.entries[:3]
+        await deliver(rig)
+        assert await rig.texts(1) == [b"4"]
+        await deliver(rig)
+    assert rig.account.missed == 2
+
+
 async def test_another_journal_is_told_and_read(caplog: pytest.LogCaptureFixture) -> None:
     book, store = Book(), Store()
     first = process(store)
