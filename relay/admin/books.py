@@ -54,6 +54,8 @@ def _pipe(relay: Relay, account: PipeAccount) -> View:
         "replayed": account.replayed,
         "in_doubt": account.in_doubt,
         "epochs": account.epochs,
+        "unseen": account.unseen,
+        "missed": account.missed,
         "truncated": account.truncated,
         "truncated_bytes": account.truncated_octets,
         "network_errors": account.network_errors,

@@ -15,6 +15,8 @@ from relay.config.model import EVERY, dead_letter_pipe
 from relay.config.tables import NAME_MAX, Problem, Section, Tables, section
 from relay.config.words import choice_text, value_text
 from relay.core.component import Listener
+from relay.destinations.console import ConsoleDestination
+from relay.destinations.fifo import FifoDestination
 from relay.destinations.file import FileDestination
 from relay.destinations.template import PathTemplate
 from relay.listeners.journal import JournalListener, is_installed
@@ -86,8 +88,15 @@ def check_directories(tables: Tables) -> Iterator[Problem]:
             path = ("destinations", name)
             yield from _check_directory((*path, key), template.base)
             file = os.path.join(template.base, template.fixed or "")
-            if template.fixed and os.path.isdir(file):
-                yield Problem((*path, "path"), f"{os.path.abspath(file)} is a directory")
+            if template.fixed:
+                yield from _check_no_directory((*path, "path"), file)
+        elif isinstance(destination, (ConsoleDestination, FifoDestination)):
+            yield from _check_no_directory(("destinations", name, "path"), destination.path)
+
+
+def _check_no_directory(path: KeyPath, file: str) -> Iterator[Problem]:
+    if os.path.isdir(file):
+        yield Problem(path, f"{os.path.abspath(file)} is a directory")
 
 
 def check_modules(tables: Tables) -> Iterator[Problem]:

@@ -1,6 +1,7 @@
 """What `relay check` says of a valid configuration: what runs, and what may surprise."""
 
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 
 from relay.config.addresses import reaches
@@ -29,6 +30,7 @@ def warnings(config: Config) -> list[str]:
         *_never_matching(config),
         *_own_listeners(config),
         *_refused_again(config),
+        *_not_executable(config),
         *_silent(config),
     ]
 
@@ -65,6 +67,9 @@ def _destination_text(destination: Destination) -> str:
     for key in ("address", "path"):
         if where := getattr(destination, key, None):
             return f"{destination.type} {where}"
+    for key in ("users", "command"):
+        if words := getattr(destination, key, None):
+            return f"{destination.type} {' '.join(words)}"
     size = getattr(destination, "size", None)
     return f"{destination.type} {size_text(size)}" if size else destination.type
 
@@ -198,3 +203,10 @@ def _refused_again(config: Config) -> Iterator[str]:
 def _silent(config: Config) -> Iterator[str]:
     if not any(listener.type == "internal" for listener in config.listeners.values()):
         yield 'no listener of type "internal": losses are told in the log only'
+
+
+def _not_executable(config: Config) -> Iterator[str]:
+    for name, destination in config.destinations.items():
+        command = getattr(destination, "command", None)
+        if command and shutil.which(command[0]) is None:
+            yield f"destination {name}: there is no program {command[0]} that can be executed"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from relay.core.skew import Skews
 from relay.wire.framing import FramingCounts
 
 
@@ -33,7 +34,7 @@ class Confirmation(StrEnum):
     """Who is known to have a delivered message."""
 
     SENT = "sent"  # our kernel took it
-    ACKED = "acked"  # the peer's kernel has it
+    ACKED = "acked"  # the peer's kernel has it, or who reads a pipe has read it
     CONFIRMED = "confirmed"  # the peer's application said so
     STORED = "stored"  # written to a file or a ring of ours
 
@@ -125,6 +126,8 @@ class PipeAccount:
     retried: int = 0
     replayed: int = 0
     in_doubt: int = 0  # delivered, perhaps unread by a peer that broke off, and not sent again
+    unseen: int = 0  # delivered while nobody was there to see them
+    missed: int = 0  # messages times the terminals that did not show them
     epochs: int = 0  # times a peer has confirmed all of a connection by ending it after us
     truncated: int = 0
     truncated_octets: int = 0
@@ -187,6 +190,7 @@ class ListenerAccount:
     )
     restarts: int = 0
     bound: bool = False
+    skews: Skews = field(default_factory=Skews)
     probes: list[Callable[[], None]] = field(default_factory=list)  # see `refresh`
 
     def refresh(self) -> None:

@@ -17,6 +17,7 @@ from relay.system.inherited import inherited_sockets
 from relay.system.journal import SystemJournal
 from relay.system.kernel_log import SystemKernelLog
 from relay.system.listen_names import ListenNames
+from relay.system.local import SystemLocal
 from relay.system.net import SystemNetwork
 from relay.system.page_file import SystemPageFile
 from relay.system.ports import Endpoint, Host
@@ -109,11 +110,14 @@ class SystemMachine:
             clock=SystemClock(),
             network=SystemNetwork(limiter),
             disk=SystemDisk(limiter),
+            local=SystemLocal(limiter),
         )
 
     def abandon(self, host: Host) -> None:
         assert isinstance(host.disk, SystemDisk)
+        assert isinstance(host.local, SystemLocal)
         host.disk.abandon()
+        host.local.abandon()
 
     async def prepare(self, endpoints: Iterable[Endpoint]) -> None:
         # Of open ones nobody needs the address: a listener that takes them over must not wait.

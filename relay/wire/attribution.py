@@ -18,17 +18,17 @@ def attribute(message: bytes, pid: int, program: Program | None) -> tuple[bytes,
     not: empty), what the header lacks is added as well. A process id that is no number stays.
     """
     header = view(message)
-    if header.kind == "rfc5424":
+    if header.dialect == "rfc5424":
         return _in_fields(message, header.procid, pid, program)
     name, procid, text = header.program, header.procid, header.text
-    if header.kind == "none":
+    if header.dialect == "none":
         name, procid, text = split_tag(message[priority(message)[1] :])
     if not message.endswith(text):
         return message, False  # a device's dialect, with counters in front: no program wrote this
     start = len(message) - len(text)
     if procid is not None:
         return _in_tag(message, start, procid, pid)
-    if program is None:
+    if program is None or header.dialect not in ("rfc3164", "dated", "none"):
         return message, False
     if name is not None:
         end = message.rfind(name, 0, start) + len(name)

@@ -161,11 +161,12 @@ overflow = "block!"
         '9: listeners.a.listen[0]: "0.0.0.0:5514" is already taken by the admin server '
         '("127.0.0.1:5514")',
         "12: listeners.b.listen[1]: expected \"HOST:PORT\", not 'nonsense'",
-        "13: listeners.b.idle_max: unknown key (known: message_max, timezone, type, listen, "
-        "receive_buffer)",
+        "13: listeners.b.idle_max: unknown key (known: message_max, timezone, timestamp, type, "
+        "listen, receive_buffer)",
         f'15: listeners.c.type: unknown type "smoke" (known: {LISTENER_TYPES})',
         "16: destinations.d.address: is required",
-        "18: destinations.e.type: is required (known: file, memory, relp, stdout, tcp, udp, unix)",
+        "18: destinations.e.type: is required (known: console, fifo, file, "
+        "memory, program, relp, stdout, tcp, udp, unix, users)",
         '20: pipes."f g": a name has 1 to 64 letters, digits, "_", "-" and "."',
         '21: pipes."f g".from[1]: no listener "d" (known: a, b, c)',
         '21: pipes."f g".from[2]: "a" is named twice',
@@ -185,8 +186,8 @@ def test_a_long_file_with_many_errors(tmp_path: Path) -> None:
     pipe = f"[pipes.all]\nfrom = [\n{names}  'other',\n]\nto = 'siem'\n"
     errors = errors_of(write(tmp_path, text + pipe + "[destinations.siem]\ntype = 'stdout'\n"))
     assert len(errors) == 2000 + 1
-    assert errors[0] == "6: listeners.l0.wrong: unknown key (known: message_max, timezone, type, " \
-        "listen, receive_buffer)"  # fmt: skip
+    assert errors[0] == "6: listeners.l0.wrong: unknown key (known: message_max, timezone, " \
+        "timestamp, type, listen, receive_buffer)"  # fmt: skip
     known = ", ".join(f"l{i}" for i in range(30))
     assert errors[-1] == (
         f'14003: pipes.all.from[2000]: no listener "other" (known: {known} and 1970 more)'
@@ -271,3 +272,16 @@ dead_letter = "siem"
         '8: pipes.b.dead_letter: is a pipe of its own, and there is one "b.dead-letter" already',
         f"15: pipes.{long}.dead_letter: needs a pipe whose name has no more than 52 characters",
     )
+
+
+def test_what_is_wrong_with_the_time_of_messages(tmp_path: Path) -> None:
+    text = """[listeners.a]
+type = "udp"
+listen = ["127.0.0.1:5514"]
+timezone = "Europe/Atlantis"
+timestamp = "recieved"
+"""
+    zones = '"local", "UTC", "+02:00" or a name such as "Europe/Berlin"'
+    found = errors_of(write(tmp_path, text))
+    assert f"4: listeners.a.timezone: expected {zones}, not 'Europe/Atlantis'" in found
+    assert '5: listeners.a.timestamp: unknown value "recieved" (did you mean "received"?)' in found

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import trio
 
+from relay.system.local import SystemLocal
 from relay.system.ports import Directory, Endpoint, Host, PositionStore
 from tests.simulation.network import Internet, SimulatedNetwork
 from tests.simulation.sockets import SimulatedAcceptor, SimulatedReceiver
@@ -85,6 +86,7 @@ class SimulatedMachine:
             clock=SimulatedClock(),
             network=SimulatedNetwork(self.internet, limiter, self.born.append),
             disk=SimulatedDisk(self.storage, limiter),
+            local=SystemLocal(limiter),  # no terminal and no program is in any story
         )
 
     def spools(self) -> Collection[str]:

@@ -77,5 +77,5 @@ def test_any_octets_never_raise_and_keep_their_text(tail: bytes) -> None:
         named, wrong = attribute(message, PID, lambda _: b"prog")
         assert wrong or len(named) >= len(message)
         assert attribute(message, PID, None)[0] == message or wrong
-        if header.kind != "none":
+        if header.dialect != "none":
             assert view(named).text.endswith(header.text)

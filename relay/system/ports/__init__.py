@@ -15,6 +15,7 @@ from relay.system.ports.endpoint import Endpoint, FamilyMissing
 from relay.system.ports.host import Clock, Host
 from relay.system.ports.journal import Entry, Journal, JournalTurn
 from relay.system.ports.kernel_log import KernelLog
+from relay.system.ports.local import Local, Login, Output, Program
 from relay.system.ports.network import Network, Unreachable
 from relay.system.ports.positions import PositionStore
 from relay.system.ports.stream import Acceptor, Connection, ConnectionBroken, ReadySet
@@ -39,9 +40,13 @@ __all__ = [
     "Journal",
     "JournalTurn",
     "KernelLog",
+    "Local",
+    "Login",
     "Network",
+    "Output",
     "PageFile",
     "PositionStore",
+    "Program",
     "RandomFile",
     "ReadySet",
     "Socket",
