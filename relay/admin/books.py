@@ -127,6 +127,9 @@ def _listener(relay: Relay, account: ListenerAccount) -> View:
         "incomplete_bytes": frames.incomplete_octets,
         "invalid_headers": account.invalid_headers,
         "kernel_dropped": account.kernel_dropped,
+        "missed": account.missed,
+        "credentials_mended": account.credentials_mended,
+        "repeats_possible": account.repeats_possible,
         "connections": {
             "open": account.connections_open,
             "accepted": account.connections_accepted,
