@@ -57,7 +57,6 @@ TESTED_ELSEWHERE = {
     "destinations/session.py": "what all destinations share: their tests",
     "destinations/terminals.py": "the terminals of users: their tests",
     "destinations/transit.py": "a connection's octets: tests of stream, acked and epoch",
-    "listeners/acceptance.py": "half of a stream listener: tests of tcp and unix",
     "listeners/datagrams.py": "what udp and unix share: their tests",
     "listeners/credentials.py": "who sends on a unix socket: tests of unix",
     "listeners/limits.py": "names only",

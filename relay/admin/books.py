@@ -135,6 +135,7 @@ def _listener(relay: Relay, account: ListenerAccount) -> View:
             "accepted": account.connections_accepted,
             "refused": _named(account.connections_refused),
             "failed": _named(account.connections_failed),
+            "deferred": account.accept_deferred,
         },
         "restarts": account.restarts,
         "identity": (

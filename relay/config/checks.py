@@ -175,11 +175,19 @@ def _claims(tables: Tables) -> Iterator[_Claim]:
 
 
 def _check_directory(path: KeyPath, directory: str) -> Iterator[Problem]:
-    """What is missing of a directory is made at start, where the nearest parent allows it."""
+    """It is made when it alone is missing.
+
+    More may be missing, or be there for reading alone, because a file system is not mounted yet, or
+    not for writing: then it is waited for.
+    """
     there = os.path.abspath(directory)
+    missing = 0
     while not os.path.lexists(there):
         there = os.path.dirname(there)
+        missing += 1
     if not os.path.isdir(there):
         yield Problem(path, f"{there} is not a directory")
+    elif missing > 1 or os.statvfs(there).f_flag & os.ST_RDONLY:
+        return
     elif not os.access(there, os.W_OK | os.X_OK, effective_ids=True):
         yield Problem(path, f"{there} is not writable for this user")

@@ -8,6 +8,8 @@ from relay.config.addresses import reaches
 from relay.config.model import Config, PipeKeys
 from relay.config.words import size_text
 from relay.core.component import Destination
+from relay.destinations.file import FileDestination
+from relay.destinations.template import PathTemplate
 
 SOURCES = ("kmsg", "journal", "file")  # what is read again from where it was left
 FORWARDED = "systemd/journal/syslog"  # the socket to which journald hands on what it gets
@@ -23,6 +25,7 @@ def summary(config: Config) -> list[str]:
 def warnings(config: Config) -> list[str]:
     """What is allowed, and probably not meant."""
     return [
+        *_not_there(config),
         *_unused(config),
         *_blocking(config),
         *_twice(config),
@@ -198,6 +201,19 @@ def _refused_again(config: Config) -> Iterator[str]:
                 f"pipe {name}: dead_letter is its own destination {pipe.to}: "
                 "what is too large for it is so again, and then lost"
             )
+
+
+def _not_there(config: Config) -> Iterator[str]:
+    directories = {"relay.state_dir": config.relay.state_dir} | {
+        f"destination {name}": PathTemplate.of(it.path, it.base).base
+        for name, it in config.destinations.items()
+        if isinstance(it, FileDestination)
+    }
+    made = os.path.abspath(config.relay.state_dir)
+    for what, directory in directories.items():
+        above = os.path.dirname(os.path.abspath(directory))
+        if above != made and not os.path.isdir(above):
+            yield f"{what}: {above} is not there: it is waited for, and not made"
 
 
 def _silent(config: Config) -> Iterator[str]:

@@ -56,7 +56,7 @@ class ConnectionRefusal(StrEnum):
 
 # How a sender's connection ends badly; docs/ledger.md describes each.
 CONNECTION_FAILURES = (
-    "reset", "idle", "accept", "protocol", "too-large", "unanswered", "internal-error",
+    "reset", "idle", "protocol", "too-large", "unanswered", "internal-error",
 )  # fmt: skip
 
 
@@ -188,6 +188,7 @@ class ListenerAccount:
     connections_failed: dict[str, int] = field(
         default_factory=lambda: dict.fromkeys(CONNECTION_FAILURES, 0)
     )
+    accept_deferred: int = 0  # times that whoever connects had to wait in the kernel
     restarts: int = 0
     bound: bool = False
     skews: Skews = field(default_factory=Skews)

@@ -54,6 +54,11 @@ class DestinationKeys(Keys):
         """What `spool = "auto"` of its pipes means: never for what is on this machine."""
         return "never"
 
+    @property
+    def descriptors(self) -> int:
+        """How many a delivery needs at the most: its connection, and a look-up or the next one."""
+        return 2
+
 
 class Listener(Protocol):
     """Receives. Read the socket, put, and never await between the two."""
@@ -103,6 +108,10 @@ class Destination(Protocol):
 
     @property
     def spool(self) -> SpoolMode: ...
+
+    @property
+    def descriptors(self) -> int:
+        """How many a delivery needs at the most."""
 
     async def run(self, lease: Lease, outlet: Outlet, *, task_status: TaskStatus[None]) -> None:
         """Deliver what the lease lends until cancelled.

@@ -11,7 +11,7 @@ from relay.config import ConfigErrors, load
 from tests.config.files import write
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary())
 def test_any_bytes_raise_nothing_else(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "relay.toml"

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from relay.config import Config, load
+from relay.config.summary import warnings
 from tests.config.files import LISTENER_TYPES, WHOLE, check, check_more, errors_of, write
 
 
@@ -231,7 +232,7 @@ def test_a_directory_of_somebody_else() -> None:
     user = os.geteuid()
     with TemporaryDirectory() as name:  # others can reach it, unlike what pytest makes
         directory = Path(name)
-        path = write(directory, f'[relay]\nstate_dir = "{directory}/deep/state"\n' + WHOLE)
+        path = write(directory, f'[relay]\nstate_dir = "{directory}/state"\n' + WHOLE)
         directory.chmod(0o555)
         if user == 0:  # who may write anywhere
             os.seteuid(65534)
@@ -241,6 +242,34 @@ def test_a_directory_of_somebody_else() -> None:
             os.seteuid(user)
             directory.chmod(0o755)
     assert errors == [f"2: relay.state_dir: {directory} is not writable for this user"]
+
+
+def test_a_directory_whose_file_system_may_not_be_mounted_yet(tmp_path: Path) -> None:
+    """Nothing is wrong with the configuration; `relay check` says that it will be waited for."""
+    where = tmp_path / "var"
+    path = write(
+        tmp_path,
+        f"""\
+[relay]
+state_dir = "{where}/lib/relay"
+[destinations.file]
+type = "file"
+path = "{where}/log/relay/{{host}}.log"
+[pipes.file]
+from = "*"
+to = "file"
+"""
+        + WHOLE,
+    )
+    config = load(path)
+    told = [
+        f"relay.state_dir: {where}/lib is not there: it is waited for, and not made",
+        f"destination file: {where}/log is not there: it is waited for, and not made",
+    ]
+    assert warnings(config)[:2] == told
+    (where / "lib").mkdir(parents=True)
+    (where / "log").mkdir()
+    assert not set(warnings(config)) & set(told)
 
 
 def test_dead_letters_that_have_no_place(tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ class Acting:
     act: Run
     type: str = "acting"
     spool: SpoolMode = "never"
+    descriptors: int = 2
 
     async def run(self, lease: Lease, outlet: Outlet, *, task_status: TaskStatus[None]) -> None:
         await self.act(lease, task_status)

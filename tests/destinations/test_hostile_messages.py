@@ -4,27 +4,37 @@ One line each on what is made of lines; unchanged on what counts octets or has d
 """
 
 import json
-from collections.abc import Awaitable, Callable
+import os
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from relay.core.component import Destination
 from relay.destinations import DESTINATIONS
+from relay.destinations.console import ConsoleDestination
+from relay.destinations.fifo import FifoDestination
 from relay.destinations.file import FileDestination
 from relay.destinations.memory import MemoryDestination
+from relay.destinations.program import ProgramDestination
 from relay.destinations.relp import RelpDestination
 from relay.destinations.stdout import StdoutDestination
 from relay.destinations.tcp import TcpDestination
 from relay.destinations.udp import UdpDestination
 from relay.destinations.unix import UnixDestination
+from relay.destinations.users import UsersDestination
+from relay.system.ports import Login
 from relay.wire.formats import Format
 from relay.wire.frames import OutFraming
 from relay.wire.framing import Framer, FramingCounts
 from relay.wire.message import view, well_formed
 from tests.destinations.conftest import MakeRig, Rig
 from tests.destinations.fakes import FakeConnection, FakeDisk, FakeNetwork, FakeSender
+from tests.destinations.pty import Pty
+from tests.destinations.test_fifo import Reader
 from tests.destinations.test_relp import Peer
+from tests.destinations.test_users import People
 
 HEAD = b"<13>Nov 23 07:28:45 h a[7]: "
 EVERY_OCTET = HEAD + bytes(range(256))
@@ -125,7 +135,64 @@ async def stdout(make_rig: MakeRig, _: Path, form: Format, messages: list[bytes]
     return bytes(disk.stdout).split(b"\n")[:-1]
 
 
-FOR_PEOPLE: dict[str, Way] = {"file": file, "memory": memory, "stdout": stdout}
+async def console(make_rig: MakeRig, _: Path, form: Format, messages: list[bytes]) -> list[bytes]:
+    with terminal() as there:
+        to = ConsoleDestination(type="console", path=there.path, format=form)
+        return await shown(make_rig(), to, messages, there.read, b"\r\n")
+
+
+async def users(make_rig: MakeRig, _: Path, form: Format, messages: list[bytes]) -> list[bytes]:
+    people = People()
+    with terminal() as there:
+        people.here.append(Login("root", there.path, closed=False))
+        to = UsersDestination(type="users", users=("root",), format=form)
+        return await shown(make_rig(None, None, people), to, messages, there.read, b"\r\n")
+
+
+async def fifo(
+    make_rig: MakeRig, directory: Path, form: Format, messages: list[bytes]
+) -> list[bytes]:
+    os.mkfifo(directory / "pipe")
+    reader = Reader(directory / "pipe")
+    try:
+        to = FifoDestination(type="fifo", path=str(directory / "pipe"), format=form)
+        return await shown(make_rig(), to, messages, reader.read, b"\n")
+    finally:
+        reader.leave()
+
+
+async def program(
+    make_rig: MakeRig, directory: Path, form: Format, messages: list[bytes]
+) -> list[bytes]:
+    out = directory / "out"
+    to = ProgramDestination(type="program", command=("tee", str(out)), format=form)
+    await deliver(make_rig(), to, messages)
+    return out.read_bytes().split(b"\n")[:-1]
+
+
+@contextmanager
+def terminal() -> Iterator[Pty]:
+    there = Pty()
+    try:
+        yield there
+    finally:
+        there.close()
+
+
+async def shown(
+    rig: Rig, to: Destination, messages: list[bytes], read: Callable[[], bytes], end: bytes
+) -> list[bytes]:
+    """What somebody has read who goes on reading until nothing is held."""
+    rig.put(*messages)
+    async with rig.delivering(to):
+        await rig.until(lambda: read() and not rig.channel.held().messages)
+    return read().split(end)[:-1]
+
+
+FOR_PEOPLE: dict[str, Way] = {
+    "file": file, "memory": memory, "stdout": stdout, "console": console, "users": users,
+    "fifo": fifo, "program": program,
+}  # fmt: skip
 BY_LF: dict[str, Way] = {"tcp, lf": over_tcp("lf"), "unix, stream": unix_stream}
 UNCHANGED: dict[str, Way] = {
     "tcp, octet": over_tcp("octet"), "relp": relp, "udp": udp, "unix, datagram": unix_datagram,
@@ -134,9 +201,7 @@ WAYS = {**FOR_PEOPLE, **BY_LF, **UNCHANGED, "tcp, nul": over_tcp("nul")}
 
 
 def test_every_destination_has_a_way() -> None:
-    """Terminals, named pipes and programs get lines as files do: their own tests."""
-    elsewhere = {"console", "fifo", "program", "users"}
-    assert {name.split(",")[0] for name in WAYS} == set(DESTINATIONS) - elsewhere
+    assert {name.split(",")[0] for name in WAYS} == set(DESTINATIONS)
 
 
 @pytest.mark.parametrize("way", FOR_PEOPLE.values(), ids=FOR_PEOPLE)

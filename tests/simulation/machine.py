@@ -69,8 +69,8 @@ class SimulatedMachine:
         return None  # no listener here reads anything again
 
     @property
-    def page_is_awaited(self) -> bool:
-        return False  # no other process has anything of this world
+    def awaited(self) -> str:
+        return ""  # no other process has anything of this world
 
     async def await_page(self) -> None:
         await trio.lowlevel.checkpoint()
@@ -127,6 +127,11 @@ class SimulatedMachine:
             self.internet.datagrams[address] = socket
         self.opened.append(socket)
         return [socket]
+
+    def absent(self, endpoint: Endpoint) -> str:
+        return ""
+
+    def reserve(self, descriptors: int) -> None: ...
 
     # -- the kernel
 
