@@ -73,6 +73,7 @@ TESTED_ELSEWHERE = {
     "system/ports/endpoint.py": "protocols only",
     "system/ports/host.py": "protocols only",
     "system/ports/network.py": "protocols only",
+    "system/ports/positions.py": "protocols only",
     "system/ports/stream.py": "protocols only",
     "system/receive_buffer.py": "needs real sockets: tests/system/test_sockets.py",
     "system/recvmmsg.py": "the system call of datagram.py: its tests",

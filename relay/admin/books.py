@@ -125,6 +125,7 @@ def _listener(relay: Relay, account: ListenerAccount) -> View:
         "incomplete_bytes": frames.incomplete_octets,
         "invalid_headers": account.invalid_headers,
         "kernel_dropped": account.kernel_dropped,
+        "repeats_possible": account.repeats_possible,
         "connections": {
             "open": account.connections_open,
             "accepted": account.connections_accepted,

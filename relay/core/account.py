@@ -165,6 +165,7 @@ class ListenerAccount:
     truncated_octets: int = 0
     invalid_headers: int = 0
     kernel_dropped: int = 0
+    repeats_possible: int = 0  # read again after an unclean end, perhaps put before it already
     connections_open: int = 0
     connections_accepted: int = 0
     connections_refused: dict[ConnectionRefusal, int] = field(

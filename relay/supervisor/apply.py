@@ -165,6 +165,7 @@ def _listen(
         acknowledges=component.acknowledges,
         own=relay.own,
         streams=_streams(component, before.get(name)),
+        positions=relay.positions_of(component.type, name),
     )
     have = relay.bindings.sockets
     intake.account.bound = all(key(endpoint) in have for endpoint in component.endpoints())

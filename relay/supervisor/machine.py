@@ -3,7 +3,15 @@
 from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
 
-from relay.system.ports import Acceptor, DatagramReceiver, Directory, Endpoint, Host, PageFile
+from relay.system.ports import (
+    Acceptor,
+    DatagramReceiver,
+    Directory,
+    Endpoint,
+    Host,
+    PageFile,
+    PositionStore,
+)
 
 Socket = DatagramReceiver | Acceptor
 
@@ -36,6 +44,10 @@ class Machine(Protocol):
     @property
     def page(self) -> PageFile | None:
         """The file of the crash page; None where there is no place for it."""
+
+    @property
+    def positions(self) -> PositionStore | None:
+        """Where the positions of listeners are kept; None where there is no place for them."""
 
     def spools(self) -> Collection[str]:
         """The names of the pipes for which a process before this one has kept a spool."""

@@ -18,6 +18,7 @@ from relay.system.listen_names import ListenNames
 from relay.system.net import SystemNetwork
 from relay.system.page_file import SystemPageFile
 from relay.system.ports import Endpoint, Host
+from relay.system.position_files import PositionFiles
 from relay.system.service import ServiceManager, watchdog_seconds
 from relay.system.sockets import Opened, open_endpoint
 from relay.system.spool_paths import spool_names, spool_path
@@ -39,6 +40,7 @@ class SystemMachine:
     drop_counts: DropCounts | None = None  # where there is a place to keep them
     page: SystemPageFile | None = None  # likewise
     state_dir: str | None = None  # that place
+    positions: PositionFiles | None = None  # in that place
     boot_id: str = field(default_factory=boot_id)
     _capped: set[str] = field(default_factory=set)
     _names: ListenNames = field(default_factory=ListenNames)
@@ -55,6 +57,7 @@ class SystemMachine:
             drop_counts=DropCounts(state_dir),
             page=_open_page(state_dir),
             state_dir=state_dir,
+            positions=PositionFiles(state_dir),
             service=ServiceManager.of(environ),
             watchdog_seconds=watchdog_seconds(environ),
             inherited=inherited_sockets(environ),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import trio
 
-from relay.system.ports import Directory, Endpoint, Host
+from relay.system.ports import Directory, Endpoint, Host, PositionStore
 from tests.simulation.network import Internet, SimulatedNetwork
 from tests.simulation.sockets import SimulatedAcceptor, SimulatedReceiver
 from tests.simulation.storage import SimulatedDirectory, SimulatedDisk, SimulatedPage, Storage
@@ -62,6 +62,10 @@ class SimulatedMachine:
     accepts: dict[str, SimulatedAcceptor] = field(default_factory=dict)
 
     # -- the port
+
+    @property
+    def positions(self) -> PositionStore | None:
+        return None  # no listener here reads anything again
 
     @property
     def page(self) -> SimulatedPage:

@@ -14,6 +14,7 @@ from relay.system.ports.disk import Disk, File, PageFile
 from relay.system.ports.endpoint import Endpoint, FamilyMissing
 from relay.system.ports.host import Clock, Host
 from relay.system.ports.network import Network, Unreachable
+from relay.system.ports.positions import PositionStore
 from relay.system.ports.stream import Acceptor, Connection, ConnectionBroken, ReadySet
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "Host",
     "Network",
     "PageFile",
+    "PositionStore",
     "RandomFile",
     "ReadySet",
     "Unreachable",
