@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from relay.core.files import FileCounts
 from relay.wire.framing import FramingCounts
 
 
@@ -174,6 +175,7 @@ class ListenerAccount:
     connections_failed: dict[str, int] = field(
         default_factory=lambda: dict.fromkeys(CONNECTION_FAILURES, 0)
     )
+    files: FileCounts | None = None  # of one that follows files
     restarts: int = 0
     bound: bool = False
     probes: list[Callable[[], None]] = field(default_factory=list)  # see `refresh`

@@ -15,6 +15,7 @@ from relay.system.disk import SystemDisk
 from relay.system.drop_counts import DropCounts, boot_id
 from relay.system.inherited import inherited_sockets
 from relay.system.listen_names import ListenNames
+from relay.system.log_files import SystemLogFiles
 from relay.system.net import SystemNetwork
 from relay.system.page_file import SystemPageFile
 from relay.system.ports import Endpoint, Host
@@ -76,6 +77,7 @@ class SystemMachine:
             clock=SystemClock(),
             network=SystemNetwork(limiter),
             disk=SystemDisk(limiter),
+            log_files=SystemLogFiles(limiter),
         )
 
     def abandon(self, host: Host) -> None:

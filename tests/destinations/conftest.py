@@ -19,6 +19,7 @@ from relay.core.ring import Rings
 from relay.destinations import stream
 from relay.system.clock import SystemClock
 from relay.system.disk import SystemDisk
+from relay.system.log_files import SystemLogFiles
 from relay.system.net import SystemNetwork
 from relay.system.ports import Disk, Host, Network
 from tests.core.parts import recount
@@ -48,7 +49,8 @@ class Rig:
     def __post_init__(self) -> None:
         bounds = Bounds(messages=1 << 20, memory=1 << 30)
         self.channel = Channel(self.account, bounds, Memory(1 << 31))
-        host = Host("relay.example.net", SystemClock(), self.network, self.disk)
+        files = SystemLogFiles(trio.CapacityLimiter(1))
+        host = Host("relay.example.net", SystemClock(), self.network, self.disk, files)
         self.outlet = Outlet("pipe", "sink", host, self.account, self.rings, self.reopening)
 
     def put(

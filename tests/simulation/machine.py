@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import trio
 
+from relay.system.log_files import SystemLogFiles
 from relay.system.ports import Directory, Endpoint, Host, PositionStore
 from tests.simulation.network import Internet, SimulatedNetwork
 from tests.simulation.sockets import SimulatedAcceptor, SimulatedReceiver
@@ -78,6 +79,7 @@ class SimulatedMachine:
             clock=SimulatedClock(),
             network=SimulatedNetwork(self.internet, limiter, self.born.append),
             disk=SimulatedDisk(self.storage, limiter),
+            log_files=SystemLogFiles(limiter),  # no listener here follows files
         )
 
     def spools(self) -> Collection[str]:

@@ -13,6 +13,7 @@ from relay.system.ports.directory import Directory, RandomFile
 from relay.system.ports.disk import Disk, File, PageFile
 from relay.system.ports.endpoint import Endpoint, FamilyMissing
 from relay.system.ports.host import Clock, Host
+from relay.system.ports.log_files import LogFile, LogFiles, Stat
 from relay.system.ports.network import Network, Unreachable
 from relay.system.ports.positions import PositionStore
 from relay.system.ports.stream import Acceptor, Connection, ConnectionBroken, ReadySet
@@ -30,10 +31,13 @@ __all__ = [
     "FamilyMissing",
     "File",
     "Host",
+    "LogFile",
+    "LogFiles",
     "Network",
     "PageFile",
     "PositionStore",
     "RandomFile",
     "ReadySet",
+    "Stat",
     "Unreachable",
 ]
