@@ -23,7 +23,7 @@ def find_copy(
     ports: LogFiles, trace: Trace, paths: Iterable[str]
 ) -> tuple[str, Stat, LogFile] | None:
     """The first of these files that has the content of the trace, open."""
-    for path in paths:
+    for path in paths if trace.octets else ():
         if is_compressed(path) and not path.endswith(READABLE):
             continue
         try:
@@ -94,14 +94,12 @@ def _plain(file: LogFile, other: Followed) -> Verdict:
 
 def _compressed(file: LogFile, other: Followed) -> Verdict:
     trace = other.trace
-    if not trace.offset:
-        if other.file is None or is_compressed(other.path):
-            return Verdict.NEW
+    if not trace.offset and other.file is not None and not is_compressed(other.path):
         head = file.read(HEAD_OCTETS, 0)
         alike = bool(head) and head == other.file.read(len(head), 0)
         return Verdict.KNOWN if alike else Verdict.NEW
-    if not trace.fits(file):
+    if not (trace.octets and trace.fits(file)):
         return Verdict.NEW
-    if trace.offset < EVIDENCE_OCTETS and file.read(1, trace.offset):
+    if trace.octets < EVIDENCE_OCTETS and file.read(1, trace.octets):
         return Verdict.NEW
     return Verdict.REST if other.done else Verdict.KNOWN

@@ -15,7 +15,6 @@ READ_OCTETS_MAX = 64 << 10
 READ_OCTETS_MIN = 2 << 10
 READ_LINES = 1024  # what one read should bring at most, as far as the one before can tell
 UNKNOWN = 1 << 62
-CHECK_OCTETS = 32  # read again with each read: a file that was truncated and filled differs there
 
 
 class Rewritten(Exception):
@@ -40,6 +39,7 @@ class Followed:
     suspect: bool = False  # truncated, or filled anew
     done: bool = False  # read to its end, and nobody writes to it any more
     failed: bool = False  # cannot be read until the next look
+    opened: int = 0  # its turn among those that share the descriptors
     repeats_until: int = 0  # an earlier process may have put what stands in front of this
     _more: bool = False  # the last read was full
     _dry: int = -1  # of this size no more is to be had
@@ -53,11 +53,12 @@ class Followed:
             KeyError, TypeError, ValueError: the place is none of ours.
         """
         path, offset = str(place["path"]), int(place["offset"])
-        trace = Trace(offset, str(place["head"]), str(place["tail"]))
+        octets = int(place["octets"])
+        trace = Trace(offset, octets, str(place["head"]), str(place["tail"]))
         lines = Lines(message_max, offset)
         found = cls(key, path, group(path), lines, trace)
         found.size, found.changed_ns = int(place["size"]), int(place["changed"])
-        found.repeats_until = UNKNOWN if repeating else 0
+        found.repeats_until = UNKNOWN if repeating else int(place.get("repeats", 0))
         return found
 
     @property
@@ -65,10 +66,12 @@ class Followed:
         return {
             "path": self.path,
             "offset": self.trace.offset,
+            "octets": self.trace.octets,
             "head": self.trace.head,
             "tail": self.trace.tail,
             "size": self.size,
             "changed": self.changed_ns,
+            "repeats": self.repeats_until if self.repeats_until > self.trace.offset else 0,
         }
 
     @property
@@ -90,6 +93,18 @@ class Followed:
             self.grown_at = now
         self.size, self.changed_ns = stat.size, stat.changed_ns
 
+    def begin(self) -> bool:
+        """Of a file that was not read, remember how it begins; False: nothing new.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        assert self.file is not None
+        if self.trace.offset or self.trace.octets >= min(self.size, HEAD_OCTETS):
+            return False
+        self.trace = Trace.at(self.file, 0)
+        return True
+
     def take(self, file: LogFile, message_max: int) -> None:
         """Go on with this open file, whose content fits the trace.
 
@@ -109,13 +124,18 @@ class Followed:
             OSError: it cannot be read.
         """
         assert self.file is not None
-        check = self.lines.recent[-CHECK_OCTETS:]
-        return self.file.read(len(check), self.lines.end - len(check)) == check
+        if not self.lines.end:
+            return self.trace.fits(self.file)
+        check = self.lines.recent
+        if self.file.read(len(check), self.lines.end - len(check)) != check:
+            return False
+        return self.file.read(len(self.head), 0) == self.head  # lines may end alike
 
     def restart(self, message_max: int) -> None:
         """Read from the beginning."""
         self.lines, self.trace, self.head = Lines(message_max), Trace(), b""
         self.suspect = False
+        self._more = is_compressed(self.path)
 
     def read(self, octets_max: int) -> Read | None:
         """The next octets; None at the end.
@@ -126,7 +146,7 @@ class Followed:
         """
         assert self.file is not None
         compressed = is_compressed(self.path)
-        check = b"" if compressed else self.lines.recent[-CHECK_OCTETS:]
+        check = b"" if compressed else self.lines.recent  # read again: it differs once truncated
         start = self.lines.end
         asked = min(octets_max, self._read_octets)
         data = self.file.read(len(check) + asked, start - len(check))

@@ -56,6 +56,7 @@ class Follower:
         self._waiting: dict[str, tuple[int, float]] = {}  # perhaps copies: changed, since when
         self._steps: list[Step] = []
         self._faults: dict[str, str] = {}  # told, and not over
+        self._opens = 0
         self._turn: list[str] = []  # keys, in the order in which they are served
         self._now = 0.0
         for key, (place, repeating) in known.items():
@@ -75,6 +76,7 @@ class Follower:
             self._restart(file, listing)
         for file in [it for it in self.files.values() if self._is_missing(it, listing)]:
             self._search(file, listing)
+        self._open(listing)  # first: it may be truncated, and what seems new be its copy
         self._adopt(listing)
         self._open(listing)
         self._finish(listing)
@@ -150,11 +152,19 @@ class Follower:
             file.suspect = file.suspect or not self._is_intact(file, stat)
             if not file.suspect:
                 file.seen(stat, self._now)
+                self._note_begin(file)
+
+    def _note_begin(self, file: Followed) -> None:
+        try:
+            if not is_compressed(file.path) and file.begin():
+                self._place(file)
+        except OSError as exc:
+            self._fail(file.path, exc)
 
     def _is_intact(self, file: Followed, stat: Stat) -> bool:
-        if is_compressed(file.path) or stat.changed_ns == file.changed_ns:
-            return is_compressed(file.path) or stat.size >= file.lines.end
-        try:
+        if is_compressed(file.path):
+            return True
+        try:  # each time: within one tick of the clock, size and time may be as before
             return stat.size >= file.lines.end and file.intact()
         except OSError as exc:
             self._fail(file.path, exc)
@@ -211,12 +221,13 @@ class Follower:
         file.done, file.group = False, group(file.path)
         file.seen(file.file.stat(), self._now)
         self._place(file)
+        self._note_begin(file)
 
     def _rescue(self, file: Followed, listing: Listing) -> None:
         """What was truncated away and not read: in a copy, or lost."""
         self._steps.append(Told("truncations"))
         candidates = [it for it in listing.of(file.group) if self._can_be_copy(it, listing)]
-        found = find_copy(self._ports, file.trace, candidates) if file.trace.offset else None
+        found = find_copy(self._ports, file.trace, candidates)
         if found is not None:
             self._follow_rest(file, *found)
             return
@@ -226,7 +237,7 @@ class Follower:
             if shorter_copy(self._ports, file.head, path):
                 self._remember(path, listing.stats[path])
         unread = file.size - file.lines.end
-        if unread > 0 and (file.trace.offset or not self._new(candidates, listing)):
+        if unread > 0 and (file.trace.octets or not self._new(candidates, listing)):
             self._lose(file.path, "was truncated", unread)
 
     def _search(self, file: Followed, listing: Listing) -> None:
@@ -244,11 +255,11 @@ class Follower:
             self._place(file)
             return
         candidates = [it for it in listing.of(file.group) if self._can_be_copy(it, listing)]
-        copy = find_copy(self._ports, file.trace, candidates) if file.trace.offset else None
+        copy = find_copy(self._ports, file.trace, candidates)
         if copy is not None:
             self._follow_rest(file, *copy)
         elif file.size > file.trace.offset and (
-            file.trace.offset or not self._new(candidates, listing)
+            file.trace.octets or not self._new(candidates, listing)
         ):
             self._lose(file.path, "is gone", file.size - file.trace.offset)
         elif file.trace.offset:
@@ -335,31 +346,43 @@ class Follower:
         return False
 
     def _open(self, listing: Listing) -> None:
-        """Open what has to be read, or may have to be after its name is gone."""
-        budget = self._rules.open_max - self._open_files()
-        for file in sorted(self.files.values(), key=_order):
-            path = listing.path(file.key)
-            if file.file is not None or path is None or not self._wants(file, path, listing):
-                continue
-            if budget <= 0 and not self._make_room():
-                return
-            opened = self._opened(path, file.key)
-            if opened is None:
-                continue
-            budget -= 1
-            self._attach(file, opened, listing)
+        """Open what has to be read, and as many of the others as may be.
 
-    def _wants(self, file: Followed, path: str, listing: Listing) -> bool:
+        Those may have to be read after their name is gone. When there are more files than may be
+        open they take turns.
+        """
+        wanted = [it for it in self.files.values() if it.file is None and self._wants(it, listing)]
+        wanted.sort(key=lambda it: (not self._waits(it, listing), it.opened))
+        room = self._rules.open_max - self._open_files()
+        for file in wanted:
+            if room <= 0 and not (self._waits(file, listing) and self._make_room()):
+                return
+            path = listing.path(file.key)
+            opened = self._opened(path, file.key) if path else None
+            if opened is not None:
+                room -= 1
+                self._opens += 1
+                file.opened = self._opens
+                self._attach(file, opened, listing)
+
+    def _wants(self, file: Followed, listing: Listing) -> bool:
+        path = listing.path(file.key)
+        if path is None:
+            return False
         stat = listing.stats[path]
-        if is_compressed(path) and not file.done:
-            return True
         changed = (stat.size, stat.changed_ns) != (file.size, file.changed_ns)
-        if file.done:
-            return changed
-        if path in listing.matched or changed or stat.size > file.trace.offset:
-            return True
+        if file.done or changed or path in listing.matched or self._waits(file, listing):
+            return changed or not file.done
         file.done = True  # it was rotated, and read to its end
         return False
+
+    def _waits(self, file: Followed, listing: Listing) -> bool:
+        """There may be something to read, or it may be another file by now."""
+        path = listing.path(file.key)
+        assert path is not None
+        stat = listing.stats[path]
+        changed = (stat.size, stat.changed_ns) != (file.size, file.changed_ns)
+        return changed or is_compressed(path) or stat.size != file.trace.offset
 
     def _attach(self, file: Followed, opened: LogFile, listing: Listing) -> None:
         try:
@@ -371,12 +394,17 @@ class Follower:
         except OSError as exc:
             self._fail(file.path, exc)
             return
-        if file.repeats_until == UNKNOWN:
+        resolved = file.repeats_until == UNKNOWN
+        if resolved:
             file.repeats_until = stat.size
         if not fits:  # another file has got the inode, or it was truncated meanwhile
             file.file, file.suspect = opened, True
             self._restart(file, listing)
+        shorter = stat.size < file.size
         file.seen(stat, self._now)
+        self._note_begin(file)
+        if shorter or resolved:
+            self._place(file)
 
     def _make_room(self) -> bool:
         """Close the file that has been quiet for longest; False: all have something to read."""
@@ -391,7 +419,8 @@ class Follower:
         for file in list(self.files.values()):
             if file.away_since is None or file.file is None or file.ready or file.suspect:
                 continue
-            if self._now - max(file.away_since, file.grown_at) < self._rules.linger_seconds:
+            quiet = self._now - max(file.away_since, file.grown_at)
+            if quiet < self._rules.linger_seconds and not is_compressed(file.path):
                 continue
             if step := file.close_line():
                 self._steps.append(step)
@@ -431,7 +460,9 @@ class Follower:
         file = Followed(stat.key, path, group(path), lines, trace)
         file.seen(stat, self._now)
         file.away_since = self._now if is_rotated(path) else None
-        file.repeats_until = stat.size if self._unclean else 0
+        others = [it for it in self.files.values() if it.group == file.group]
+        if self._unclean or any(it.lines.position < it.repeats_until for it in others):
+            file.repeats_until = stat.size
         if opened is not None:
             file.take(opened, self._rules.message_max)
         self.files[stat.key] = file
@@ -477,7 +508,7 @@ class Follower:
 
     def _can_be_copy(self, path: str, listing: Listing) -> bool:
         known = self.files.get(listing.stats[path].key)
-        return is_rotated(path) and (known is None or known.file is None)
+        return is_rotated(path) and (known is None or known.file is None or not known.lines.end)
 
     def _new(self, paths: Sequence[str], listing: Listing) -> bool:
         """Whether one of them has changed since the last look, and is not known."""

@@ -4,7 +4,7 @@ An inode is given to another file once its own is gone, and a copy has another i
 front of a position is the same in both.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Self
 
@@ -16,38 +16,38 @@ HEAD_OCTETS = 512  # of the beginning of a file
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """Of what stands in front of `offset`; with offset 0 of nothing, which fits everything."""
+    """Of what stands in front of `offset`, or at the beginning of a file that was not read yet.
+
+    Without any octets it is the trace of an empty file, and fits everything.
+    """
 
     offset: int = 0
-    head: str = ""  # digest of the first octets, of 512 at most
-    tail: str = ""  # digest of the last octets in front of the offset, of 128 at most
+    octets: int = 0  # at the beginning, 512 at most
+    head: str = field(default_factory=lambda: _digest(b""))  # their digest
+    tail: str = field(default_factory=lambda: _digest(b""))  # digest of the last octets in front of the offset, of 128 at most
 
     @classmethod
-    def of(cls, offset: int, head: bytes, before: bytes) -> Self:
-        if not offset:
-            return cls()
-        return cls(offset, _digest(head[:offset]), _digest(before))
+    def of(cls, offset: int, head: bytes, before: bytes = b"") -> Self:
+        head = head[: min(offset, HEAD_OCTETS)] if offset else head[:HEAD_OCTETS]
+        return cls(offset, len(head), _digest(head), _digest(before))
 
     @classmethod
     def at(cls, file: LogFile, offset: int) -> Self:
-        """Of what an open file has in front of the offset.
+        """Of what an open file has there.
 
         Raises:
             OSError: it cannot be read.
         """
-        return cls.of(offset, head_of(file, offset), before(file, offset))
+        return cls.of(offset, file.read(HEAD_OCTETS, 0), before(file, offset))
 
     def fits(self, file: LogFile) -> bool:
-        """Whether the file has this content in front of the offset.
+        """Whether the file has this content there.
 
         Raises:
             OSError: it cannot be read.
         """
-        if not self.offset:
-            return True
-        head = head_of(file, self.offset)
-        if _digest(head) != self.head:  # also where the file is shorter
-            return False
+        if _digest(file.read(self.octets, 0) if self.octets else b"") != self.head:
+            return not self.octets  # also where the file is shorter
         found = before(file, self.offset)
         return len(found) == min(self.offset, TAIL_OCTETS) and _digest(found) == self.tail
 
