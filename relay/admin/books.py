@@ -1,6 +1,7 @@
 """The ledger for people and scripts: every account with its identity written out."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from relay import __version__
@@ -132,6 +133,7 @@ def _listener(relay: Relay, account: ListenerAccount) -> View:
             "refused": _named(account.connections_refused),
             "failed": _named(account.connections_failed),
         },
+        "files": asdict(account.files) if account.files else None,
         "restarts": account.restarts,
         "identity": (
             f"received {account.received} = accepted {account.accepted} + "

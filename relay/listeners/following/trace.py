@@ -24,7 +24,9 @@ class Trace:
     offset: int = 0
     octets: int = 0  # at the beginning, 512 at most
     head: str = field(default_factory=lambda: _digest(b""))  # their digest
-    tail: str = field(default_factory=lambda: _digest(b""))  # digest of the last octets in front of the offset, of 128 at most
+    tail: str = field(
+        default_factory=lambda: _digest(b"")
+    )  # digest of the last octets in front of the offset, of 128 at most
 
     @classmethod
     def of(cls, offset: int, head: bytes, before: bytes = b"") -> Self:
