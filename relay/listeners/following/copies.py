@@ -19,10 +19,19 @@ class Verdict(enum.Enum):
     WAIT = "wait"  # perhaps a copy in the making
 
 
+class Unsure(Exception):
+    """A copy may be in the making: a file that was there cannot be read now."""
+
+
 def find_copy(
     ports: LogFiles, trace: Trace, paths: Iterable[str]
 ) -> tuple[str, Stat, LogFile] | None:
-    """The first of these files that has the content of the trace, open."""
+    """The first of these files that has the content of the trace, open.
+
+    Raises:
+        Unsure: none has, but not all could be read.
+    """
+    unread = False
     for path in paths if trace.octets else ():
         if is_compressed(path) and not path.endswith(READABLE):
             continue
@@ -32,7 +41,9 @@ def find_copy(
                 return path, file.stat(), file
             file.close()
         except OSError:
-            continue  # no copy that could be read
+            unread = True
+    if unread:
+        raise Unsure
     return None
 
 

@@ -37,6 +37,7 @@ class Followed:
     grown_at: float = 0.0
     away_since: float | None = None  # it has lost its name, or got the name of a rotated file
     suspect: bool = False  # truncated, or filled anew
+    suspect_since: float | None = None  # and since when its copy is looked for
     done: bool = False  # read to its end, and nobody writes to it any more
     failed: bool = False  # cannot be read until the next look
     opened: int = 0  # its turn among those that share the descriptors
@@ -129,12 +130,17 @@ class Followed:
         check = self.lines.recent
         if self.file.read(len(check), self.lines.end - len(check)) != check:
             return False
-        return self.file.read(len(self.head), 0) == self.head  # lines may end alike
+        return self._begins_as_before()
+
+    def _begins_as_before(self) -> bool:
+        """Lines may end alike: a file truncated and filled again differs in its beginning, too."""
+        assert self.file is not None
+        return self.file.read(len(self.head), 0) == self.head
 
     def restart(self, message_max: int) -> None:
         """Read from the beginning."""
         self.lines, self.trace, self.head = Lines(message_max), Trace(), b""
-        self.suspect = False
+        self.suspect, self.suspect_since = False, None
         self._more = is_compressed(self.path)
 
     def read(self, octets_max: int) -> Read | None:
@@ -150,7 +156,8 @@ class Followed:
         start = self.lines.end
         asked = min(octets_max, self._read_octets)
         data = self.file.read(len(check) + asked, start - len(check))
-        if not data.startswith(check):
+        alike = data.startswith(check) and (compressed or self._begins_as_before())
+        if not alike:
             raise Rewritten
         data = data[len(check) :]
         self._more = len(data) == asked

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from relay.core.batch import TURN_OCTETS
 from relay.core.position import Place
-from relay.listeners.following.copies import Verdict, copied, find_copy, shorter_copy
+from relay.listeners.following.copies import Unsure, Verdict, copied, find_copy, shorter_copy
 from relay.listeners.following.followed import UNKNOWN, Followed, Rewritten
 from relay.listeners.following.listing import (
     Listing,
@@ -215,21 +215,29 @@ class Follower:
         except OSError as exc:
             self._fail(file.path, exc)
             return
-        if not file.done:
-            self._rescue(file, listing)
+        if file.suspect_since is None:
+            file.suspect_since = self._now
+        try:
+            if not file.done:
+                self._rescue(file, listing, since=file.suspect_since)
+        except Unsure:
+            return  # the next look is soon
         file.restart(self._rules.message_max)
         file.done, file.group = False, group(file.path)
         file.seen(file.file.stat(), self._now)
         self._place(file)
         self._note_begin(file)
 
-    def _rescue(self, file: Followed, listing: Listing) -> None:
-        """What was truncated away and not read: in a copy, or lost."""
+    def _rescue(self, file: Followed, listing: Listing, *, since: float) -> None:
+        """What was truncated away and not read: in a copy, or lost.
+
+        Raises:
+            Unsure: it may be in a file that cannot be read yet; not for long, though.
+        """
+        candidates, found = self._copy_of(file, listing, since)
         self._steps.append(Told("truncations"))
-        candidates = [it for it in listing.of(file.group) if self._can_be_copy(it, listing)]
-        found = find_copy(self._ports, file.trace, candidates)
         if found is not None:
-            self._follow_rest(file, *found)
+            self._follow_rest(file, listing, *found)
             return
         if step := file.close_line():
             self._steps.append(step)
@@ -254,10 +262,12 @@ class Follower:
             file.seen(stat, self._now)
             self._place(file)
             return
-        candidates = [it for it in listing.of(file.group) if self._can_be_copy(it, listing)]
-        copy = find_copy(self._ports, file.trace, candidates)
+        try:
+            candidates, copy = self._copy_of(file, listing, file.away_since or self._now)
+        except Unsure:
+            return
         if copy is not None:
-            self._follow_rest(file, *copy)
+            self._follow_rest(file, listing, *copy)
         elif file.size > file.trace.offset and (
             file.trace.octets or not self._new(candidates, listing)
         ):
@@ -266,6 +276,22 @@ class Follower:
             text = f"{file.path} is gone; it had been read to octet {file.trace.offset}"
             self._steps.append(Told("rotations", text))
         self._forget(file)
+
+    def _copy_of(
+        self, file: Followed, listing: Listing, since: float
+    ) -> tuple[list[str], tuple[str, Stat, LogFile] | None]:
+        """The files that may be copies of this one, and the one that is.
+
+        Raises:
+            Unsure: as `find_copy`, but no longer than a file has to be quiet.
+        """
+        candidates = [it for it in listing.of(file.group) if self._can_be_copy(it, listing)]
+        try:
+            return candidates, find_copy(self._ports, file.trace, candidates)
+        except Unsure:
+            if self._now - since < self._rules.linger_seconds:
+                raise
+            return candidates, None
 
     def _elsewhere(self, file: Followed, listing: Listing) -> Sequence[tuple[str, Stat, LogFile]]:
         """Under any name in its directory; or, after a boot, on a device with another number."""
@@ -394,7 +420,7 @@ class Follower:
         except OSError as exc:
             self._fail(file.path, exc)
             return
-        resolved = file.repeats_until == UNKNOWN
+        resolved = file.repeats_until == UNKNOWN and not is_compressed(file.path)
         if resolved:
             file.repeats_until = stat.size
         if not fits:  # another file has got the inode, or it was truncated meanwhile
@@ -462,20 +488,27 @@ class Follower:
         file.away_since = self._now if is_rotated(path) else None
         others = [it for it in self.files.values() if it.group == file.group]
         if self._unclean or any(it.lines.position < it.repeats_until for it in others):
-            file.repeats_until = stat.size
+            file.repeats_until = _extent(path, stat)
         if opened is not None:
             file.take(opened, self._rules.message_max)
         self.files[stat.key] = file
         self._waiting.pop(stat.key, None)
         self._place(file)
 
-    def _follow_rest(self, file: Followed, path: str, stat: Stat, opened: LogFile) -> None:
+    def _follow_rest(
+        self, file: Followed, listing: Listing, path: str, stat: Stat, opened: LogFile
+    ) -> None:
         """What was not read of a file, in the copy of it."""
-        if stat.key in self.files:
-            self.files.pop(stat.key).close()
+        before = self.files.pop(stat.key, None)
         self._follow(path, stat, file.trace, opened)
         rest = self.files[stat.key]
-        rest.repeats_until = max(rest.repeats_until, stat.size if file.repeats_until else 0)
+        rest.repeats_until = max(
+            rest.repeats_until, _extent(path, stat) if file.repeats_until else 0
+        )
+        if before is not None:
+            before.close()
+            if not (before.done or before is file or before.trace.fits(opened)):
+                self._rescue(before, listing, since=float("-inf"))  # its inode went to the copy
 
     def _remember(self, path: str, stat: Stat) -> None:
         """Nothing in this file is new."""
@@ -570,6 +603,11 @@ def line_start(file: LogFile, size: int) -> int:
     """Where the last line that has no end begins, as far as one look reaches."""
     octets = min(size, 64 << 10)
     return size - octets + file.read(octets, size - octets).rfind(b"\n") + 1
+
+
+def _extent(path: str, stat: Stat) -> int:
+    """How many octets of content a file has, as far as its size tells."""
+    return UNKNOWN if is_compressed(path) else stat.size
 
 
 def _order(file: Followed) -> tuple[bool, int]:

@@ -53,7 +53,7 @@ class Writer:
     def reopen(self) -> None:
         """Returns when it writes to the file that has the name now."""
         self._reopen.set()
-        until(lambda: not self._reopen.is_set() or self._stop.is_set())
+        until(lambda: not self._reopen.is_set() or self._stop.is_set(), "the writer reopens")
 
     def _run(self) -> None:
         file = self.path.open("ab", buffering=0)
@@ -71,7 +71,7 @@ class Writer:
                     file.write(data[:-30])
                     file.write(data[-30:])
                 self.written += 20
-            time.sleep(0.05 if self.behind() else 0.001)
+            time.sleep(0.05 if self.behind() else 0.01)
         file.close()
 
     def _line(self, number: int) -> bytes:
@@ -113,7 +113,7 @@ class Rotation:
     ) -> None:
         state = self.directory / "logrotate.state"
         command: Sequence[object] = [program, "--force", "--state", state, configuration]
-        with subprocess.Popen(command, stderr=subprocess.PIPE) as process:  # type: ignore[call-overload]
+        with subprocess.Popen(command, stderr=subprocess.PIPE) as process:  # type: ignore[arg-type]
             while process.poll() is None:
                 if flag.exists():
                     if reopening:
