@@ -159,10 +159,14 @@ class _Following:
 
     async def run(self) -> None:
         clock = self.intake.host.clock
+        first = True
         while True:
             began = clock.now()
             await self._look()
             await self._take()
+            if first:  # before anything is read: or a new process would have its first look again
+                await self.intake.positions.save()
+                first = False
             due = began + max(self.keys.poll, (clock.now() - began) / LOOK_SHARE)
             while steps := await self.intake.host.log_files.hop(self.follower.read):
                 self.waiting += steps

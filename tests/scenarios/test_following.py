@@ -5,6 +5,7 @@ RELAY_ROTATIONS says how many; 1000 are before a release.
 
 import os
 import random
+import time
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
@@ -51,6 +52,7 @@ class Story:
         self.relay = relay
         self.random = random.Random(seed)
         self.repeats_possible = 0
+        self.started_at = 0.0
         logs = relay.directory / "logs"
         logs.mkdir()
         self.rotation = Rotation(relay.directory)
@@ -74,7 +76,7 @@ class Story:
 
     def run(self, *, kill: bool) -> None:
         each = max(1, ROTATIONS // (RESTARTS + 1) - DOWN)
-        self.relay.start()
+        self._start()
         with ExitStack() as stack:
             for writer in self.kinds:
                 stack.enter_context(writer)
@@ -82,18 +84,28 @@ class Story:
                 self.rotate(each)
                 self._end(kill=kill)
                 self.rotate(DOWN)
-                self.relay.start()
+                self._start()
             self.rotate(max(0, ROTATIONS - self.rotation.done))
         until(self._complete, "every line", seconds_max=20)
         self._end(kill=False)
 
+    def _start(self) -> None:
+        self.relay.start()
+        self.started_at = time.time()
+
     def _end(self, *, kill: bool) -> None:
         if kill:
-            self.repeats_possible += self._listener()["repeats_possible"]
+            until(self._kept_since, "a position of what was read again")
+        self.repeats_possible += self._listener()["repeats_possible"]
+        if kill:
             self.relay.kill()
         else:
-            self.repeats_possible += self._listener()["repeats_possible"]
             assert self.relay.stop() == 0
+
+    def _kept_since(self) -> bool:
+        """The position was kept a second after the start; a relay does so once a second."""
+        kept = (self.relay.directory / "state/positions/file-logs.json").stat().st_mtime
+        return kept > self.started_at + 1.0
 
     def _listener(self) -> dict[str, int]:
         listeners = self.relay.ledger()["listeners"]
