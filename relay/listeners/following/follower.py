@@ -224,7 +224,7 @@ class Follower:
             return  # the next look is soon
         file.restart(self._rules.message_max)
         file.done, file.group = False, group(file.path)
-        file.seen(file.file.stat(), self._now)
+        file.seen(self._listed(file, listing) or file.file.stat(), self._now)
         self._place(file)
         self._note_begin(file)
 
@@ -420,17 +420,22 @@ class Follower:
         except OSError as exc:
             self._fail(file.path, exc)
             return
+        if not fits:  # another file has got the inode, or it was truncated meanwhile
+            file.file, file.suspect = opened, True
+            return  # the next look has a listing that is younger than the truncation
         resolved = file.repeats_until == UNKNOWN and not is_compressed(file.path)
         if resolved:
             file.repeats_until = stat.size
-        if not fits:  # another file has got the inode, or it was truncated meanwhile
-            file.file, file.suspect = opened, True
-            self._restart(file, listing)
         shorter = stat.size < file.size
-        file.seen(stat, self._now)
+        file.seen(self._listed(file, listing) or stat, self._now)
         self._note_begin(file)
         if shorter or resolved:
             self._place(file)
+
+    def _listed(self, file: Followed, listing: Listing) -> Stat | None:
+        """As the listing has it: what came after that is for the next look."""
+        path = listing.path(file.key)
+        return listing.stats[path] if path is not None else None
 
     def _make_room(self) -> bool:
         """Close the file that has been quiet for longest; False: all have something to read."""
@@ -459,6 +464,7 @@ class Follower:
     def _note_horizons(self, listing: Listing) -> None:
         """A file that is not known and changes after this was not there at this look."""
         held = {group(path) for key in self._waiting if (path := listing.path(key))}
+        held |= {it.group for it in self.files.values() if it.suspect}
         now = dict(self._horizons)
         for file in self.files.values():
             if file.group not in held:
