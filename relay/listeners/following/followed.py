@@ -135,6 +135,8 @@ class Followed:
     def _begins_as_before(self) -> bool:
         """Lines may end alike: a file truncated and filled again differs in its beginning, too."""
         assert self.file is not None
+        if not self.lines.end:
+            return self.trace.fits(self.file)
         return self.file.read(len(self.head), 0) == self.head
 
     def restart(self, message_max: int) -> None:
