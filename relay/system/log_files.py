@@ -138,7 +138,7 @@ def _gzip(number: int) -> IO[bytes]:
 _OPENERS: dict[str, Callable[[int], IO[bytes]]] = {
     ".gz": _gzip,
     ".bz2": lambda number: bz2.BZ2File(_raw(number)),
-    ".xz": lambda number: lzma.LZMAFile(_raw(number)),
+    ".xz": lambda number: lzma.LZMAFile(_raw(number)),  # noqa: SIM115 - its owner closes it
 }
 
 
