@@ -132,6 +132,12 @@ class PipeKeys(Keys):
     """How long what is put may wait to be synced together, while no sender waits for it."""
 
 
+# Standard input and output, what Trio waits with, the crash page, the file of the configuration at
+# a reload, the service manager, and the admin server with some connections.
+BASE_DESCRIPTORS = 24
+SPOOL_DESCRIPTORS = 8  # directory, lock, cursor, the segments that are written and read
+
+
 def dead_letter_pipe(pipe: str) -> str:
     """The name of the pipe for the dead letters of a pipe."""
     return f"{pipe}.dead-letter"
@@ -170,6 +176,14 @@ class Config:
         if keys.spool == "auto":
             return self.destinations[keys.to].spool
         return keys.spool
+
+    @property
+    def descriptors(self) -> int:
+        """How many this may need at the most, connections of senders left aside."""
+        listening = sum(2 * len(it.endpoints()) + 2 for it in self.listeners.values())
+        delivering = sum(self.destinations[it.to].descriptors for it in self.pipes.values())
+        spools = sum(SPOOL_DESCRIPTORS for name in self.pipes if self.spool(name) != "never")
+        return BASE_DESCRIPTORS + listening + delivering + spools
 
     def feeding(self, pipe: str) -> tuple[str, ...]:
         """The names of the listeners that feed a pipe, "*" resolved."""

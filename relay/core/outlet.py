@@ -10,7 +10,7 @@ from relay.core.account import PipeAccount
 from relay.core.batch import Batch
 from relay.core.ring import Rings
 from relay.system.ports import Host
-from relay.wire.formats import Format, convert
+from relay.wire.formats import Form, Format, convert
 from relay.wire.timestamp import zone
 
 
@@ -48,15 +48,19 @@ class Outlet:
     rings: Rings
     reopening: Reopening
 
+    def form(self, kind: Format) -> Form:
+        """What messages become, the host of local ones being what we are called."""
+        return Form(kind, self.host.name)
 
-def formatted(batch: Batch, form: Format) -> Sequence[bytes]:
+
+def formatted(batch: Batch, form: Form) -> Sequence[bytes]:
     """The messages of a batch as a destination's `format` wants them."""
-    if form == "preserve":
+    if form.kind == "preserve":
         return batch.messages
     return convert(
         batch.messages,
         batch.senders,
-        format=form,
+        form,
         received_ns=batch.received_ns,
         zone=zone(batch.zone),
     )

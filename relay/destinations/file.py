@@ -48,12 +48,18 @@ class FileDestination(DestinationKeys):
             PathTemplate.of(info.data["path"], base)
         return base
 
+    @property
+    def descriptors(self) -> int:
+        fixed = PathTemplate.of(self.path, self.base).fixed
+        return (1 if fixed else self.files_max) + 1  # and the directory of one that is opened
+
     async def run(self, lease: Lease, outlet: Outlet, *, task_status: TaskStatus[None]) -> None:
         template = PathTemplate.of(self.path, self.base)
         files = OpenFiles(
             outlet.host.disk, outlet.host.clock, outlet.reopening,
             template.base, self.mode, self.fsync, self.files_max,
         )  # fmt: skip
+        form = outlet.form(self.format)
         reached = Reached(outlet.account, task_status)
         try:
             if template.fixed:
@@ -61,7 +67,7 @@ class FileDestination(DestinationKeys):
             reached.opened()
             while True:
                 batches = await _lend(lease, outlet, files)
-                lines = [line + b"\n" for line in escape_text(all_formatted(batches, self.format))]
+                lines = [line + b"\n" for line in escape_text(all_formatted(batches, form))]
                 if template.fixed:
                     await _write_one(files, template.fixed, lines, lease)
                 else:

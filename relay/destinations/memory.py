@@ -25,6 +25,6 @@ class MemoryDestination(DestinationKeys):
         ring = outlet.rings.ring(outlet.destination, self.size)
         task_status.started()
         while True:
-            messages = await lend_formatted(lease, self.format)
+            messages = await lend_formatted(lease, outlet.form(self.format))
             ring.append(escape_text(messages))
             lease.settle(len(messages), Confirmation.STORED)

@@ -23,7 +23,7 @@ from relay.destinations.session import (
 )
 from relay.destinations.silence import Silence
 from relay.system.ports import Connection, ConnectionBroken
-from relay.wire.formats import Format
+from relay.wire.formats import Form
 from relay.wire.relp.client import ClientSession
 
 ANSWERS_OCTETS = 64 << 10  # of answers in one read: 3,000 of them
@@ -56,7 +56,7 @@ class RelpDestination(DestinationKeys):
         try:
             await session.open()
             task_status.started()
-            await work_watched(lambda: session.send_lent(self.format), session.watch)
+            await work_watched(lambda: session.send_lent(outlet.form(self.format)), session.watch)
         finally:
             with trio.move_on_after(GOODBYE_SECONDS_MAX, shield=True):
                 await session.say_goodbye()
@@ -106,7 +106,7 @@ class _Session:
             raise DestinationDown(f"no answer to open within {OPEN_SECONDS_MAX:g} s")
         self._check()
 
-    async def send_lent(self, form: Format) -> None:
+    async def send_lent(self, form: Form) -> None:
         """Frame what the lease lends, a window of it at most."""
         while True:
             # Not for every answer: a quarter of the window keeps frames and system calls few.

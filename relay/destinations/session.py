@@ -13,7 +13,7 @@ from relay.core.batch import Batch
 from relay.core.errors import DestinationDown
 from relay.core.lease import Lease
 from relay.core.outlet import formatted
-from relay.wire.formats import Format
+from relay.wire.formats import Form
 
 # A peer that takes nothing for longer is shown as stalled. One that reads 20 kB/s over loopback
 # lets nothing in for 8.5 s at first: its kernel opens the window when most of a buffer is read.
@@ -24,12 +24,12 @@ class Writable(Protocol):
     async def writable(self) -> None: ...
 
 
-async def lend_formatted(lease: Lease, form: Format) -> Sequence[bytes]:
+async def lend_formatted(lease: Lease, form: Form) -> Sequence[bytes]:
     """Lend, and give the messages as they leave. Cancelled: nothing is taken."""
     return all_formatted(await lease.lend(), form)
 
 
-def all_formatted(batches: Sequence[Batch], form: Format) -> Sequence[bytes]:
+def all_formatted(batches: Sequence[Batch], form: Form) -> Sequence[bytes]:
     """The messages of all batches in one row, as many as were lent."""
     if len(batches) == 1:
         return formatted(batches[0], form)

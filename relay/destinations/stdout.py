@@ -25,7 +25,7 @@ class StdoutDestination(DestinationKeys):
         reached = Reached(outlet.account, task_status)
         reached.opened()
         while True:
-            lines = escape_text(await lend_formatted(lease, self.format))
+            lines = escape_text(await lend_formatted(lease, outlet.form(self.format)))
             async with _OUTPUT.lock:
                 await _write(b"\n".join(lines) + b"\n", outlet.host.disk, lease)
             reached.delivered()

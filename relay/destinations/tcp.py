@@ -56,7 +56,7 @@ class TcpDestination(DestinationKeys):
     async def run(self, lease: Lease, outlet: Outlet, *, task_status: TaskStatus[None]) -> None:
         connection = await self._reach(outlet)
         task_status.started()
-        way = Way(self.framing, self.format, self.half_close, self.dead_after)
+        way = Way(self.framing, outlet.form(self.format), self.half_close, self.dead_after)
         if self.confirm == "epoch":
             await self._run_epochs(connection, lease, outlet, way)
         else:

@@ -12,7 +12,7 @@ from relay.destinations.outstanding import Outstanding
 from relay.destinations.session import STALLED_SECONDS, all_formatted, plain
 from relay.destinations.silence import Silence
 from relay.system.ports import Connection, ConnectionBroken
-from relay.wire.formats import Format
+from relay.wire.formats import Form
 from relay.wire.frames import OutFraming, frame
 
 DISCARD_OCTETS = 64 << 10  # what a peer says is read in such pieces, one a wake-up
@@ -29,7 +29,7 @@ class Way:
     """How messages travel: the keys that every session on a stream goes by."""
 
     framing: OutFraming
-    form: Format
+    form: Form
     half_close: bool = False  # a peer's end before ours means nothing
     dead_after: float = 30.0
 

@@ -46,15 +46,17 @@ class UdpDestination(DestinationKeys):
             reached = Reached(outlet.account, task_status)
             reached.opened()
             await work_watched(
-                partial(self._send_lent, line, lease, reached),
+                partial(self._send_lent, line, lease, outlet, reached),
                 partial(self._keep_fresh, line, network),
             )
         finally:
             line.close()
 
-    async def _send_lent(self, line: "_Line", lease: Lease, reached: Reached) -> NoReturn:
+    async def _send_lent(
+        self, line: "_Line", lease: Lease, outlet: Outlet, reached: Reached
+    ) -> NoReturn:
         while True:
-            messages = await lend_formatted(lease, self.format)
+            messages = await lend_formatted(lease, outlet.form(self.format))
             await send_datagrams(
                 messages, line, lease, line.account, datagram_max=self.datagram_max
             )

@@ -43,7 +43,7 @@ class UnixDestination(DestinationKeys):
     ) -> None:
         connection = await outlet.host.network.connect_unix(self.path)
         task_status.started()
-        way = Way(self.framing, self.format)
+        way = Way(self.framing, outlet.form(self.format))
         await StreamSession(connection, lease, outlet, way, UNIX).run()
 
     async def _run_datagram(
@@ -53,7 +53,7 @@ class UnixDestination(DestinationKeys):
         try:
             task_status.started()
             while True:
-                messages = await lend_formatted(lease, self.format)
+                messages = await lend_formatted(lease, outlet.form(self.format))
                 await send_datagrams(messages, sender, lease, outlet.account)
         finally:
             sender.close()

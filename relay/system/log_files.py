@@ -15,7 +15,7 @@ from typing import IO, TypeVar, TypeVarTuple
 
 import trio
 
-from relay.system.descriptors import check_reserve
+from relay.system.descriptors import check_output
 from relay.system.ports import Stat
 
 T = TypeVar("T")
@@ -54,7 +54,7 @@ class SystemLogFiles:
     def open(self, path: str) -> "SystemLogFile":
         number = os.open(path, _FLAGS)
         try:
-            check_reserve(number)
+            check_output(number)
             opener = _OPENERS.get(os.path.splitext(path)[1])
             return SystemLogFile(number) if opener is None else _CompressedFile(number, opener)
         except BaseException:

@@ -26,26 +26,34 @@ _STAMP = re.compile(
     rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:[0-5]\d(?:\.\d{1,6})?)\d*(Z|[+-]\d\d:\d\d)"
 )  # fmt: skip
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-_PLAIN = re.compile(rb"<\d{1,3}>[A-Z][a-z]{2} [ 1-3]\d [\d:]{8} ")
+_PLAIN = re.compile(rb"<\d{1,3}>[A-Z][a-z]{2} [ 1-3]\d [\d:]{8} (?! )")
+
+
+class Form(NamedTuple):
+    """A format, and what this machine is called in it."""
+
+    kind: Format
+    our_name: str
 
 
 def convert(
     messages: Sequence[bytes],
     senders: Sequence[str],
+    form: Form,
     *,
-    format: Format,  # noqa: A002 - the word of the configuration
     received_ns: int,
     zone: tzinfo,
 ) -> Sequence[bytes]:
-    """The messages in this format; `preserve` gives back the same object.
+    """The messages in this form; `preserve` gives back the same object.
 
-    The sender is the host of a message that names none; `zone` is that of stamps without one.
+    The sender is the host of a message that names none, or our name if it is "local"; `zone` is
+    that of stamps without one.
     """
-    if format == "preserve":
+    if form.kind == "preserve":
         return messages
-    to_format = _CONVERSIONS[format]
+    to_format = _CONVERSIONS[form.kind]
     return [
-        to_format(message, _Receipt(sender, received_ns, zone))
+        to_format(message, _Receipt(sender, form.our_name, received_ns, zone))
         for message, sender in zip(messages, senders, strict=True)
     ]
 
@@ -54,11 +62,16 @@ class _Receipt(NamedTuple):
     """How one message came."""
 
     sender: str
+    our_name: str
     received_ns: int
     zone: tzinfo
 
-    def host(self) -> bytes:
-        return self.sender.encode() or b"-"
+    def host(self) -> str:
+        """The host of a message that names none."""
+        return self.our_name if self.sender == "local" else self.sender
+
+    def host_field(self) -> bytes:
+        return self.host().encode() or b"-"
 
     def moment(self, stamp: Stamp | None) -> int:
         """When the message was written, or when it came if it does not say."""
@@ -86,7 +99,7 @@ def _rfc5424(message: bytes, receipt: _Receipt) -> bytes:
         data = None
     fields = [
         _rfc5424_stamp(header.stamp, receipt),
-        host or receipt.host(),
+        host or receipt.host_field(),
         program or b"-",
         procid or b"-",
         msgid or b"-",
@@ -101,7 +114,7 @@ def _rfc3164(message: bytes, receipt: _Receipt) -> bytes:
     header = view(message)
     if _is_plain(message, header):
         return message
-    parts = [bsd(receipt.moment(header.stamp), receipt.zone), header.host or receipt.host()]
+    parts = [bsd(receipt.moment(header.stamp), receipt.zone), header.host or receipt.host_field()]
     if header.program is not None or header.procid is not None:
         parts.append(_tag(header.program, header.procid) + b":")
     parts += _nonempty(header.msgid, header.structured_data, header.text)
@@ -118,7 +131,7 @@ def _json(message: bytes, receipt: _Receipt) -> bytes:
             "timestamp": _utc(header.stamp, receipt, digits_max=9).decode()
             if header.stamp
             else None,
-            "host": _optional(header.host) or receipt.sender,
+            "host": _optional(header.host) or receipt.host(),
             "program": _optional(header.program),
             "procid": _optional(header.procid),
             "msgid": _optional(header.msgid),

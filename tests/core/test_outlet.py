@@ -2,6 +2,7 @@ import trio
 import trio.testing
 
 from relay.core.outlet import Reopening, formatted
+from relay.wire.formats import Form
 from tests.core.parts import make_batch
 
 
@@ -41,9 +42,9 @@ MESSAGE = b"<38>Oct 11 22:14:15 mymachine su: text"
 
 def test_preserved_messages_are_the_very_objects() -> None:
     batch = make_batch(MESSAGE)
-    assert formatted(batch, "preserve") is batch.messages
+    assert formatted(batch, Form("preserve", "edge01")) is batch.messages
 
 
 def test_converted_messages_use_the_zone_and_time_of_the_batch() -> None:
-    [converted] = formatted(make_batch(MESSAGE), "rfc5424")
+    [converted] = formatted(make_batch(MESSAGE), Form("rfc5424", "edge01"))
     assert converted == b"<38>1 2026-10-11T22:14:15.000Z mymachine su - - - text"

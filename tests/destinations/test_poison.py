@@ -23,7 +23,7 @@ BAD = MESSAGES[5]
 GOOD = [message for message in MESSAGES if message != BAD]
 
 
-def _convert(messages: Sequence[bytes], senders: Sequence[str], **_: object) -> Sequence[bytes]:
+def _convert(messages: Sequence[bytes], *_: object, **__: object) -> Sequence[bytes]:
     if BAD in messages:
         raise ZeroDivisionError
     return list(messages)

@@ -44,7 +44,7 @@ async def test_a_full_pipe_that_keeps_drops_nothing_and_files_are_looked_after(
             while rig.account.files is None or rig.account.files.open < 2:
                 await trio.sleep(0.01)
             (tmp_path / "b.log").unlink()
-        found = []
+        found: list[bytes] = []
         with trio.fail_after(5), rig.channel.lease() as lease:
             while len(found) < 2:
                 for batch in await lease.lend():

@@ -19,6 +19,7 @@ UDP = f"{RELAY}:514"
 UNIX = "/run/log"
 UNIX_STREAM = "/run/stream"
 OWN = "internal"
+REFUSED = "-refused"  # how the destination of a pipe's dead letters is called, behind its name
 
 LISTENERS: Mapping[str, Table] = {
     "tcp": {"type": "tcp", "listen": [TCP]},
@@ -141,7 +142,7 @@ def _pipe(number: int, listeners: Sequence[str], chance: random.Random) -> PipeP
     if chance.random() < 0.3:
         keys["match"] = {"contains": f"key={chance.randrange(2)}"}
     if kind == "unix-datagram":  # which alone refuses for good
-        keys["dead_letter"] = f"{name}-refused"
+        keys["dead_letter"] = name + REFUSED
     return PipePlan(name, kind, *_destination(kind, number, chance), keys)
 
 

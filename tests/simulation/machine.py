@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import trio
 
+from relay.system.local import SystemLocal
 from relay.system.log_files import SystemLogFiles
 from relay.system.ports import Directory, Endpoint, Host, PositionStore
 from tests.simulation.network import Internet, SimulatedNetwork
@@ -69,6 +70,13 @@ class SimulatedMachine:
         return None  # no listener here reads anything again
 
     @property
+    def awaited(self) -> str:
+        return ""  # no other process has anything of this world
+
+    async def await_page(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+    @property
     def page(self) -> SimulatedPage:
         return SimulatedPage(self.storage, lambda: self.dead)
 
@@ -79,6 +87,7 @@ class SimulatedMachine:
             clock=SimulatedClock(),
             network=SimulatedNetwork(self.internet, limiter, self.born.append),
             disk=SimulatedDisk(self.storage, limiter),
+            local=SystemLocal(limiter),  # no terminal and no program is in any story
             log_files=SystemLogFiles(limiter),  # no listener here follows files
         )
 
@@ -120,6 +129,11 @@ class SimulatedMachine:
             self.internet.datagrams[address] = socket
         self.opened.append(socket)
         return [socket]
+
+    def absent(self, endpoint: Endpoint) -> str:
+        return ""
+
+    def reserve(self, descriptors: int) -> None: ...
 
     # -- the kernel
 

@@ -3,7 +3,8 @@
 import re
 from collections import Counter
 
-from tests.simulation.configuration import OWN, RELP
+from relay.config.model import dead_letter_pipe
+from tests.simulation.configuration import OWN, REFUSED, RELP
 from tests.simulation.letters import judge_letters
 from tests.simulation.life import Life
 from tests.simulation.messages import is_cut_count, is_own
@@ -72,7 +73,7 @@ def _judge_telling(life: Life) -> None:
     told: Counter[tuple[str, str]] = Counter()
     for line in life.log.lines:
         if found := TOLD.match(line):
-            told[found[2], found[3]] += int(found[1])
+            told[_pipe_to(found[2]), found[3]] += int(found[1])
     booked: Counter[tuple[str, str]] = Counter()
     for pipe, book in life.books.items():
         booked.update({(pipe, str(reason)): n for reason, n in book.dropped.items()})
@@ -81,6 +82,12 @@ def _judge_telling(life: Life) -> None:
             f"{pipe}: {silent} dropped, told {told}"
         )
     assert not told - booked, f"told and not booked: {told - booked}"
+
+
+def _pipe_to(destination: str) -> str:
+    """Destinations are called as their pipes, but for those of dead letters."""
+    name = destination.removesuffix(REFUSED)
+    return dead_letter_pipe(name) if name != destination else name
 
 
 def _judge_stop(life: Life) -> None:

@@ -24,22 +24,24 @@ class Unsure(Exception):
 
 
 def find_copy(
-    ports: LogFiles, trace: Trace, paths: Iterable[str]
+    ports: LogFiles, trace: Trace, paths: Iterable[tuple[str, str]]
 ) -> tuple[str, Stat, LogFile] | None:
-    """The first of these files that has the content of the trace, open.
+    """The first of these files, each with its key, that has the content of the trace; open.
 
     Raises:
         Unsure: none has, but not all could be read.
     """
     unread = False
-    for path in paths if trace.octets else ():
+    for path, key in paths if trace.octets else ():
         if is_compressed(path) and not path.endswith(READABLE):
             continue
         try:
             file = ports.open(path)
-            if trace.fits(file):
-                return path, file.stat(), file
+            stat = file.stat()
+            if stat.key == key and trace.fits(file):
+                return path, stat, file
             file.close()
+            unread = unread or stat.key != key  # it has another name by now
         except OSError:
             unread = True
     if unread:

@@ -202,7 +202,11 @@ class Follower(Search):
         except OSError as exc:
             self._fail(file.path, exc)
             return
-        if not fits:  # another file has got the inode, or it was truncated meanwhile
+        if not fits and file.done:
+            opened.close()
+            self._bury(file)  # another file has got the inode: the next look finds out which
+            return
+        if not fits:  # likewise, or it was truncated meanwhile
             file.file, file.suspect = opened, True
             return  # the next look has a listing that is younger than the truncation
         resolved = file.repeats_until == UNKNOWN and not is_compressed(file.path)
@@ -242,6 +246,9 @@ class Follower(Search):
         """A file that is not known and changes after this was not there at this look."""
         held = {group(path) for key in self._waiting if (path := listing.path(key))}
         held |= {it.group for it in self.files.values() if it.suspect}
+        if self._reused:
+            self._reused = False
+            return
         now = dict(self._horizons)
         for file in self.files.values():
             if file.group not in held:

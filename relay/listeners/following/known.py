@@ -40,6 +40,7 @@ class Known:
         self._faults: dict[str, str] = {}  # told, and not over
         self._opens = 0
         self._turn: list[str] = []  # keys, in the order in which they are served
+        self._reused = False  # an inode, so that not all in the listing is known
         self._now = 0.0
         for key, (place, repeating) in known.items():
             self._resume(key, place, repeating=repeating)
@@ -90,6 +91,14 @@ class Known:
 
     def _place(self, file: Followed) -> None:
         self._steps.append(Read(file.key, file.path, file.place))
+
+    def _bury(self, file: Followed) -> None:
+        """It is gone, and another file has its inode; what it was is known by its content still."""
+        self._steps.append(Forget(file.key))
+        del self.files[file.key]
+        file.key = f"{file.key}@{file.changed_ns}"
+        self.files[file.key] = file
+        self._reused = True
 
     def _forget(self, file: Followed) -> None:
         file.close()

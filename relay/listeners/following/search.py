@@ -101,7 +101,8 @@ class Search(Known):
         """
         candidates = [it for it in listing.of(file.group) if self._can_be_copy(it, listing)]
         try:
-            return candidates, find_copy(self._ports, file.trace, candidates)
+            keys = [(path, listing.stats[path].key) for path in candidates]
+            return candidates, find_copy(self._ports, file.trace, keys)
         except Unsure:
             if self._now - since < self._rules.linger_seconds:
                 raise
@@ -179,7 +180,13 @@ class Search(Known):
                 self._lose(path, "cannot be decompressed here", stat.size)
                 self._remember(path, stat)
                 continue
-            self._follow(path, stat, Trace(), None)
+            if not is_rotated(path):
+                self._follow(path, stat, Trace(), None)
+            elif opened := self._opened(path, stat.key):  # it may be gone soon
+                self._follow(path, stat, Trace(), opened)
+                self._note_begin(self.files[stat.key])
+            else:
+                self._waiting[stat.key] = 0, self._now
         self._faults.pop("", None)
 
     def _is_new(self, path: str, stat: Stat) -> bool:

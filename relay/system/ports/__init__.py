@@ -13,6 +13,7 @@ from relay.system.ports.directory import Directory, RandomFile
 from relay.system.ports.disk import Disk, File, PageFile
 from relay.system.ports.endpoint import Endpoint, FamilyMissing
 from relay.system.ports.host import Clock, Host
+from relay.system.ports.local import Local, Login, Output, Program
 from relay.system.ports.log_files import LogFile, LogFiles, Stat
 from relay.system.ports.network import Network, Unreachable
 from relay.system.ports.positions import PositionStore
@@ -31,11 +32,15 @@ __all__ = [
     "FamilyMissing",
     "File",
     "Host",
+    "Local",
     "LogFile",
     "LogFiles",
+    "Login",
     "Network",
+    "Output",
     "PageFile",
     "PositionStore",
+    "Program",
     "RandomFile",
     "ReadySet",
     "Stat",
