@@ -59,8 +59,21 @@ class Search(Known):
             if shorter_copy(self._ports, file.head, path):
                 self._remember(path, listing.stats[path])
         unread = file.size - file.lines.end
+        if self._is_read_elsewhere(file):
+            return
         if unread > 0 and (file.trace.octets or not self._new(candidates, listing)):
             self._lose(file.path, "was truncated", unread)
+
+    def _is_read_elsewhere(self, file: Followed) -> bool:
+        """A copy of it was taken for a file of its own, and is read from its beginning."""
+        try:
+            return file.trace.octets > 0 and any(
+                it.file is not None and it is not file and file.trace.fits(it.file)
+                for it in self.files.values()
+                if it.group == file.group
+            )
+        except OSError:
+            return False
 
     def _search(self, file: Followed, listing: Listing) -> None:
         """It has no name any more, and is not open: it was rotated while nobody looked."""
