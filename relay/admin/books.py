@@ -128,6 +128,8 @@ def _listener(relay: Relay, account: ListenerAccount) -> View:
         "incomplete_bytes": frames.incomplete_octets,
         "invalid_headers": account.invalid_headers,
         "kernel_dropped": account.kernel_dropped,
+        "missed": account.missed,
+        "credentials_mended": account.credentials_mended,
         "repeats_possible": account.repeats_possible,
         "connections": {
             "open": account.connections_open,

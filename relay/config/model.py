@@ -8,7 +8,7 @@ import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
@@ -24,7 +24,7 @@ from relay.core.bounds import Overflow
 from relay.core.component import Destination, Listener
 from relay.core.keys import Keys
 from relay.core.match import Match
-from relay.core.values import Duration, Listen, Path, Size
+from relay.core.values import Duration, Listen, Path, Size, listed, or_one
 
 EVERY = "*"  # in `from`: every listener
 
@@ -45,15 +45,6 @@ def _host_name() -> str:
 
 def _listen_or_off(value: object, check: ValidatorFunctionWrapHandler) -> object:
     return value if value == "off" else check(value)
-
-
-def _listed(value: object) -> object:
-    return [value] if isinstance(value, (str, dict)) else value
-
-
-def _or_one(field: dict[str, Any]) -> None:
-    """In the schema of a list: one of its elements will do."""
-    field["anyOf"] = [field["items"], {"type": field.pop("type"), "items": field.pop("items")}]
 
 
 def _check_from(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -91,7 +82,7 @@ class PipeKeys(Keys):
 
     from_: Annotated[
         tuple[str, ...],
-        BeforeValidator(_listed),
+        BeforeValidator(listed),
         Field(min_length=1, alias="from"),
         AfterValidator(_check_from),
         WithJsonSchema(
@@ -113,7 +104,7 @@ class PipeKeys(Keys):
     to: str
     """Name of the destination."""
     match: Annotated[
-        tuple[Match, ...], BeforeValidator(_listed), Field(json_schema_extra=_or_one)
+        tuple[Match, ...], BeforeValidator(listed), Field(json_schema_extra=or_one)
     ] = ()
     """Tables of which a message must match any, with all keys in it; default: every message."""
     dead_letter: str | None = None

@@ -45,6 +45,7 @@ class Refusal(StrEnum):
 
     EMPTY = "empty"  # a frame or datagram without a single octet
     BACKLOG = "backlog"  # own messages while the book of own messages is full
+    DAMAGED = "damaged"  # an entry of the journal that cannot be read
     INTERNAL_ERROR = "internal-error"  # a bug of ours; the traceback is in the log
 
 
@@ -177,6 +178,8 @@ class ListenerAccount:
     truncated_octets: int = 0
     invalid_headers: int = 0
     kernel_dropped: int = 0
+    missed: int = 0  # removed from a source before they were read
+    credentials_mended: int = 0  # process ids that were not their sender's
     repeats_possible: int = 0  # read again after an unclean end, perhaps put before it already
     connections_open: int = 0
     connections_accepted: int = 0

@@ -45,11 +45,12 @@ class Progress:
     # An unclean end: what is read from `kept` on may have been put already. Whoever reads clears
     # it once past what was there at the start.
     repeating: bool = False
+    recalled: bool = False  # `read` is what an earlier process has kept: this one has read nothing
     _steps: deque[_Step] = field(default_factory=deque)
 
     def start_at(self, place: Place) -> None:
         """Read from here on: there was no place yet, or it means nothing any more."""
-        self.read = place
+        self.read, self.recalled, self.repeating = place, False, False
         self._take(place).pay()
 
     @contextmanager
@@ -65,7 +66,7 @@ class Progress:
             receipt.abandon()
             raise
         finally:
-            self.read = place  # after a bug, too: what was read is booked
+            self.read, self.recalled = place, False  # after a bug, too: what was read is booked
         receipt.pay()
 
     def _take(self, place: Place) -> Receipt:
@@ -103,13 +104,19 @@ class Positions:
     sources: dict[str, Progress] = field(default_factory=dict)
     stopping: bool = False  # what is not secured from now on is for the next process
     changes: int = 0
+    loaded: bool = False  # what an earlier process has kept is known
+    unclean: bool = False  # it has read, and did not say that it had ended
     _saved: int = 0
-    _loaded: bool = False
     _failing: bool = False
 
     def source(self, name: str) -> Progress:
-        """The progress in this source; with `kept` None where nothing is known."""
-        return self.sources.setdefault(name, Progress(self))
+        """The progress in this source; with `kept` None where nothing is known.
+
+        After an unclean end a source without a place may have been read as well: `repeating`.
+        """
+        if name not in self.sources:
+            self.sources[name] = Progress(self, repeating=self.unclean)
+        return self.sources[name]
 
     def forget(self, name: str) -> None:
         """This source will never be read again."""
@@ -122,7 +129,7 @@ class Positions:
         A store that cannot be read now is waited for. Content that nobody understands is told, and
         taken as none.
         """
-        while not self._loaded:
+        while not self.loaded:
             try:
                 content = await self.store.load(self.name) if self.store else None
             except OSError as exc:
@@ -131,17 +138,16 @@ class Positions:
                 continue
             if content is not None:
                 self._decode(content)
-            self._loaded, self._failing = True, False
-            if any(not it.repeating for it in self.sources.values()):
-                self.changes += 1  # from now on it is no longer so that nothing else was read
-                await self.save()
+            self.loaded, self._failing = True, False
+            self.changes += 1  # from now on there is a process that reads, and has not ended
+            await self.save()
 
     async def save(self, *, ended: bool = False) -> None:
         """Keep what has changed. Never raises; cancelled, it may be kept or not.
 
         With `ended` nothing is read or put any more.
         """
-        if self.store is None or not self._loaded or (self._saved == self.changes and not ended):
+        if self.store is None or not self.loaded or (self._saved == self.changes and not ended):
             return
         changes = self.changes
         try:
@@ -162,18 +168,23 @@ class Positions:
             for name, it in self.sources.items()
             if it.kept is not None
         }
-        return json.dumps({"sources": sources}).encode()
+        return json.dumps({"ended": ended, "sources": sources}).encode()
 
     def _decode(self, content: bytes) -> None:
+        self.unclean = True
         try:
+            found = json.loads(content)
             sources = {
                 name: (dict(kept["place"]), bool(kept["exact"]))
-                for name, kept in json.loads(content)["sources"].items()
+                for name, kept in found["sources"].items()
             }
+            self.unclean = not found["ended"]
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as exc:
             log.error(  # noqa: TRY400 - the disk's fault, no traceback
-                "position of %s is not understood, starting as without one: %r", self.name, exc
+                "position of %s is not understood, starting as without one: %s",
+                self.name,
+                repr(exc),
             )
             return
         for name, (place, exact) in sources.items():
-            self.sources[name] = Progress(self, place, place, repeating=not exact)
+            self.sources[name] = Progress(self, place, place, repeating=not exact, recalled=True)

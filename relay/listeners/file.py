@@ -20,7 +20,7 @@ from relay.core.values import Duration, Path
 from relay.listeners.following.follower import Follower
 from relay.listeners.following.rules import Rules
 from relay.listeners.following.steps import Forget, Read, Step, Told
-from relay.system.ports import Acceptor, DatagramReceiver, Endpoint
+from relay.system.ports import Endpoint, Socket
 from relay.wire.heading import headed, heading
 from relay.wire.priority import FACILITIES, SEVERITIES, parse_facility, parse_severity
 
@@ -118,7 +118,7 @@ class FileListener(ListenerKeys):
 
     async def run(
         self,
-        sockets: Sequence[DatagramReceiver | Acceptor],
+        sockets: Sequence[Socket],
         intake: Intake,
         *,
         task_status: TaskStatus[None],

@@ -4,16 +4,13 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
 
 from relay.system.ports import (
-    Acceptor,
-    DatagramReceiver,
     Directory,
     Endpoint,
     Host,
     PageFile,
     PositionStore,
+    Socket,
 )
-
-Socket = DatagramReceiver | Acceptor
 
 
 class Service(Protocol):

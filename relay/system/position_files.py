@@ -1,8 +1,10 @@
 """The positions of listeners in the state directory: a file each, replaced as a whole."""
 
 import contextlib
+import errno
 import os
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -18,12 +20,15 @@ class PositionFiles:
     """Invariant: of the saves of one name that have begun, the latest is the one that stays."""
 
     state_dir: str
+    awaited: Callable[[], str] = str  # why the state directory is not to be looked at yet
     limiter: trio.CapacityLimiter = field(default_factory=lambda: trio.CapacityLimiter(THREADS_MAX))
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _begun: int = 0
     _saved: dict[str, int] = field(default_factory=dict)
 
     async def load(self, name: str) -> bytes | None:
+        if reason := self.awaited():
+            raise OSError(errno.EAGAIN, reason)
         load = partial(_load, self._path(name))
         return await trio.to_thread.run_sync(load, abandon_on_cancel=True, limiter=self.limiter)
 
@@ -47,12 +52,14 @@ def _load(path: str) -> bytes | None:
         with open(path, "rb") as file:
             return file.read(OCTETS_MAX)
     except FileNotFoundError:
+        os.stat(os.path.dirname(os.path.dirname(path)))  # a state directory that is not there yet
         return None
 
 
 def _replace(path: str, content: bytes) -> None:
     directory = os.path.dirname(path)
-    os.makedirs(directory, mode=0o700, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(directory, 0o700)
     new = f"{path}.new"
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     try:

@@ -138,15 +138,27 @@ async def test_after_a_kill_what_is_read_again_may_be_repeated() -> None:
     assert (later.kept, later.repeating) == (at(7), True)
 
 
+async def test_a_kill_before_the_first_save_is_an_unclean_end_as_well() -> None:
+    store = Store()
+    take(await reopened(store), [7], pipes=0)
+    later = await reopened(store)
+    assert later.source("log").kept is None
+    assert later.source("log").repeating
+    assert not (await reopened(Store())).source("log").repeating
+    await later.save(ended=True)
+    assert not (await reopened(store)).source("log").repeating
+
+
 async def test_nothing_is_written_while_nothing_changes() -> None:
     store = Store()
     positions = await reopened(store)
+    assert store.saves == 1  # that there is a process that reads
     await positions.save()
-    assert store.saves == 0
+    assert store.saves == 1
     take(positions, [7], pipes=0)
     await positions.save()
     await positions.save()
-    assert store.saves == 1
+    assert store.saves == 2
 
 
 async def test_an_exception_inside_counts_as_read() -> None:
@@ -172,7 +184,9 @@ async def test_a_source_that_is_forgotten_is_not_kept() -> None:
 
 
 async def test_a_start_somewhere_else_replaces_what_was_kept() -> None:
-    positions = await reopened(Store(b'{"sources": {"log": {"place": {"n": 9}, "exact": true}}}'))
+    positions = await reopened(
+        Store(b'{"ended": true, "sources": {"log": {"place": {"n": 9}, "exact": true}}}')
+    )
     positions.source("log").start_at(at(2))
     assert positions.source("log").kept == positions.source("log").read == at(2)
 
@@ -180,7 +194,7 @@ async def test_a_start_somewhere_else_replaces_what_was_kept() -> None:
 async def test_a_store_that_cannot_be_read_is_waited_for_and_told_once(
     autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    store = Store(b'{"sources": {"log": {"place": {"n": 9}, "exact": false}}}')
+    store = Store(b'{"ended": false, "sources": {"log": {"place": {"n": 9}, "exact": false}}}')
     store.loads_failing = 3
     positions = await reopened(store)
     assert trio.current_time() == 3 * RETRY_SECONDS
@@ -206,6 +220,7 @@ async def test_a_full_disk_is_told_once_and_tried_again(caplog: pytest.LogCaptur
 @pytest.mark.parametrize(
     "content",
     [b"", b"\0\0", b"[]", b"{}", b'{"sources": 3}', b'{"sources": {"log": {"place": 3}}}',
+     b'{"sources": {}}',
      b'{"sources": {"log": {"place": [1], "exact": true}}}', b"\xff", b"[" * 100_000],
 )  # fmt: skip
 async def test_content_that_nobody_understands_is_told_and_taken_as_none(
@@ -213,6 +228,7 @@ async def test_content_that_nobody_understands_is_told_and_taken_as_none(
 ) -> None:
     positions = await reopened(Store(content))
     assert positions.sources == {}
+    assert positions.source("log").repeating
     assert "is not understood" in caplog.text
 
 

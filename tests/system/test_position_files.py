@@ -22,6 +22,16 @@ async def test_what_was_saved_last_is_loaded(tmp_path: Path) -> None:
     assert stat.S_IMODE(os.stat(tmp_path / "positions").st_mode) == 0o700
 
 
+async def test_while_the_state_directory_is_awaited_nothing_is_known(tmp_path: Path) -> None:
+    """It may be a file system that is not mounted yet: what is there now is not what was kept."""
+    reason = "it is not there yet"
+    files = PositionFiles(str(tmp_path), lambda: reason)
+    with pytest.raises(OSError, match="it is not there yet"):
+        await files.load("kmsg-k")
+    reason = ""
+    assert await files.load("kmsg-k") is None
+
+
 async def test_a_save_that_fails_leaves_the_old_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -68,3 +78,13 @@ async def test_a_directory_in_the_way_is_an_error(tmp_path: Path) -> None:
         await files.load("kmsg-k")
     with pytest.raises(OSError, match="directory"):
         await files.save("kmsg-k", b"new")
+
+
+async def test_a_state_directory_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
+    """It may be of a file system that comes later; none is made in its place."""
+    files = PositionFiles(str(tmp_path / "later"))
+    with pytest.raises(FileNotFoundError):
+        await files.load("kmsg-k")
+    with pytest.raises(FileNotFoundError):
+        await files.save("kmsg-k", b"new")
+    assert not (tmp_path / "later").exists()
