@@ -1,6 +1,7 @@
 """The ledger for people and scripts: every account with its identity written out."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from relay import __version__
@@ -137,6 +138,7 @@ def _listener(relay: Relay, account: ListenerAccount) -> View:
             "failed": _named(account.connections_failed),
             "deferred": account.accept_deferred,
         },
+        "files": asdict(account.files) if account.files else None,
         "restarts": account.restarts,
         "identity": (
             f"received {account.received} = accepted {account.accepted} + "

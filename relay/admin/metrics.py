@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from relay import __version__
+from relay.admin.file_metrics import FILE_METRICS
 from relay.admin.metric import (
     Metric,
     Numbers,
@@ -283,4 +284,4 @@ _RELAY = (
            lambda _: [((__version__,), 1)]),
 )  # fmt: skip
 
-METRICS: Sequence[Metric] = (*_PIPES, *_LISTENERS, *_RELAY)
+METRICS: Sequence[Metric] = (*_PIPES, *_LISTENERS, *FILE_METRICS, *_RELAY)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from relay.core.files import FileCounts
 from relay.core.skew import Skews
 from relay.wire.framing import FramingCounts
 
@@ -189,6 +190,7 @@ class ListenerAccount:
         default_factory=lambda: dict.fromkeys(CONNECTION_FAILURES, 0)
     )
     accept_deferred: int = 0  # times that whoever connects had to wait in the kernel
+    files: FileCounts | None = None  # of one that follows files
     restarts: int = 0
     bound: bool = False
     skews: Skews = field(default_factory=Skews)
