@@ -1,5 +1,7 @@
 """Copies: a file by another inode, compressed or not, whose content is known."""
 
+from dataclasses import replace
+
 from relay.listeners.following.followed import Followed
 from relay.listeners.following.listing import is_compressed
 from relay.listeners.following.trace import HEAD_OCTETS, Trace, before
@@ -17,6 +19,15 @@ def has(file: LogFile, trace: Trace) -> bool:
     if not (trace.octets and trace.fits(file)):
         return False
     return trace.octets >= EVIDENCE_OCTETS or not trace.offset or not file.read(1, trace.offset)
+
+
+def begins_as(file: LogFile, trace: Trace) -> bool:
+    """Whether a file, which may be cut short, begins with what stands at the beginning of a trace.
+
+    Raises:
+        OSError: not even that can be read.
+    """
+    return trace.octets > 0 and replace(trace, offset=0, tail=Trace().tail).fits(file)
 
 
 def may_be_copy(file: LogFile, path: str, other: Followed) -> bool:

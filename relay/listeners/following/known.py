@@ -169,8 +169,8 @@ class Known:
             else:
                 self._fail(path, exc)
 
-    def _lose(self, path: str, how: str, octets: int) -> None:
-        text = f"{path} {how}: {octets} octets of it were never read"
+    def _lose(self, path: str, how: str, octets: int, more: str = "") -> None:
+        text = f"{path} {how}: {octets} octets of it were never read{more}"
         self._steps.append(Told("lost", text, octets=octets, error=True))
 
     def _taken(self) -> list[Step]:

@@ -2,7 +2,7 @@
 
 import os
 
-from relay.listeners.following.copies import has, may_be_copy
+from relay.listeners.following.copies import begins_as, has, may_be_copy
 from relay.listeners.following.followed import Followed
 from relay.listeners.following.known import Known, extent
 from relay.listeners.following.listing import Listing, group, is_compressed, is_rotated
@@ -130,7 +130,8 @@ class Search(Known):
             empty = not is_compressed(path) and not opened.stat().size
             doubted = [it for it in others if it not in gone and may_be_copy(opened, path, it)]
         except OSError as exc:
-            self._doubt_damaged(path, stat, exc, old=old)
+            if not old:
+                self._doubt_damaged(path, stat, exc, others)
             return
         if empty or doubted:
             quiet = self._wait(path, stat)
@@ -180,13 +181,27 @@ class Search(Known):
         self._waiting[stat.key] = stat, since
         return self._now - since >= self._rules.linger_seconds
 
-    def _doubt_damaged(self, path: str, stat: Stat, exc: OSError, *, old: bool) -> None:
+    def _doubt_damaged(self, path: str, stat: Stat, exc: OSError, others: list[Followed]) -> None:
         """Compressed only in part so far; if it stays so, its content is lost."""
-        if self._wait(path, stat) and not old:
-            self._fail(path, exc)
-            if is_compressed(path):
+        if not self._wait(path, stat):
+            return
+        self._fail(path, exc)
+        if is_compressed(path):
+            if not self._begins_as_one(path, stat, others):
                 self._lose(path, "is damaged", stat.size)
-                self._pass_over(path, stat)
+            self._pass_over(path, stat)
+
+    def _begins_as_one(self, path: str, stat: Stat, others: list[Followed]) -> bool:
+        """It was to become a copy of what is known."""
+        opened = self._opened(path, stat.key)
+        if opened is None:
+            return False
+        try:
+            return any(begins_as(opened, it.trace) for it in others)
+        except OSError:
+            return False
+        finally:
+            opened.close()
 
     def _pass_over(self, path: str, stat: Stat) -> None:
         file = self._follow(path, stat, None)
@@ -223,7 +238,7 @@ class Search(Known):
                 stat = self._ports.stat(path)
             except OSError:
                 continue
-            if stat.key == file.key and stat.regular and has_known(file):
+            if stat.key == file.key and stat.regular and file.trace.octets:
                 opened = self._opened(path, stat.key)
                 if opened is not None and self._go_on(file, path, stat, opened):
                     return True
@@ -235,16 +250,12 @@ class Search(Known):
         unread = file.size - file.trace.offset
         how = file.how or "is gone"
         if unread > 0:
-            self._lose(file.path, how, unread)
+            self._lose(file.path, how, unread, ", and what was written to it after the last look")
         elif file.trace.offset and not file.how:
             text = (
-                f"{file.path} is gone; it had been read to octet {file.trace.offset},"
+                f"{file.path} is gone: it had been read to octet {file.trace.offset};"
                 " what was written to it after that cannot be known"
             )
             self._steps.append(Told("rotations", text))
         file.done = True
         self._place(file)
-
-
-def has_known(file: Followed) -> bool:
-    return file.trace.octets > 0
