@@ -143,6 +143,8 @@ class Follower(Search):
     def _rename(self, listing: Listing) -> None:
         for key, file in self._at.items():
             path = listing.path(key)
+            if path is not None and file.file is None and group(path) != file.group:
+                continue  # its inode may be another file's: opening it tells
             if path is None or (path != file.path and is_rotated(path)):
                 if file.away_since is None and not file.done:
                     file.away_since = self._now
@@ -196,6 +198,7 @@ class Follower(Search):
         if resolved:
             file.repeats_until = stat.size
         path = listing.path(file.key)
+        file.path = path or file.path
         # As the listing has it: what came after that is for the next look.
         file.seen(listing.stats[path] if path is not None else stat, self._now)
         self._note_begin(file)

@@ -19,11 +19,15 @@ class Search(Known):
     def _verify(self, listing: Listing) -> None:
         """A content whose inode has another one by now loses it."""
         for file in list(self.files.values()):
+            path = listing.path(file.key)
             if file.suspect:
                 self._check(file, listing)
-            elif file.done and file.file is None and (path := listing.path(file.key)):
+            elif file.file is None and path is not None:
                 stat = listing.stats[path]
-                if (stat.size, stat.changed_ns) != (file.size, file.changed_ns):
+                same = (stat.size, stat.changed_ns) == (file.size, file.changed_ns)
+                if not file.trace.octets and not (same and path == file.path):
+                    self._forget(file)  # it was empty: nothing says that this is the same
+                elif file.done and not same:
                     self._reopen(file, path, stat)
 
     def _check(self, file: Followed, listing: Listing) -> None:
@@ -61,14 +65,13 @@ class Search(Known):
         try:
             if not file.trace.fits(opened):
                 self._bury(file, "is gone")
-            elif file.trace.octets and (is_compressed(path) or stat.size != file.trace.offset):
+            elif is_compressed(path) or stat.size != file.trace.offset:
                 file.done = False
                 file.seen(stat, self._now)
                 self._take(file, opened)
                 return
             else:
                 file.seen(stat, self._now)
-                file.done = bool(file.trace.octets) or not stat.size
         except OSError as exc:
             self._fail(path, exc)
         opened.close()
@@ -119,6 +122,9 @@ class Search(Known):
                 self._lose(path, "cannot be decompressed here", stat.size)
                 self._pass_over(path, stat)
             return
+        if is_compressed(path) and os.path.splitext(path)[0] in listing.stats:
+            if not self._wait(path, stat):  # it is being written
+                return
         opened = self._opened(path, stat.key)
         if opened is None:
             return  # it has another name by now
@@ -127,7 +133,7 @@ class Search(Known):
             for other in sorted(gone, key=lambda it: (it.done, -it.trace.offset)):
                 if has(opened, other.trace) and self._go_on(other, path, stat, opened):
                     return
-            empty = not is_compressed(path) and not opened.stat().size
+            empty = not opened.read(1, 0)
             doubted = [it for it in others if it not in gone and may_be_copy(opened, path, it)]
         except OSError as exc:
             if not old:

@@ -204,3 +204,25 @@ def test_a_place_that_nobody_understands_is_told_and_the_file_is_new(tmp_path: P
     bench.turn()
     assert texts(bench) == ["one", "one"]
     assert bench.told["position"] == 1
+
+
+def test_an_empty_file_whose_inode_goes_to_another_log_is_not_that(tmp_path: Path) -> None:
+    """A file without content is known by nothing but its inode."""
+    bench = Bench.at(tmp_path, "*.log")
+    bench.append("")
+    bench.append(f"{'x' * 90} 1\n", "other.log")
+    bench.turn()
+    bench.stop()
+    assert bench.store.content is not None
+    (tmp_path / "app.log").unlink()
+    (tmp_path / "new").write_bytes((tmp_path / "other.log").read_bytes())
+    place = bench.store.content.decode()
+    os.rename(tmp_path / "new", tmp_path / "other.log.1")
+    inode = os.stat(tmp_path / "other.log.1").st_ino
+    (known,) = [it for it in bench.follower.files.values() if it.path.endswith("app.log")]
+    device = known.key.split(":")[0]
+    bench.store.content = place.replace(f'"{known.key}"', f'"{device}:{inode}"').encode()
+    os.truncate(tmp_path / "other.log", 0)
+    bench.start()
+    bench.run_dry()
+    assert [it[-1:] for it in texts(bench)] == ["1"]
