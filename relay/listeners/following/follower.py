@@ -36,8 +36,9 @@ class Follower(Search):
             self._begin(listing)
         self._verify(listing)
         self._rename(listing)
-        self._open(listing)  # first: it may be truncated, and what seems new be its copy
         self._adopt(listing)
+        self._open(listing)
+        self._adopt_rotated(listing)
         self._open(listing)
         self._miss(listing)
         self._finish(listing)

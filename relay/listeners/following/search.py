@@ -48,14 +48,17 @@ class Search(Known):
         if not file.done:
             self._steps.append(Told("truncations"))
         self._bury(file, "was truncated")
-        if path is None or is_rotated(path):
+        if path is not None and is_rotated(path):
             opened.close()  # what this is, is found out as for any other
             return
         try:
-            self._note_begin(self._follow(path, stat, opened))
+            new = self._follow(path or file.path, stat, opened)
         except OSError as exc:
-            self._fail(path, exc)
+            self._fail(file.path, exc)
             opened.close()
+            return
+        if path is None:  # it has no name any more, and may be read for as long as it is open
+            new.away_since = self._now
 
     def _reopen(self, file: Followed, path: str, stat: Stat) -> None:
         """It was done, and has changed: it has grown, or it is another file."""
@@ -79,23 +82,37 @@ class Search(Known):
     # -- files that are not known: whose content do they have?
 
     def _adopt(self, listing: Listing) -> None:
-        """What is new: all that match, and what was rotated away since the first look."""
+        """All that match and have the name of a file that is written to."""
+        for path, stat in self._unknown(listing):
+            if not (is_rotated(path) or self._is_full() or self._moved_device(path, stat)):
+                self._follow(path, stat, None)
+
+    def _adopt_rotated(self, listing: Listing) -> None:
+        """What was rotated away since the first look, or matches.
+
+        Its log must have been looked at first: it may be truncated, and this be its copy.
+        """
         held = {it.group for it in self.files.values() if it.suspect}
-        new = [path for key, path in listing.keys.items() if key not in self._at]
         self._waiting = {k: it for k, it in self._waiting.items() if listing.path(k) is not None}
-        for path in sorted(new, key=lambda it: listing.stats[it].changed_ns):
-            stat = listing.stats[path]
-            if self._first and path not in listing.matched:
+        for path, stat in self._unknown(listing):
+            if (self._first and path not in listing.matched) or group(path) in held:
                 continue
-            if len(self._at) >= self._rules.files_max:
-                self._fault("", "files-max", f"follows {len(self._at)} files, and no more")
+            if self._is_full():
                 return
-            if not is_rotated(path):
-                if not self._moved_device(path, stat):
-                    self._follow(path, stat, None)
-            elif group(path) not in held:
-                self._identify(path, stat, listing)
+            self._identify(path, stat, listing)
         self._faults.pop("", None)
+
+    def _unknown(self, listing: Listing) -> list[tuple[str, Stat]]:
+        """What changed first comes first."""
+        new = [(path, listing.stats[path]) for key, path in listing.keys.items()
+               if key not in self._at]  # fmt: skip
+        return sorted(new, key=lambda it: it[1].changed_ns)
+
+    def _is_full(self) -> bool:
+        full = len(self._at) >= self._rules.files_max
+        if full:
+            self._fault("", "files-max", f"follows {len(self._at)} files, and no more")
+        return full
 
     def _moved_device(self, path: str, stat: Stat) -> bool:
         """After a boot a device may have another number."""
@@ -134,7 +151,13 @@ class Search(Known):
                 if has(opened, other.trace) and self._go_on(other, path, stat, opened):
                     return
             empty = not opened.read(1, 0)
-            doubted = [it for it in others if it not in gone and may_be_copy(opened, path, it)]
+            quiet = self._is_quiet(stat)
+            doubted = [
+                it
+                for it in others
+                if it not in gone
+                and (may_be_copy(opened, path, it) or not (it.done or it.file or quiet))
+            ]
         except OSError as exc:
             if not old:
                 self._doubt_damaged(path, stat, exc, others)
@@ -185,6 +208,10 @@ class Search(Known):
         if (before.size, before.changed_ns) != (stat.size, stat.changed_ns):
             since = self._now
         self._waiting[stat.key] = stat, since
+        return self._now - since >= self._rules.linger_seconds
+
+    def _is_quiet(self, stat: Stat) -> bool:
+        since = self._waiting.get(stat.key, (stat, self._now))[1]
         return self._now - since >= self._rules.linger_seconds
 
     def _doubt_damaged(self, path: str, stat: Stat, exc: OSError, others: list[Followed]) -> None:
