@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from relay.core.position import Place
-from relay.listeners.following.listing import group, is_compressed
+from relay.listeners.following.listing import is_compressed
 from relay.listeners.following.steps import Read
 from relay.listeners.following.trace import HEAD_OCTETS, Trace, before, head_of
 from relay.system.ports import LogFile, Stat
@@ -39,6 +39,7 @@ class Followed:
     away_since: float | None = None  # it has lost its name, or got the name of a rotated file
     missing_since: float | None = None  # no file is known to have it
     how: str = ""  # it went missing, if not by being deleted
+    nameless: bool = False  # deleted, or moved to where nobody looks
     suspect: bool = False  # truncated, or filled anew
     told_size: int = 0  # as its last place has it
     done: bool = False  # read to its end, and nobody writes to it any more

@@ -7,6 +7,7 @@ found among the rotated files, as one that is not known and has changed since th
 """
 
 import os
+from collections.abc import Iterable
 
 from relay.core.batch import TURN_OCTETS
 from relay.listeners.following.followed import UNKNOWN, Followed, Rewritten
@@ -46,9 +47,12 @@ class Follower(Search):
         self._first = False
         return self._taken()
 
-    def read(self) -> list[Step]:
-        """One turn: at most 256 KiB, shared by the files that have something; empty: none has."""
-        heads = self._heads()
+    def read(self, nameless: bool = False) -> list[Step]:
+        """One turn: at most 256 KiB, shared by the files that have something; empty: none has.
+
+        `nameless`: of deleted files alone.
+        """
+        heads = self._heads(self.nameless if nameless else self.files.values())
         self._turn = [key for key in self._turn if key in heads]
         self._turn += [key for key in heads if key not in self._turn]
         share = max(SHARE_OCTETS, TURN_OCTETS // max(1, len(heads)))
@@ -59,6 +63,11 @@ class Follower(Search):
         return self._taken()
 
     @property
+    def nameless(self) -> list[Followed]:
+        """Files that had been deleted by the last look, and are still open."""
+        return [it for it in self.files.values() if it.file is not None and it.nameless]
+
+    @property
     def hasty(self) -> bool:
         """A file was truncated: the next look should be soon."""
         return any(it.suspect for it in self.files.values())
@@ -67,10 +76,10 @@ class Follower(Search):
         for file in self.files.values():
             file.close()
 
-    def _heads(self) -> dict[str, Followed]:
+    def _heads(self, files: Iterable[Followed]) -> dict[str, Followed]:
         """Of each group the file that comes first: what was rotated away before what is written."""
         heads: dict[str, Followed] = {}
-        for file in self.files.values():
+        for file in files:
             if file.ready:
                 other = heads.get(file.group)
                 if other is None or _order(file) < _order(other):
@@ -144,6 +153,7 @@ class Follower(Search):
     def _rename(self, listing: Listing) -> None:
         for key, file in self._at.items():
             path = listing.path(key)
+            file.nameless = path is None
             if path is not None and file.file is None and group(path) != file.group:
                 continue  # its inode may be another file's: opening it tells
             if path is None or (path != file.path and is_rotated(path)):

@@ -17,7 +17,9 @@ _NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 
 
 class Known:
-    """Invariants: `files` has every content that is known, by its source; `_at` those of them that
+    """What is known of contents and of the inodes they are in.
+
+    Invariants: `files` has every content that is known, by its source; `_at` those of them that
     have an inode, by its key.
 
     `known`: the place of each source that an earlier process has kept, and whether what stands

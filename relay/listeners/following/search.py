@@ -58,7 +58,7 @@ class Search(Known):
             opened.close()
             return
         if path is None:  # it has no name any more, and may be read for as long as it is open
-            new.away_since = self._now
+            new.away_since, new.nameless = self._now, True
 
     def _reopen(self, file: Followed, path: str, stat: Stat) -> None:
         """It was done, and has changed: it has grown, or it is another file."""
@@ -130,50 +130,67 @@ class Search(Known):
     def _identify(self, path: str, stat: Stat, listing: Listing) -> None:
         """A rotated file: a known content that has lost its inode, a copy in the making, or new."""
         old = stat.changed_ns < self._horizons.get(group(path), 0)
-        others = [it for it in self.files.values() if it.group == group(path)]
-        others = [it for it in others if not (it.done and old)]
-        if old and not others:
+        others = [
+            it for it in self.files.values() if it.group == group(path) and not (it.done and old)
+        ]
+        if (old and not others) or self._is_being_written(path, stat, listing):
             return
         if is_compressed(path) and not path.endswith(READABLE):
             if not old:
                 self._lose(path, "cannot be decompressed here", stat.size)
                 self._pass_over(path, stat)
             return
-        if is_compressed(path) and os.path.splitext(path)[0] in listing.stats:
-            if not self._wait(path, stat):  # it is being written
-                return
-        opened = self._opened(path, stat.key)
-        if opened is None:
-            return  # it has another name by now
-        try:
-            gone = [it for it in others if self._is_gone(it, listing)]
-            for other in sorted(gone, key=lambda it: (it.done, -it.trace.offset)):
+        opened = self._opened(path, stat.key)  # None: it has another name by now
+        if opened is not None and not self._find(path, stat, opened, others, listing) and not old:
+            self._add(path, stat, opened, others, listing)
+
+    def _is_being_written(self, path: str, stat: Stat, listing: Listing) -> bool:
+        """What it is compressed from is there still."""
+        beside = is_compressed(path) and os.path.splitext(path)[0] in listing.stats
+        return beside and not self._wait(path, stat)
+
+    def _find(
+        self, path: str, stat: Stat, opened: LogFile, others: list[Followed], listing: Listing
+    ) -> bool:
+        """Go on with the content that is in this file now; of two, where less was read."""
+        gone = [it for it in others if self._is_gone(it, listing)]
+        for other in sorted(gone, key=lambda it: (it.done, -it.trace.offset)):
+            try:
                 if has(opened, other.trace) and self._go_on(other, path, stat, opened):
-                    return
+                    return True
+            except OSError:
+                return False  # it is seen again by who adds it
+        return False
+
+    def _add(
+        self, path: str, stat: Stat, opened: LogFile, others: list[Followed], listing: Listing
+    ) -> None:
+        """A new content, unless it is empty, or perhaps a copy of what is there as well."""
+        gone = [it for it in others if self._is_gone(it, listing)]
+        quiet = self._is_quiet(stat)
+        try:
             empty = not opened.read(1, 0)
-            quiet = self._is_quiet(stat)
-            doubted = [
+            doubts = [
                 it
                 for it in others
                 if it not in gone
                 and (may_be_copy(opened, path, it) or not (it.done or it.file or quiet))
             ]
+            for other in gone:  # damaged, or compressed only in part so far?
+                has(opened, other.trace)
         except OSError as exc:
-            if not old:
-                self._doubt_damaged(path, stat, exc, others)
+            self._doubt_damaged(path, stat, exc, others)
             return
-        if empty or doubted:
-            quiet = self._wait(path, stat)
-            if not quiet or empty or old or not all(it.done for it in doubted):
-                return
-        elif old:
+        if (empty or doubts) and not (
+            self._wait(path, stat) and not empty and all(it.done for it in doubts)
+        ):
             return
         try:
             file = self._follow(path, stat, opened)
         except OSError as exc:
             self._fail(path, exc)
             return
-        if doubted:  # as it seems, what was read already; a log may say the same twice, though
+        if doubts:  # as it seems, what was read already; a log may say the same twice, though
             file.repeats_until = max(file.repeats_until, extent(path, stat))
         for other in gone:
             if not (other.done or other.trace.octets):  # nothing of it is known: it may be this
