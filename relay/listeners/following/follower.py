@@ -11,10 +11,9 @@ from collections.abc import Iterable
 
 from relay.core.batch import TURN_OCTETS
 from relay.listeners.following.followed import UNKNOWN, Followed, Rewritten
-from relay.listeners.following.known import HORIZONS
 from relay.listeners.following.listing import Listing, group, is_compressed, is_rotated, look_around
 from relay.listeners.following.search import Search
-from relay.listeners.following.steps import Read, Step, Told
+from relay.listeners.following.steps import Step, Told
 from relay.system.ports import LogFile, Stat
 
 SHARE_OCTETS = 16 << 10  # of each file in one turn; more when few have something to say
@@ -31,8 +30,7 @@ class Follower(Search):
         directories = {os.path.dirname(it.path) for it in self.files.values() if not it.done}
         listing = look_around(self._ports, self._rules, directories, self._horizons)
         self._tell_faults(listing)
-        if self._repeating_until == float("inf"):
-            self._repeating_until = now + 2 * self._rules.linger_seconds
+        self._note_end_of_doubts()
         if self._first:
             self._begin(listing)
         self._verify(listing)
@@ -130,13 +128,22 @@ class Follower(Search):
             self._fail(file.path, exc)
             return True  # who knows
 
+    def _note_end_of_doubts(self) -> None:
+        """By then what another process has read and not kept is identified."""
+        if self._unclean and self._unclean_until is None:
+            self._unclean_until = self._now + 3 * self._rules.linger_seconds
+            self._place_horizons()
+        elif self._unclean and self._now >= (self._unclean_until or 0.0):
+            self._unclean = False
+            self._place_horizons()
+
     def _begin(self, listing: Listing) -> None:
         """The very first look: what was rotated before is nobody's business."""
         for path, stat in listing.stats.items():
             if path not in listing.matched:
                 name = group(path)
                 self._horizons[name] = max(self._horizons.get(name, 0), stat.changed_ns + 1)
-        self._steps.append(Read(HORIZONS, "", {"changed": dict(self._horizons)}))
+        self._place_horizons()
         if not self._rules.from_end:
             return
         for path in listing.matched:

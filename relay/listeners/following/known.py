@@ -38,8 +38,9 @@ class Known:
         self._rules = rules
         self._horizons: dict[str, int] = {}  # what was rotated before the first look is older
         self._first = HORIZONS not in known  # there was no look before this one
+        # What is new may have been put by a process that could not say so any more.
         self._unclean = any(repeating for _, repeating in known.values())
-        self._repeating_until = float("inf")  # what is new until then may be put already
+        self._unclean_until: float | None = None
         self._waiting: dict[str, tuple[Stat, float]] = {}  # perhaps copies: as seen, since when
         self._steps: list[Step] = []
         self._faults: dict[str, str] = {}  # told, and not over
@@ -54,6 +55,7 @@ class Known:
         try:
             if source == HORIZONS:
                 self._horizons = {str(k): int(v) for k, v in place["changed"].items()}
+                self._unclean = self._unclean or bool(place["unclean"])
                 return
             number = int(source)
             found = Followed.resumed(source, place, self._rules.message_max, repeating=repeating)
@@ -65,6 +67,8 @@ class Known:
         self.files[source] = found
         if found.key:
             self._at[found.key] = found
+        if repeating:
+            self._place(found)  # so that a process that comes before it was read knows as well
 
     def _follow(self, path: str, stat: Stat, opened: LogFile | None, offset: int = 0) -> Followed:
         """A content that was not known, from the offset on.
@@ -79,8 +83,7 @@ class Known:
         file.seen(stat, self._now)
         file.away_since = self._now if is_rotated(path) else None
         others = [it for it in self.files.values() if it.group == file.group]
-        unclean = self._unclean and self._now < self._repeating_until
-        if unclean or any(it.lines.position < it.repeats_until for it in others):
+        if self._unclean or any(it.lines.position < it.repeats_until for it in others):
             file.repeats_until = extent(path, stat)
         if opened is not None:
             self._take(file, opened)
@@ -93,6 +96,10 @@ class Known:
         self._opens += 1
         file.opened = self._opens
         file.take(opened, self._rules.message_max)
+
+    def _place_horizons(self) -> None:
+        place = {"changed": dict(self._horizons), "unclean": self._unclean}
+        self._steps.append(Read(HORIZONS, "", place))
 
     def _place(self, file: Followed) -> None:
         file.told_size = file.size
