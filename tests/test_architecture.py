@@ -57,6 +57,7 @@ TESTED_ELSEWHERE = {
     "destinations/transit.py": "a connection's octets: tests of stream, acked and epoch",
     "listeners/acceptance.py": "half of a stream listener: tests of tcp and unix",
     "listeners/datagrams.py": "what udp and unix share: their tests",
+    "listeners/gate.py": "half of a datagram listener: tests/listeners/test_network.py",
     "listeners/limits.py": "names only",
     "listeners/answering.py": "the reader of relp: its tests",
     "listeners/reader.py": "what tcp, unix and relp share: their tests",

@@ -223,6 +223,8 @@ def notices() -> list[str]:
     pipe = ledger.pipe("security", "siem")
     pipe.drop(1734, Drop.FULL)
     ledger.kernel_dropped(ledger.listener("net-udp"), 52)
+    refused = ledger.listener("net-udp"), "203.0.113.7", 3, Refusal.NOT_ALLOWED
+    ledger.refused(*refused)
     told = ledger.losses.due(0.0)
     pipe.drop(20911, Drop.FULL)
     told += ledger.losses.due(30.0) + ledger.losses.due(60.0)
@@ -233,16 +235,20 @@ def notices() -> list[str]:
 def test_loss_notices_are_shown_as_they_are() -> None:
     text = page("ledger")
     told = notices()
-    assert len(told) == 4
+    assert len(told) == 5
     for notice in told:
         assert f"- - {notice}\n" in text, notice
 
 
 def test_every_loss_notice_in_the_documentation_could_be_one() -> None:
-    subject = "|".join([f"destination [a-z-]+: (?:{'|'.join(Drop)})", "listener [a-z-]+: kernel"])
-    notice = re.compile(rf"dropped (?:1 message|\d+ messages) to (?:{subject})(?: \(in \d+ s\))?")
+    destination = f"destination [a-z-]+: (?:{'|'.join(Drop)})"
+    listener = f"listener [a-z-]+: (?:kernel|{'|'.join(Refusal)})"
+    notice = re.compile(
+        rf"dropped (?:1 message|\d+ messages) (?:from (?:other senders|[\da-f:.]+) )?"
+        rf"to (?:{destination}|{listener})(?: \(in \d+ s\))?"
+    )
     for path in markdown_files():
-        for line in re.findall(r"dropped \d+ messages? to .*", path.read_text()):
+        for line in re.findall(r"dropped \d+ messages? (?:to|from) .*", path.read_text()):
             assert notice.fullmatch(line.partition("`")[0]), f"{path.name}: {line}"
 
 

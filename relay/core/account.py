@@ -42,6 +42,7 @@ class Refusal(StrEnum):
     """Why a listener did not accept a message."""
 
     EMPTY = "empty"  # a frame or datagram without a single octet
+    NOT_ALLOWED = "not-allowed"  # its sender is not in `allow`
     BACKLOG = "backlog"  # own messages while the book of own messages is full
     INTERNAL_ERROR = "internal-error"  # a bug of ours; the traceback is in the log
 
@@ -50,6 +51,7 @@ class ConnectionRefusal(StrEnum):
     """Why a listener closed a connection at once."""
 
     CONNECTIONS_MAX = "connections-max"
+    NOT_ALLOWED = "not-allowed"  # its sender is not in `allow`
 
 
 # How a sender's connection ends badly; docs/ledger.md describes each.

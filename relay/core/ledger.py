@@ -5,7 +5,7 @@ An account lives as long as the process, so that no counter ever goes backwards,
 
 from dataclasses import dataclass, field
 
-from relay.core.account import Drop, ListenerAccount, PipeAccount
+from relay.core.account import Drop, ListenerAccount, PipeAccount, Refusal
 from relay.core.losses import Losses
 
 
@@ -41,6 +41,12 @@ class Ledger:
         """Book what the kernel dropped on this listener's sockets, and have it told."""
         account.kernel_dropped += messages
         self.losses.add(f"to listener {account.name}: kernel", messages)
+
+    def refused(
+        self, account: ListenerAccount, sender: str, messages: int, reason: Refusal
+    ) -> None:
+        """Have it told that a listener did not accept messages of this sender."""
+        self.losses.add_from(sender, f"to listener {account.name}: {reason}", messages)
 
     def _tell(self, account: PipeAccount, reason: Drop, messages: int) -> None:
         self.losses.add(f"to destination {account.destination}: {reason}", messages)

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from relay.core.networks import Senders
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -10,3 +12,4 @@ class Limits:
     buffer_max: int
     connections_max: int
     idle_seconds_max: float
+    allowed: Senders | None = None  # whose connections are taken; None: everyone's

@@ -82,6 +82,20 @@ class Reader:
             self._put(turn)
         return len(turn.messages), turn.octets
 
+    def end_strangers(self) -> None:
+        """The connections that a reload has left, and whose senders it allows no more, end."""
+        allowed, now = self._limits.allowed, self.intake.host.clock.now()
+        if allowed is None:
+            return
+        ended = 0
+        for stream in list(self.intake.streams.table.values()):
+            if stream.ended_at is None and stream.connection.peer not in allowed:
+                self.end(stream, now)
+                ended += 1
+        if ended:
+            log.warning("listener %s ends %d connections that are no longer allowed",
+                        self.intake.listener, ended)  # fmt: skip
+
     def end(self, stream: Stream, now: float) -> None:
         """Send our FIN; the connection is closed after the peer's, or sealed when it lingers."""
         stream.end(now)

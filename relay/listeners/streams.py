@@ -62,6 +62,7 @@ async def receive(
 ) -> None:
     """Accept and read until cancelled."""
     clock = reader.intake.host.clock
+    reader.end_strangers()
     swept = clock.now()
     while True:
         with trio.move_on_after(SWEEP_SECONDS):
