@@ -127,6 +127,8 @@ def _listener(relay: Relay, account: ListenerAccount) -> View:
         "kernel_dropped": account.kernel_dropped,
         "connections": {
             "open": account.connections_open,
+            "waiting": account.connections_waiting,
+            "paced": account.connections_paced,
             "accepted": account.connections_accepted,
             "refused": _named(account.connections_refused),
             "failed": _named(account.connections_failed),

@@ -43,6 +43,7 @@ class Refusal(StrEnum):
 
     EMPTY = "empty"  # a frame or datagram without a single octet
     NOT_ALLOWED = "not-allowed"  # its sender is not in `allow`
+    RATE = "rate"  # a datagram of a sender above its `rate_limit`
     BACKLOG = "backlog"  # own messages while the book of own messages is full
     INTERNAL_ERROR = "internal-error"  # a bug of ours; the traceback is in the log
 
@@ -176,6 +177,8 @@ class ListenerAccount:
     invalid_headers: int = 0
     kernel_dropped: int = 0
     connections_open: int = 0
+    connections_waiting: int = 0  # of the open ones: not read now, their senders' rates are spent
+    connections_paced: int = 0  # times one had to wait for that
     connections_accepted: int = 0
     connections_refused: dict[ConnectionRefusal, int] = field(
         default_factory=lambda: dict.fromkeys(ConnectionRefusal, 0)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from relay.core.networks import Senders
+from relay.core.rate import Buckets
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,3 +14,4 @@ class Limits:
     connections_max: int
     idle_seconds_max: float
     allowed: Senders | None = None  # whose connections are taken; None: everyone's
+    buckets: Buckets | None = None  # what each sender may send; None: no limit

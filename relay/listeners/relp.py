@@ -74,6 +74,7 @@ class RelpListener(NetworkKeys):
             connections_max=self.connections_max,
             idle_seconds_max=self.idle_max or float("inf"),
             allowed=self.allowed,
+            buckets=self.buckets(),
         )
         network = intake.host.network
         ready_set, sending_set = network.ready_set(), network.ready_set()
@@ -116,6 +117,7 @@ async def _drain(reader: AnsweringReader, acceptance: Acceptance) -> None:
     intake = reader.intake
     table = intake.streams.table
     clock = intake.host.clock
+    reader.stop_pacing()
     while not acceptance.finished() or table:
         if clock.now() >= intake.drain_by[0]:
             reader.close_all()

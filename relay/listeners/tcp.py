@@ -61,7 +61,7 @@ class TcpListener(StreamKeys, NetworkKeys):
     """Addresses to listen on; `*:514` is both families, `fd:NAME` an inherited socket."""
 
     def limits(self) -> Limits:
-        return replace(super().limits(), allowed=self.allowed)
+        return replace(super().limits(), allowed=self.allowed, buckets=self.buckets())
 
     def endpoints(self) -> Sequence[Endpoint]:
         return [Endpoint("tcp", address) for address in self.listen]

@@ -34,5 +34,6 @@ class UdpListener(NetworkKeys):
         task_status: TaskStatus[None],
     ) -> None:
         task_status.started()
-        gate = None if self.allowed is None else Gate(intake, self.allowed)
-        await receive_datagrams(sockets, intake, gate=gate)  # type: ignore[arg-type]
+        gate = Gate(intake, self.allowed, self.buckets())
+        open_to_all = gate.allowed is None and gate.buckets is None
+        await receive_datagrams(sockets, intake, gate=None if open_to_all else gate)  # type: ignore[arg-type]

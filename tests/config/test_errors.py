@@ -161,8 +161,8 @@ overflow = "block!"
         '9: listeners.a.listen[0]: "0.0.0.0:5514" is already taken by the admin server '
         '("127.0.0.1:5514")',
         "12: listeners.b.listen[1]: expected \"HOST:PORT\", not 'nonsense'",
-        "13: listeners.b.idle_max: unknown key (known: message_max, timezone, allow, type, listen, "
-        "receive_buffer)",
+        "13: listeners.b.idle_max: unknown key (known: message_max, timezone, allow, "
+        "rate_limit, burst, type, listen, receive_buffer)",
         '15: listeners.c.type: unknown type "smoke" (known: internal, relp, tcp, udp, unix)',
         "16: destinations.d.address: is required",
         "18: destinations.e.type: is required (known: file, memory, relp, stdout, tcp, udp, unix)",
@@ -185,8 +185,8 @@ def test_a_long_file_with_many_errors(tmp_path: Path) -> None:
     pipe = f"[pipes.all]\nfrom = [\n{names}  'other',\n]\nto = 'siem'\n"
     errors = errors_of(write(tmp_path, text + pipe + "[destinations.siem]\ntype = 'stdout'\n"))
     assert len(errors) == 2000 + 1
-    assert errors[0] == "6: listeners.l0.wrong: unknown key (known: message_max, timezone, allow, type, " \
-        "listen, receive_buffer)"  # fmt: skip
+    assert errors[0] == "6: listeners.l0.wrong: unknown key (known: message_max, timezone, " \
+        "allow, rate_limit, burst, type, listen, receive_buffer)"  # fmt: skip
     known = ", ".join(f"l{i}" for i in range(30))
     assert errors[-1] == (
         f'14003: pipes.all.from[2000]: no listener "other" (known: {known} and 1970 more)'

@@ -2,10 +2,11 @@
 
 import socket
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 import trio
+import trio.testing
 
 from relay.core.account import ConnectionRefusal, Refusal
 from relay.core.component import Listener
@@ -13,6 +14,7 @@ from relay.listeners.gate import Gate
 from relay.listeners.relp import RelpListener
 from relay.listeners.tcp import TcpListener
 from relay.listeners.udp import UdpListener
+from relay.wire.relp.client import ClientSession
 from tests.listeners.conftest import Rig
 from tests.listeners.test_tcp import STAMPED, descriptors_max, until
 
@@ -23,8 +25,8 @@ KINDS: dict[str, type[UdpListener | TcpListener | RelpListener]] = {
 }
 
 
-def listener(kind: str, *allow: str) -> Listener:
-    keys = {"type": kind, "listen": ["127.0.0.1:0"], "allow": list(allow)}
+def listener(kind: str, *allow: str, **keys: object) -> Listener:
+    keys |= {"type": kind, "listen": ["127.0.0.1:0"]} | ({"allow": list(allow)} if allow else {})
     return KINDS[kind].model_validate(keys)
 
 
@@ -55,11 +57,10 @@ async def test_datagrams_of_others_are_refused_counted_and_told(rig: Rig) -> Non
 
 
 async def test_a_batch_that_passes_whole_stays_the_object_it_was(rig: Rig) -> None:
-    udp = listener("udp", "10.0.0.0/8")
+    udp = listener("udp", "10.0.0.0/8", rate_limit="2/s")
     assert isinstance(udp, UdpListener)
-    assert udp.allowed is not None
-    messages, senders = [b"a", b"b"], ["10.0.0.1", "10.0.0.2"]
-    passed = Gate(rig.intake(udp), udp.allowed).admit(messages, senders)
+    messages, senders = [b"a", b"b", b"c"], ["10.0.0.1", "10.0.0.2", "10.0.0.1"]
+    passed = Gate(rig.intake(udp), udp.allowed, udp.buckets()).admit(messages, senders)
     assert passed[0] is messages
     assert passed[1] is senders
 
@@ -129,6 +130,80 @@ def has_ended(sock: socket.socket) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+async def test_a_noisy_sender_of_datagrams_loses_exactly_what_it_sends_too_much(rig: Rig) -> None:
+    quiet = [f"127.0.1.{number}" for number in range(1, 51)]
+    async with rig.running(listener("udp", rate_limit="1/m", burst=10)):
+        with ExitStack() as stack:
+            noisy = stack.enter_context(from_address("127.0.0.9", rig))
+            socks = [stack.enter_context(from_address(source, rig)) for source in quiet]
+            for turn in range(10):
+                for number, sock in enumerate(socks):
+                    sock.send(STAMPED + b"q%d.%d" % (number, turn))
+                for shot in range(10):
+                    noisy.send(STAMPED + b"n%d" % (10 * turn + shot))
+            await until(lambda: rig.account.received == 600)
+        texts = await rig.texts(510)
+    assert [text for text in texts if text.startswith(b"n")] == [b"n%d" % n for n in range(10)]
+    assert rig.account.refused[Refusal.RATE] == 90
+    assert rig.ledger.losses.rest(0) == ["dropped 90 messages from 127.0.0.9 to listener in: rate"]
+
+
+async def test_connections_above_the_rate_wait_and_lose_nothing(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with rig.running(listener("tcp", rate_limit="100/s", burst=10)):
+        with from_address("127.0.0.1", rig) as noisy, from_address("127.0.0.2", rig) as quiet:
+            began = trio.current_time()
+            noisy.sendall(b"".join(STAMPED + b"%d\n" % number for number in range(60)))
+            await until(lambda: rig.account.received == 60)  # at once, by one read
+            noisy.sendall(STAMPED + b"60\n")
+            await until(lambda: rig.account.connections_waiting == 1)
+            quiet.sendall(STAMPED + b"quiet\n")
+            await until(lambda: rig.account.received == 61)
+            await until(lambda: rig.account.received == 62)
+            took = trio.current_time() - began
+            assert rig.account.connections_waiting == 0
+            texts = await rig.texts(62)
+    assert took >= 0.49
+    assert [text for text in texts if text != b"quiet"] == [b"%d" % n for n in range(61)]
+    assert texts[-2:] == [b"quiet", b"60"]
+    assert rig.account.connections_paced > 0
+    text = "listener in: 127.0.0.1 sends more than its rate_limit and has to wait"
+    assert caplog.messages == [text]
+
+
+@pytest.mark.parametrize("kind", ["tcp", "relp"])
+async def test_a_stop_waits_for_nobodys_rate(rig: Rig, kind: str) -> None:
+    opening = ClientSession()
+    frames = opening.opening() if kind == "relp" else b""
+    async with rig.running(listener(kind, rate_limit="1/h")):
+        with from_address("127.0.0.1", rig) as sock:
+            sock.setblocking(False)
+            sock.send(frames)
+            if kind == "relp":
+                await until(lambda: hears(sock, opening) == "open")
+            sock.send(frame(kind, opening, b"1"))
+            await until(lambda: rig.account.received == 1)
+            sock.send(frame(kind, opening, b"2"))
+            if kind == "tcp":
+                sock.shutdown(socket.SHUT_WR)
+            await until(lambda: rig.account.connections_waiting == 1)
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            assert rig.account.received == 1
+    assert rig.account.received == (2 if kind == "tcp" else 1)  # not read: the RELP sender's still
+    assert rig.account.connections_waiting == 0
+
+
+def hears(sock: socket.socket, session: ClientSession) -> str:
+    with suppress(BlockingIOError):
+        session.feed(sock.recv(1 << 16))
+    return session.state
+
+
+def frame(kind: str, session: ClientSession, text: bytes) -> bytes:
+    return session.frames([STAMPED + text]) if kind == "relp" else STAMPED + text + b"\n"
 
 
 def refused(rig: Rig) -> int:
