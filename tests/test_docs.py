@@ -37,6 +37,8 @@ from relay.core.keys import Keys
 from relay.core.ledger import Ledger
 from relay.core.match import Match
 from relay.core.memory import Memory
+from relay.core.sample import Sample
+from relay.core.shed import Shed
 from relay.destinations import DESTINATIONS
 from relay.destinations.template import PLACEHOLDERS
 from relay.listeners import LISTENERS
@@ -49,7 +51,14 @@ ELSEWHERE = {"build", "dist", "node_modules"}
 
 Schema = Mapping[str, Any]
 MODELS: dict[str, dict[str, type[Keys]]] = {
-    "configuration": {"relay": RelayKeys, "admin": AdminKeys, "pipe": PipeKeys, "match": Match},
+    "configuration": {
+        "relay": RelayKeys,
+        "admin": AdminKeys,
+        "pipe": PipeKeys,
+        "match": Match,
+        "sample": Sample,
+        "shed": Shed,
+    },
     "listeners": dict(LISTENERS),
     "destinations": dict(DESTINATIONS),
 }

@@ -8,7 +8,7 @@ import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
@@ -23,7 +23,8 @@ from relay.core.backlog import SpoolMode
 from relay.core.bounds import Overflow
 from relay.core.component import Destination, Listener
 from relay.core.keys import Keys
-from relay.core.match import Match
+from relay.core.match import Match, listed, or_one
+from relay.core.rules import RuleKeys, no_rules
 from relay.core.values import Duration, Listen, Path, Size
 
 EVERY = "*"  # in `from`: every listener
@@ -45,15 +46,6 @@ def _host_name() -> str:
 
 def _listen_or_off(value: object, check: ValidatorFunctionWrapHandler) -> object:
     return value if value == "off" else check(value)
-
-
-def _listed(value: object) -> object:
-    return [value] if isinstance(value, (str, dict)) else value
-
-
-def _or_one(field: dict[str, Any]) -> None:
-    """In the schema of a list: one of its elements will do."""
-    field["anyOf"] = [field["items"], {"type": field.pop("type"), "items": field.pop("items")}]
 
 
 def _check_from(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -86,12 +78,12 @@ class AdminKeys(Keys):
     """Address to listen on, `HOST:PORT` or `fd:NAME`; "off": no admin server."""
 
 
-class PipeKeys(Keys):
+class PipeKeys(RuleKeys):
     """Which messages go to one destination, and what is held for it."""
 
     from_: Annotated[
         tuple[str, ...],
-        BeforeValidator(_listed),
+        BeforeValidator(listed),
         Field(min_length=1, alias="from"),
         AfterValidator(_check_from),
         WithJsonSchema(
@@ -113,7 +105,7 @@ class PipeKeys(Keys):
     to: str
     """Name of the destination."""
     match: Annotated[
-        tuple[Match, ...], BeforeValidator(_listed), Field(json_schema_extra=_or_one)
+        tuple[Match, ...], BeforeValidator(listed), Field(json_schema_extra=or_one)
     ] = ()
     """Tables of which a message must match any, with all keys in it; default: every message."""
     dead_letter: str | None = None
@@ -140,13 +132,13 @@ def dead_letter_pipe(pipe: str) -> str:
 def with_dead_letters(pipes: Mapping[str, PipeKeys]) -> dict[str, PipeKeys]:
     """These pipes, and behind them one for the dead letters of each that wants it.
 
-    No listener feeds such a pipe. It is bounded as its own one is, cannot make anybody wait, and
-    has the spool that suits its destination.
+    No listener feeds such a pipe, and it has no rules. It is bounded as its own one is, cannot make
+    anybody wait, and has the spool that suits its destination.
     """
     return {**pipes} | {
         dead_letter_pipe(name): keys.model_copy(
             update={"from_": (), "to": keys.dead_letter, "match": (), "dead_letter": None,
-                    "overflow": "drop-newest", "spool": "auto"}
+                    "overflow": "drop-newest", "spool": "auto", **no_rules()}
         )
         for name, keys in pipes.items()
         if keys.dead_letter is not None

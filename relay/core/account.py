@@ -142,7 +142,7 @@ class PipeAccount:
         self.dropped[reason] += messages
         if notice:
             self.notices_dropped += messages
-        else:
+        elif reason is not Drop.SAMPLED:  # goes on for ever, as it is meant to
             self.on_loss(self, reason, messages)
 
     def hand_over(self, messages: int, reason: Drop) -> None:

@@ -30,12 +30,34 @@ class Views:
         return [view(message) for message in self.batch.messages]
 
 
+def listed(value: object) -> object:
+    """Where one value or table may stand for a list of one."""
+    return [value] if isinstance(value, (str, dict)) else value
+
+
+def or_one(field: dict[str, Any]) -> None:
+    """In the schema of a list: one of its elements will do."""
+    field["anyOf"] = [field["items"], {"type": field.pop("type"), "items": field.pop("items")}]
+
+
 def select(rules: Iterable["Match"], views: Views) -> list[int]:
     """The places of the messages that any of the rules matches, in order."""
     chosen: set[int] = set()
     for rule in rules:
         rest = [i for i in range(len(views.batch)) if i not in chosen]
         chosen.update(rule.select(views, rest))
+    return sorted(chosen)
+
+
+def select_in(rules: Sequence["Match"], views: Views, places: Sequence[int]) -> Sequence[int]:
+    """Those of the places that any of the rules matches, in order; all if there is no rule."""
+    if not rules:
+        return places
+    if len(rules) == 1:
+        return rules[0].select(views, places)
+    chosen: set[int] = set()
+    for rule in rules:
+        chosen.update(rule.select(views, [i for i in places if i not in chosen]))
     return sorted(chosen)
 
 

@@ -70,7 +70,7 @@ class Bucket:
 
     limit: Limit
     tokens: float
-    at: float  # monotonic seconds
+    at: float  # seconds, of any one clock
 
     def take(self, messages: int, now: float) -> int:
         """How many of these messages may pass; those are paid for."""
@@ -91,7 +91,8 @@ class Bucket:
         return missing / self.limit.rate if missing > _ROUNDING else 0.0
 
     def _fill(self, now: float) -> None:
-        self.tokens = min(self.limit.burst, self.tokens + (now - self.at) * self.limit.rate)
+        elapsed = max(0.0, now - self.at)  # a wall clock may have been set back
+        self.tokens = min(self.limit.burst, self.tokens + elapsed * self.limit.rate)
         self.at = now
 
 

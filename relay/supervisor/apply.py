@@ -20,6 +20,7 @@ from relay.core.intake import Intake
 from relay.core.outlet import Outlet
 from relay.core.pipe import Pipe
 from relay.core.router import Router
+from relay.core.rules import Rules, rule_values
 from relay.core.streams import Streams
 from relay.supervisor.bindings import key
 from relay.supervisor.delivering import Delivering
@@ -45,6 +46,8 @@ def apply(relay: Relay, new: Config, nurseries: Nurseries) -> None:
     renamed = old.relay.name != new.relay.name
     relay.memory.resize(new.relay.memory_max)
     pipes = {name: _pipe(relay, name, old, renamed, nurseries) for name in new.pipes}
+    for name in relay.rules.keys() - new.pipes.keys():
+        del relay.rules[name]
     for name in relay.pipes.keys() - new.pipes.keys():
         going = relay.retiring[name] = relay.pipes.pop(name)
         going.retirement = trio.CancelScope()
@@ -85,7 +88,15 @@ def _pipe(relay: Relay, name: str, old: Config, renamed: bool, nurseries: Nurser
     )
     if not unchanged:
         _deliver(relay, name, channel, destination, running, nurseries)
-    return Pipe(name, keys.match, channel)
+    return Pipe(name, keys.match, channel, _rules(relay, name, old))
+
+
+def _rules(relay: Relay, name: str, old: Config) -> Rules | None:
+    """The rules of a pipe; unchanged ones go on counting where they are."""
+    keys, before = relay.config.pipes[name], old.pipes.get(name)
+    if before is None or rule_values(before) != rule_values(keys) or name not in relay.rules:
+        relay.rules[name] = Rules.of(keys)
+    return relay.rules[name]
 
 
 def _deliver(
