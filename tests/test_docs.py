@@ -35,8 +35,10 @@ from relay.core.bounds import Bounds
 from relay.core.channel import Channel
 from relay.core.keys import Keys
 from relay.core.ledger import Ledger
+from relay.core.mask import Mask
 from relay.core.match import Match
 from relay.core.memory import Memory
+from relay.core.rewrite import Rewrite
 from relay.core.sample import Sample
 from relay.core.shed import Shed
 from relay.destinations import DESTINATIONS
@@ -58,6 +60,8 @@ MODELS: dict[str, dict[str, type[Keys]]] = {
         "match": Match,
         "sample": Sample,
         "shed": Shed,
+        "rewrite": Rewrite,
+        "mask": Mask,
     },
     "listeners": dict(LISTENERS),
     "destinations": dict(DESTINATIONS),
@@ -116,7 +120,7 @@ def type_text(key: Schema) -> str:
             return f"{first}, or a list of them"
         return unit(key) or f"{first} or {second}"
     kind = "table" if "$ref" in key else key["type"]
-    texts = {"boolean": "true or false", "integer": "number", "number": "number"}
+    texts = {"boolean": "true or false", "object": "table", "integer": "number", "number": "number"}
     if kind == "string":
         return "permissions" if "0-7" in key.get("pattern", "") else examples_text(key)
     return f"list of {type_text(key['items'])}" if kind == "array" else texts.get(kind, kind)

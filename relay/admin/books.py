@@ -48,6 +48,7 @@ def _pipe(relay: Relay, account: PipeAccount) -> View:
         "filtered": account.filtered,
         "delivered": _named(account.delivered),
         "dropped": _named(account.dropped),
+        "changed": dict(account.changed),
         "dropped_notices": account.notices_dropped,
         "dead_letters": account.dead_letters,
         "retried": account.retried,

@@ -124,6 +124,7 @@ class PipeAccount:
     dropped: dict[Drop, int] = field(default_factory=lambda: dict.fromkeys(Drop, 0))
     notices_dropped: int = 0  # of the dropped: notices of loss, which are counted and never told
     dead_letters: int = 0  # of the dropped: handed over to another pipe, so no loss to tell
+    changed: dict[str, int] = field(default_factory=dict)  # messages, by rule: `mask[0]`
     retried: int = 0
     replayed: int = 0
     in_doubt: int = 0  # delivered, perhaps unread by a peer that broke off, and not sent again

@@ -116,7 +116,7 @@ def _strings(schema: dict[str, Any]) -> WithJsonSchema:
 
 
 _NAME = {"anyOf": [{"type": "string"}, {"type": "integer"}]}
-Facility = Annotated[int, BeforeValidator(_facility)]
+Facility = Annotated[int, BeforeValidator(_facility), WithJsonSchema(_NAME)]
 Severity = Annotated[
     int, BeforeValidator(_severity), WithJsonSchema({"enum": [*SEVERITIES, *range(8)]})
 ]

@@ -14,8 +14,10 @@ from pydantic import BeforeValidator, Field, field_validator
 from relay.core.account import Drop
 from relay.core.batch import Batch
 from relay.core.keys import Keys
+from relay.core.mask import Mask, Masking
 from relay.core.match import Views, listed, or_one
 from relay.core.rate import Bucket, Burst, Limit, Rate, check_burst
+from relay.core.rewrite import Rewrite, Rewriting
 from relay.core.sample import Sample, Sampling
 from relay.core.shed import Shed, Shedding, fullness
 
@@ -37,6 +39,13 @@ class RuleKeys(Keys):
     burst: Burst | None = None
     """Messages that it takes at once; default: what `rate_limit` is in a second."""
 
+    rewrite: Annotated[
+        tuple[Rewrite, ...], BeforeValidator(listed), Field(json_schema_extra=or_one)
+    ] = ()
+    """Tables of header fields that are set, one after the other; default: none."""
+    mask: Annotated[tuple[Mask, ...], BeforeValidator(listed), Field(json_schema_extra=or_one)] = ()
+    """Tables of what is masked, one after the other, before anything is kept; default: nothing."""
+
     _check_burst = field_validator("burst")(check_burst)
 
 
@@ -47,17 +56,21 @@ class Rules:
     sampling: Sampling | None
     shedding: Shedding | None
     bucket: Bucket | None
+    rewritings: Sequence[Rewriting]
+    maskings: Sequence[Masking]
 
     @classmethod
-    def of(cls, keys: RuleKeys) -> "Rules | None":
-        """None: there are no rules."""
+    def of(cls, keys: RuleKeys, our_name: str) -> "Rules | None":
+        """None: there are no rules. `our_name` is the host of local messages that name none."""
         limit = Limit.of(keys.rate_limit, keys.burst)
         rules = cls(
             sampling=Sampling(keys.sample) if keys.sample else None,
             shedding=Shedding(keys.shed) if keys.shed else None,
             bucket=Bucket(limit, limit.burst, 0.0) if limit else None,
+            rewritings=[Rewriting(it.match, it.change(), our_name) for it in keys.rewrite],
+            maskings=[Masking.of(it) for it in keys.mask],
         )
-        return rules if rules._any() else None
+        return rules if rules._drops or rules._changes else None
 
     def apply(self, channel: "Channel", views: Views, places: Sequence[int]) -> Batch | None:
         """What the channel is to take of these places, None for nothing.
@@ -65,11 +78,25 @@ class Rules:
         What is dropped is booked as received and dropped. Notices of loss are never dropped here.
         """
         batch = views.batch
-        if not batch.notice:
+        if self._drops and not batch.notice:
             places = self._keep(channel, views, places)
         if not places:
             return None
-        return batch if len(places) == len(batch) else batch.select(places)
+        taken = batch if len(places) == len(batch) else batch.select(places)
+        return self._changed(channel, taken, views) if self._changes else taken
+
+    def _changed(self, channel: "Channel", batch: Batch, views: Views) -> Batch:
+        """Rewritten, then masked: no field that is set can bring back what is masked."""
+        counts = channel.account.changed
+        for number, rewriting in enumerate(self.rewritings):
+            if views.batch is not batch:
+                views = Views(batch)
+            batch, changed = rewriting.apply(views)
+            counts[f"rewrite[{number}]"] = counts.get(f"rewrite[{number}]", 0) + changed
+        for number, masking in enumerate(self.maskings):
+            batch, changed = masking.apply(batch)
+            counts[f"mask[{number}]"] = counts.get(f"mask[{number}]", 0) + changed
+        return batch
 
     def _keep(self, channel: "Channel", views: Views, places: Sequence[int]) -> Sequence[int]:
         if self.sampling is not None:
@@ -92,8 +119,20 @@ class Rules:
                 places = kept
         return places
 
-    def _any(self) -> bool:
-        return any(it is not None for it in (self.sampling, self.shedding, self.bucket))
+    @property
+    def names(self) -> Sequence[str]:
+        """Of the rules that change messages, as the account counts them."""
+        return [f"rewrite[{n}]" for n in range(len(self.rewritings))] + [
+            f"mask[{n}]" for n in range(len(self.maskings))
+        ]
+
+    @property
+    def _drops(self) -> bool:
+        return bool(self.sampling or self.shedding or self.bucket)
+
+    @property
+    def _changes(self) -> bool:
+        return bool(self.rewritings or self.maskings)
 
 
 def rule_values(keys: RuleKeys) -> dict[str, Any]:

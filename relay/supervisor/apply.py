@@ -88,14 +88,17 @@ def _pipe(relay: Relay, name: str, old: Config, renamed: bool, nurseries: Nurser
     )
     if not unchanged:
         _deliver(relay, name, channel, destination, running, nurseries)
-    return Pipe(name, keys.match, channel, _rules(relay, name, old))
+    return Pipe(name, keys.match, channel, _rules(relay, name, old, renamed))
 
 
-def _rules(relay: Relay, name: str, old: Config) -> Rules | None:
+def _rules(relay: Relay, name: str, old: Config, renamed: bool) -> Rules | None:
     """The rules of a pipe; unchanged ones go on counting where they are."""
     keys, before = relay.config.pipes[name], old.pipes.get(name)
-    if before is None or rule_values(before) != rule_values(keys) or name not in relay.rules:
-        relay.rules[name] = Rules.of(keys)
+    unchanged = before is not None and rule_values(before) == rule_values(keys) and not renamed
+    if not unchanged or name not in relay.rules:
+        rules = relay.rules[name] = Rules.of(keys, relay.config.relay.name)
+        for rule in rules.names if rules is not None else ():
+            relay.ledger.pipes[name].changed.setdefault(rule, 0)
     return relay.rules[name]
 
 

@@ -111,6 +111,25 @@ def elements(structured_data: bytes) -> Elements:
     return found
 
 
+def header_places(message: bytes) -> tuple[int, int, int, int] | None:
+    """Where an RFC 3164 message has its host and its program: two starts, each with its end.
+
+    A start that is its own end is where a missing field belongs. None for other headers, and for
+    dialects that have no such place.
+    """
+    _, at = pri.priority(message)
+    placed = None if _head5424(message, at) is not None else _place_stamp(message, at)
+    if placed is None or placed.host is not None or placed.front:
+        return None
+    if _STAMP_END.match(message, placed.end) or not message.startswith(b" ", placed.end):
+        return None
+    start = placed.end + 1
+    host, text = _host(message, start)
+    tag = _TAG.match(message[text:])
+    host_start = start if host else text
+    return host_start, host_start + len(host or b""), text, text + (tag.end(1) if tag else 0)
+
+
 class _Placed(NamedTuple):
     """Where a stamp stands in an RFC 3164 header."""
 

@@ -43,6 +43,7 @@ LABELS = {
     "pipe": ("forward", "look"),
     "listener": ("net", "internal"),
     "destination": ("recent",),
+    "rule": (),  # there are none here
 }
 REASONS = {
     "relay_pipe_dropped_total": tuple(Drop),

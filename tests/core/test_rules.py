@@ -21,7 +21,7 @@ SECOND = 10**9
 
 
 def make_pipe(channel: Channel, *match: Match, **keys: Any) -> Pipe:  # noqa: ANN401
-    return Pipe("pipe", match, channel, Rules.of(RuleKeys.model_validate(keys)))
+    return Pipe("pipe", match, channel, Rules.of(RuleKeys.model_validate(keys), "relay"))
 
 
 def put(pipe: Pipe, *messages: bytes, **keys: Any) -> object:  # noqa: ANN401
@@ -36,7 +36,7 @@ def held(channel: Channel) -> list[bytes]:
 
 
 def test_a_pipe_without_rules_has_none() -> None:
-    assert Rules.of(RuleKeys()) is None
+    assert Rules.of(RuleKeys(), "relay") is None
     assert no_rules() == rule_values(RuleKeys())
 
 
