@@ -20,6 +20,7 @@ from relay.core.rate import Bucket, Burst, Limit, Rate, check_burst
 from relay.core.rewrite import Rewrite, Rewriting
 from relay.core.sample import Sample, Sampling
 from relay.core.shed import Shed, Shedding, fullness
+from relay.core.values import Duration
 
 if TYPE_CHECKING:
     from relay.core.channel import Channel
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 class RuleKeys(Keys):
     """The keys of a pipe that say what it does with a message."""
 
+    ttl: Annotated[Duration, Field(ge=1)] | None = None
+    """What is older when it would be delivered is dropped, by time of receipt. Default: nothing."""
     sample: Annotated[
         tuple[Sample, ...], BeforeValidator(listed), Field(json_schema_extra=or_one)
     ] = ()

@@ -16,6 +16,7 @@ from relay.core.bounds import Bounds
 from relay.core.channel import Channel
 from relay.core.component import Destination, Listener
 from relay.core.dead_letters import DeadLetters
+from relay.core.expiry import Expiry
 from relay.core.intake import Intake
 from relay.core.outlet import Outlet
 from relay.core.pipe import Pipe
@@ -79,6 +80,7 @@ def _pipe(relay: Relay, name: str, old: Config, renamed: bool, nurseries: Nurser
         known.bound(bounds)
         known.reopen()
     channel = known or open_channel(relay, account, bounds)
+    channel.expiry = _expiry(relay, name)
     give_spool(relay, name, channel, nurseries.delivering)
     unchanged = (
         name in relay.pipes
@@ -89,6 +91,13 @@ def _pipe(relay: Relay, name: str, old: Config, renamed: bool, nurseries: Nurser
     if not unchanged:
         _deliver(relay, name, channel, destination, running, nurseries)
     return Pipe(name, keys.match, channel, _rules(relay, name, old, renamed))
+
+
+def _expiry(relay: Relay, name: str) -> Expiry | None:
+    ttl = relay.config.pipes[name].ttl
+    if ttl is None:
+        return None
+    return Expiry(round(ttl * 1e9), relay.machine.host(relay.config.relay.name).clock)
 
 
 def _rules(relay: Relay, name: str, old: Config, renamed: bool) -> Rules | None:
