@@ -143,7 +143,23 @@ def _pipe(number: int, listeners: Sequence[str], chance: random.Random) -> PipeP
         keys["match"] = {"contains": f"key={chance.randrange(2)}"}
     if kind == "unix-datagram":  # which alone refuses for good
         keys["dead_letter"] = name + REFUSED
-    return PipePlan(name, kind, *_destination(kind, number, chance), keys)
+    found = PipePlan(name, kind, *_destination(kind, number, chance), keys)
+    return replace(found, keys=keys | _rules(found, listeners))
+
+
+def _rules(pipe: PipePlan, listeners: Sequence[str]) -> Table:
+    """For one pipe in four a rule that drops, drawn from what the pipe is: it shifts no seed."""
+    chance = random.Random(f"{pipe}")
+    if chance.random() > 0.25:
+        return {}
+    rules: list[Table] = [
+        {"ttl": chance.choice(("1s", "10s"))},
+        {"rate_limit": chance.choice(("2/s", "20/s")), "burst": chance.choice((1, 50))},
+        {"shed": {"below": "warning", "at": chance.choice((0.1, 0.8))}},
+    ]
+    if "relp" not in (listeners if pipe.keys["from"] == "*" else pipe.keys["from"]):
+        rules.append({"sample": {"one_in": chance.choice((2, 7))}})  # says no before any yes
+    return chance.choice(rules)
 
 
 def _destination(kind: str, number: int, chance: random.Random) -> tuple[str, Table]:
