@@ -4,7 +4,7 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import product
 
 import pytest
@@ -16,6 +16,8 @@ from prometheus_client.parser import text_string_to_metric_families as classic_f
 
 from relay import __version__
 from relay.admin.exposition import expose, registry_of
+from relay.admin.file_metrics import FILE_METRICS
+from relay.admin.metric import Metric
 from relay.admin.metrics import METRICS
 from relay.admin.state import Admin
 from relay.core.account import (
@@ -26,6 +28,7 @@ from relay.core.account import (
     Refusal,
 )
 from relay.core.batch import Batch
+from relay.core.files import FILE_FAILURES, FileCounts
 from tests.admin.conftest import TEXT, Rig
 
 Series = Mapping[tuple[str, frozenset[tuple[str, str]]], float]
@@ -50,6 +53,7 @@ REASONS = {
     "relay_listener_refused_total": tuple(Refusal),
     "relay_listener_connections_refused_total": tuple(ConnectionRefusal),
     "relay_listener_connections_failed_total": CONNECTION_FAILURES,
+    "relay_listener_files_failures_total": FILE_FAILURES,
 }
 NOT_ZERO = {
     "relay_pipe_capacity_messages", "relay_pipe_capacity_bytes", "relay_listener_bound",
@@ -74,19 +78,32 @@ def value(series: Series, name: str, **labels: str) -> float:
 
 @pytest.mark.parametrize("accept", ["", OPEN])
 def test_every_series_is_there_at_zero_from_the_start(rig: Rig, accept: str) -> None:
-    expected = {
+    series = series_of(rig, accept)
+    assert series.keys() == expected([it for it in METRICS if it not in FILE_METRICS], LABELS)
+    assert {name for (name, _), number in series.items() if number} == NOT_ZERO
+
+
+def test_a_listener_that_follows_files_has_series_of_its_own(rig: Rig) -> None:
+    rig.relay.ledger.listeners["net"].files = FileCounts()
+    series = series_of(rig)
+    assert series.keys() >= expected(FILE_METRICS, {**LABELS, "listener": ("net",)})
+    assert {name for (name, _), number in series.items() if number} == NOT_ZERO
+
+
+def expected(
+    metrics: Sequence[Metric], labels: Mapping[str, Sequence[str]]
+) -> set[tuple[str, frozenset[tuple[str, str]]]]:
+    """The series of these metrics, with each value of each label."""
+    return {
         (metric.name, frozenset(zip(metric.labels, values, strict=True)))
-        for metric in METRICS
+        for metric in metrics
         for values in product(
             *(
-                REASONS[metric.name] if label == "reason" else LABELS[label]
+                REASONS[metric.name] if label == "reason" else labels[label]
                 for label in metric.labels
             )
         )
     }
-    series = series_of(rig, accept)
-    assert series.keys() == expected
-    assert {name for (name, _), number in series.items() if number} == NOT_ZERO
 
 
 def test_names_of_the_table_are_unique_and_follow_practice() -> None:
