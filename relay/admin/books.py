@@ -72,6 +72,8 @@ def _pipe(relay: Relay, account: PipeAccount) -> View:
         "capacity_bytes": keys.memory if keys else 0,
         "connections": account.connections,
         "failures": account.failures,
+        "failovers": account.failovers,
+        "destinations": _destinations(account),
         "restarts": account.restarts,
         "identity": (
             f"received {account.received} + recovered {account.recovered} = "
@@ -79,6 +81,24 @@ def _pipe(relay: Relay, account: PipeAccount) -> View:
             f"dropped {dropped} + held {held.messages}"
         ),
         "residual": account.residual(),
+    }
+
+
+def _destinations(account: PipeAccount) -> View:
+    """Each of several destinations; nothing where there is one."""
+    configured = [it for it in account.healths.values() if it.configured]
+    if len(configured) < 2:
+        return {}
+    return {
+        it.destination: {
+            "state": "stalled" if it.stalled else "up" if it.up else "down",
+            "active": it.active,
+            "down_reason": it.down_reason,
+            "delivered": it.delivered,
+            "connections": it.connections,
+            "failures": it.failures,
+        }
+        for it in configured
     }
 
 

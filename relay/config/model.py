@@ -24,9 +24,12 @@ from relay.core.bounds import Overflow
 from relay.core.component import Destination, Listener
 from relay.core.keys import Keys
 from relay.core.match import Match
+from relay.core.sharing import Sharing, StrategyName
 from relay.core.values import Duration, Listen, Path, Size
 
 EVERY = "*"  # in `from`: every listener
+DESTINATIONS_MAX = 16  # of one pipe
+SPOOL_MODES: tuple[SpoolMode, ...] = ("always", "overflow", "never")  # who keeps most comes first
 
 
 def _check_name(name: str) -> str:
@@ -54,6 +57,12 @@ def _listed(value: object) -> object:
 def _or_one(field: dict[str, Any]) -> None:
     """In the schema of a list: one of its elements will do."""
     field["anyOf"] = [field["items"], {"type": field.pop("type"), "items": field.pop("items")}]
+
+
+def _names(examples: list[Any]) -> dict[str, Any]:
+    """The schema of a name, or of a list of names."""
+    names = {"type": "array", "items": {"type": "string"}, "minItems": 1, "uniqueItems": True}
+    return {"anyOf": [{"type": "string", "minLength": 1}, names], "examples": examples}
 
 
 def _check_from(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -94,24 +103,22 @@ class PipeKeys(Keys):
         BeforeValidator(_listed),
         Field(min_length=1, alias="from"),
         AfterValidator(_check_from),
-        WithJsonSchema(
-            {
-                "anyOf": [
-                    {"type": "string", "minLength": 1},
-                    {
-                        "type": "array",
-                        "items": {"type": "string"},
-                        "minItems": 1,
-                        "uniqueItems": True,
-                    },
-                ],
-                "examples": ["*", ["net-udp", "net-tcp"]],
-            }
-        ),
+        WithJsonSchema(_names(["*", ["net-udp", "net-tcp"]])),
     ]
     """Names of the listeners that feed this pipe; "*": every one, `internal` included."""
-    to: str
-    """Name of the destination."""
+    to: Annotated[
+        tuple[str, ...],
+        BeforeValidator(_listed),
+        Field(min_length=1, max_length=DESTINATIONS_MAX),
+        WithJsonSchema(_names([["siem-a", "siem-b"]])),
+    ]
+    """Name of the destination, or of several: `strategy` says who of them gets what."""
+    strategy: StrategyName = "failover"
+    """Of several destinations: the first one that is up gets all, or all that are up share it."""
+    return_after: Annotated[Duration, Field(ge=1, le=86400)] = 30.0
+    """Of several: for how long one must be healthy again before it gets messages back."""
+    stalled_max: Annotated[Duration, Field(ge=1, le=31_536_000)] = 60.0
+    """Of several: for how long one may be shown as stalled before others take over."""
     match: Annotated[
         tuple[Match, ...], BeforeValidator(_listed), Field(json_schema_extra=_or_one)
     ] = ()
@@ -131,6 +138,18 @@ class PipeKeys(Keys):
     commit_every: Annotated[Duration, Field(le=10)] = 0.02
     """How long what is put may wait to be synced together, while no sender waits for it."""
 
+    @property
+    def destination(self) -> str:
+        """What the destination is called, all its names where there are several."""
+        return ",".join(self.to)
+
+    @property
+    def sharing(self) -> Sharing | None:
+        """How it goes about several destinations; None where there is one."""
+        if len(self.to) == 1:
+            return None
+        return Sharing(self.strategy, self.return_after, self.stalled_max)
+
 
 def dead_letter_pipe(pipe: str) -> str:
     """The name of the pipe for the dead letters of a pipe."""
@@ -145,7 +164,7 @@ def with_dead_letters(pipes: Mapping[str, PipeKeys]) -> dict[str, PipeKeys]:
     """
     return {**pipes} | {
         dead_letter_pipe(name): keys.model_copy(
-            update={"from_": (), "to": keys.dead_letter, "match": (), "dead_letter": None,
+            update={"from_": (), "to": (keys.dead_letter,), "match": (), "dead_letter": None,
                     "overflow": "drop-newest", "spool": "auto"}
         )
         for name, keys in pipes.items()
@@ -165,10 +184,11 @@ class Config:
     pipes: Mapping[str, PipeKeys]  # those for dead letters included, behind the others
 
     def spool(self, pipe: str) -> SpoolMode:
-        """The key `spool` of a pipe, "auto" resolved."""
+        """The key `spool` of a pipe, "auto" resolved: what keeps most of what they ask for."""
         keys = self.pipes[pipe]
         if keys.spool == "auto":
-            return self.destinations[keys.to].spool
+            modes = {self.destinations[name].spool for name in keys.to}
+            return next(mode for mode in SPOOL_MODES if mode in modes)
         return keys.spool
 
     def feeding(self, pipe: str) -> tuple[str, ...]:

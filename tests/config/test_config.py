@@ -40,7 +40,7 @@ def test_defaults(tmp_path: Path) -> None:
     assert config.admin.listen == "127.0.0.1:9514"
     pipe = config.pipes["all"]
     assert (pipe.memory, pipe.messages, pipe.overflow) == (64 << 20, 500_000, "drop-newest")
-    assert (pipe.match, pipe.spool, pipe.to) == ((), "auto", "siem")
+    assert (pipe.match, pipe.spool, pipe.to) == ((), "auto", ("siem",))
     assert config.spool("all") == "always"
     assert (pipe.spool_size, pipe.commit_every) == (1 << 30, 0.02)
     assert config.feeding("all") == ("udp", "tcp")
@@ -335,7 +335,7 @@ def test_dead_letters_have_a_pipe_of_their_own(tmp_path: Path) -> None:
     assert list(config.pipes) == ["all", "local", "local.dead-letter"]
     letters = config.pipes["local.dead-letter"]
     assert (letters.to, letters.from_, letters.match, letters.dead_letter) == (
-        "refused", (), (), None,
+        ("refused",), (), (), None,
     )  # fmt: skip
     assert (letters.memory, letters.overflow, letters.spool) == (1 << 20, "drop-newest", "auto")
     assert config.feeding("local.dead-letter") == ()

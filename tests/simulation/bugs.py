@@ -14,7 +14,7 @@ from relay.core.account import PipeAccount
 from relay.core.channel import Channel
 from relay.core.dead_letters import DeadLetters
 from relay.core.intake import Intake
-from relay.core.lease import Lease
+from relay.core.lease import ChannelLease
 from relay.core.pipe import Pipe
 from relay.core.queue import Queue
 from relay.core.receipt import Debts
@@ -197,7 +197,7 @@ BUGS = [
     Bug(
         "the tail is not sent again",
         ("a peer dies", "a peer reads slowly"),
-        Lease,
+        ChannelLease,
         "replay",
         mutations.never_replays,
         seed=10,
@@ -210,7 +210,7 @@ BUGS = [
         mutations.confirms_without_an_end,
         seed=2,
     ),
-    Bug("a delivery polls", ("reload",), Lease, "lend", mutations.waits_for_no_room),
+    Bug("a delivery polls", ("reload",), ChannelLease, "lend", mutations.waits_for_no_room),
     Bug(
         "a batch is passed before its end",
         RESETS,

@@ -11,7 +11,7 @@ from relay.core.batch import Batch
 from relay.core.channel import Channel
 from relay.core.dead_letters import DeadLetters
 from relay.core.intake import Intake
-from relay.core.lease import Lease
+from relay.core.lease import ChannelLease
 from relay.core.pipe import Pipe
 from relay.core.queue import Entry, Queue
 from relay.core.receipt import Receipt
@@ -227,7 +227,7 @@ def confirms_without_an_end(_: object) -> property:
 
 
 def waits_for_no_room(_: Shipped) -> Shipped:
-    async def lend(self: Lease, messages_max: int = 1024) -> Sequence[Batch]:
+    async def lend(self: ChannelLease, messages_max: int = 1024) -> Sequence[Batch]:
         while not self._can_lend(self._held):
             await trio.lowlevel.checkpoint()
         return self._held._queue.lend(messages_max, 1 << 18)
