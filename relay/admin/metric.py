@@ -69,14 +69,13 @@ def by_destination(
 def by_each_destination(
     name: str, kind: Kind, help_: str, number: Callable[[Health], float]
 ) -> Metric:
-    """Of pipes with several destinations; gauges only of those that are configured."""
+    """Of pipes that have, or had, several destinations; gauges of those of now."""
 
     def read(admin: Admin) -> Iterator[Sample]:
         live = {**admin.relay.retiring, **admin.relay.pipes}
         for account in admin.relay.ledger.pipes.values():
-            several = account.name in live and live[account.name].sharing is not None
-            for health in account.healths.values():
-                if several and (kind == "counter" or health.configured):
+            for health in account.healths.values() if account.shared else ():
+                if kind == "counter" or (account.name in live and health.configured):
                     yield (account.name, health.destination), number(health)
 
     return Metric(f"relay_pipe_destination_{name}", kind, help_, ("pipe", "destination"), read)

@@ -124,6 +124,7 @@ class PipeAccount:
     failovers: int = 0  # times the messages went over to another of several destinations
     restarts: int = 0  # unexpected exceptions
     healths: dict[str, Health] = field(default_factory=dict)  # of all it ever had, by name
+    shared: bool = False  # it has had several at a time
 
     def health(self, destination: str) -> Health:
         """Of this destination, for the life of the account."""
@@ -134,6 +135,7 @@ class PipeAccount:
 
     def configure(self, destinations: Sequence[str]) -> None:
         """The messages go to these from now on; until more is known, to any that is new."""
+        self.shared = self.shared or len(destinations) > 1
         for name in destinations:
             self.health(name)
         for name, health in self.healths.items():

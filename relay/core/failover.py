@@ -112,9 +112,9 @@ class Standing:
         with trio.move_on_after(seconds):
             await self._wanted.park()
 
-    def crashed(self, poison: Poison) -> bool:
+    def crashed(self) -> bool:
         """One that had nothing in hand has failed on no message."""
-        free = self._guilty and poison.failed(self.failover.channel)
+        free = self._guilty and self.failover.poison.failed(self.failover.channel)
         self.failover.look()
         return free
 
@@ -125,6 +125,7 @@ class Failover:
 
     channel: Channel
     sharing: Sharing
+    poison: Poison
     standings: Sequence[Standing] = ()  # the first is preferred
     active: Standing | None = None
     _last: Standing | None = None  # that was active last

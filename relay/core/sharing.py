@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from relay.core.delivery import Poison, Source
+from relay.core.delivery import Source
 from relay.core.health import Health
 
 StrategyName = Literal["failover", "balance"]
@@ -25,7 +25,7 @@ class Sharing:
 class Seat(Source, Protocol):
     """One of the destinations, and the source of its deliveries."""
 
-    def crashed(self, poison: Poison) -> bool:
+    def crashed(self) -> bool:
         """Its delivery has failed unexpectedly; see `Poison.failed`."""
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import trio
 
+from relay.core.balance import Balance
 from relay.core.channel import Channel
 from relay.core.component import Destination
 from relay.core.delivery import Poison, deliver_from
@@ -48,8 +49,7 @@ class Several:
         abandon: Callable[[Host], None],
     ) -> None:
         self._channel = channel
-        self._poison = poison
-        self._strategy = _strategy(channel, sharing)
+        self._strategy = _strategy(channel, sharing, poison)
         self._running: Mapping[str, _Running] = {}
         self._all: set[_Running] = set()
         self._new: list[_Running] = []  # no task has been started for them
@@ -110,7 +110,7 @@ class Several:
 
         def failed() -> bool:
             self._count_restart()
-            return seat.crashed(self._poison)
+            return seat.crashed()
 
         try:
             if running.before is not None:
@@ -133,5 +133,7 @@ class Several:
         return False
 
 
-def _strategy(channel: Channel, sharing: Sharing) -> Strategy:
-    return Failover(channel, sharing)
+def _strategy(channel: Channel, sharing: Sharing, poison: Poison) -> Strategy:
+    if sharing.strategy == "balance":
+        return Balance(channel, sharing, poison)
+    return Failover(channel, sharing, poison)

@@ -108,11 +108,8 @@ class Bench:
                 await deliver_from(standing, peer, outlet)
             except* ZeroDivisionError:
                 self.channel.account.restarts += 1
-                standing.crashed(POISON)
+                standing.crashed()
             await trio.sleep(1)
-
-
-POISON = Poison()
 
 
 @asynccontextmanager
@@ -120,7 +117,7 @@ async def delivering(*peers: Peer, channel: Channel | None = None) -> AsyncItera
     channel = channel or make_channel()
     account = channel.account
     account.configure([it.name for it in peers])
-    failover = Failover(channel, KEYS)
+    failover = Failover(channel, KEYS, Poison())
     standings = [failover.seat(account.health(it.name)) for it in peers]
     failover.arrange(standings, KEYS)
     bench = Bench(channel, peers, failover, standings)
