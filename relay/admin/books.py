@@ -6,6 +6,7 @@ from typing import Any
 from relay import __version__
 from relay.admin.metrics import at_risk_oldest_seconds, held_octets, oldest_seconds
 from relay.core.account import ListenerAccount, PipeAccount
+from relay.core.health import Health
 from relay.supervisor.state import Relay
 
 View = dict[str, Any]
@@ -91,7 +92,7 @@ def _destinations(account: PipeAccount) -> View:
         return {}
     return {
         it.destination: {
-            "state": "stalled" if it.stalled else "up" if it.up else "down",
+            "state": _health_state(it),
             "active": it.active,
             "down_reason": it.down_reason,
             "delivered": it.delivered,
@@ -100,6 +101,14 @@ def _destinations(account: PipeAccount) -> View:
         }
         for it in configured
     }
+
+
+def _health_state(health: Health) -> str:
+    if health.stalled:
+        return "stalled"
+    if health.up:
+        return "up"
+    return "down" if health.down_reason else "idle"  # nobody has reached for it
 
 
 def _spool(relay: Relay, name: str) -> View | None:

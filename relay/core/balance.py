@@ -92,8 +92,9 @@ class Place:
         self.patience.lost(now)
         self._away_until = now + self.patience.return_seconds
         self.share.given_up = True
+        self.health.down_reason = "it has stalled for too long"
         self.share.end()
-        log.warning("pipe %s does without %s for %g s: it is stalled",
+        log.warning("pipe %s does without %s for %.1f s: it is stalled",
                     self.balance.account.name, self.health.destination,
                     self.patience.return_seconds)  # fmt: skip
 

@@ -12,7 +12,7 @@ class Health:
     active: bool = True  # the pipe's messages go there; of several perhaps to another one
     up: bool = False
     stalled: bool = False
-    down_reason: str = ""
+    down_reason: str = ""  # of the last time; nothing once it is reached again
     connections: int = 0  # times it was reached
     failures: int = 0  # times it was found down
     delivered: int = 0  # of several destinations: messages that this one has taken

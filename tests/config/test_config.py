@@ -119,6 +119,7 @@ def test_what_is_shipped_is_valid(
 def test_the_examples_are_there() -> None:
     assert [path.stem for path in SHIPPED] == [
         "forward-everything", "several-destinations", "socket-activation", "split-by-facility",
+        "two-collectors",
         "relay",
     ]  # fmt: skip
 

@@ -261,7 +261,7 @@ async def test_a_stalled_one_is_done_without_for_a_while(
         assert a.attempts == 1  # it did not last
         await trio.sleep(KEYS.return_after)
         assert a.attempts == 2
-    assert "pipe pipe does without a for 60 s: it is stalled" in caplog.text
+    assert "pipe pipe does without a for 60.0 s: it is stalled" in caplog.text
 
 
 async def test_the_only_one_is_not_given_up_for_stalling(

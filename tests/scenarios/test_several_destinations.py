@@ -157,11 +157,13 @@ def test_nothing_is_missing_while_destinations_come_and_go(
     finally:
         for collector in collectors:
             collector.kill()
-    check(collectors, {it.name: it.sent for it in senders}, books)
+    check(strategy, collectors, {it.name: it.sent for it in senders}, books)
     print(done, books["pipes"]["siem"])  # for who runs it for long
 
 
-def check(collectors: Sequence[Collector], sent: dict[str, int], books: Books) -> None:
+def check(
+    strategy: str, collectors: Sequence[Collector], sent: dict[str, int], books: Books
+) -> None:
     pipe = books["pipes"]["siem"]
     read = [[numbers(it) for it in collector.connections()] for collector in collectors]
     times = Counter[tuple[str, int]]()
@@ -174,10 +176,15 @@ def check(collectors: Sequence[Collector], sent: dict[str, int], books: Books) -
 
     duplicates = times.total() - len(times)
     assert duplicates <= pipe["retried"] + pipe["replayed"]
+    late = 0
     for connections in read:
         for name in sent:  # what came once only, over the connections one after the other
             once = [n for it in connections for n in it.get(name, ()) if times[name, n] == 1]
-            assert once == sorted(once)
+            highest = itertools.accumulate(once, max)
+            late += sum(n < most for n, most in zip(once, highest, strict=True))
+    # One that has acknowledged messages and not read them has them no more when it is killed; its
+    # senders may have another destination by then. In failover they are sent again before others.
+    assert late <= (pipe["replayed"] if strategy == "balance" else 0)
 
     assert total(pipe["delivered"]) == sum(sent.values())
     assert total(pipe["dropped"]) == 0
