@@ -50,7 +50,7 @@ TESTED_ELSEWHERE = {
     "core/errors.py": "names only",
     "core/health.py": "names and numbers: tests/core/test_account.py",
     "core/share.py": "a lease of balance: tests/core/test_balance.py",
-    "core/turn.py": "a lease of failover: tests/core/test_failover.py",
+    "core/standby.py": "a lease of failover: tests/core/test_failover.py",
     "core/holding.py": "numbers of a channel: tests of lease and spooling",
     "core/keys.py": "a base class: tests/core/test_component.py",
     "destinations/datagram.py": "what udp and unix share: their tests",

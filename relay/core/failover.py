@@ -6,6 +6,7 @@ all before them are down.
 """
 
 import logging
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from relay.core.delivery import Poison
 from relay.core.errors import DestinationDown, DestinationRefused
 from relay.core.health import Health
 from relay.core.sharing import LOOK_SECONDS, Patience, Seat, Sharing
-from relay.core.turn import Turn
+from relay.core.standby import Standby
 
 log = logging.getLogger("relay.delivery")
 
@@ -30,7 +31,9 @@ SETTLE_SECONDS_MAX = 5.0  # for what a destination has in hand that gives way to
 class Standing:
     """One of the destinations, and the source of its deliveries.
 
-    Invariant: `turn` is that of the attempt under way; `up_since` is set while it is reached.
+    Invariant: `standby` is that of the attempt under way; `up_since` is set while it is reached.
+    `healthy_since` is, too, and stays when a connection ends that was idle for long: balancers do
+    that, and nothing is wrong if the next one is there at once.
     """
 
     failover: "Failover"
@@ -38,8 +41,9 @@ class Standing:
     patience: Patience
     failed: bool = False  # found down since it was reached last
     given_up: bool = False  # it has stalled for too long
-    turn: Turn | None = None
+    standby: Standby | None = None
     up_since: float | None = None
+    healthy_since: float | None = None
     _guilty: bool = False  # its delivery failed unexpectedly with messages in hand
     _recalled: int = 0
     _is_wanted: bool = False
@@ -47,17 +51,18 @@ class Standing:
 
     @property
     def is_up(self) -> bool:
-        return self.up_since is not None and self.turn is not None and not self.turn.ending
+        return self.up_since is not None and self.standby is not None and not self.standby.ending
 
     def is_healthy(self, now: float) -> bool:
-        return self.up_since is not None and now - self.up_since >= self.patience.return_seconds
+        since = self.healthy_since
+        return since is not None and now - since >= self.patience.return_seconds
 
     def want(self, *, wanted: bool) -> None:
         if wanted and not self._is_wanted:
             self._wanted.unpark_all()
         self._is_wanted = wanted
-        if not wanted and self.turn is not None:
-            self.turn.end()
+        if not wanted and self.standby is not None:
+            self.standby.end()
 
     # -- what the deliveries see
 
@@ -71,34 +76,38 @@ class Standing:
             await self._wanted.park()
 
     @contextmanager
-    def lease(self) -> Iterator[Turn]:
+    def lease(self) -> Iterator[Standby]:
         self._guilty, self._recalled, self.given_up = False, 0, False
         with trio.CancelScope() as scope:
-            turn = self.turn = Turn(self.failover.channel, self.health, scope)
+            standby = self.standby = Standby(self.failover.channel, self.health, scope)
             try:
-                yield turn
+                yield standby
                 self.failed = True  # it has ended, and nobody has asked for that
             except DestinationDown:
                 self.failed = True
                 raise
             except DestinationRefused:
-                self.failed = not turn.lent  # else it is about a message, and goes on without it
+                self.failed = not standby.lent  # else it is about a message, and goes on without it
                 raise
             except Exception as exc:
                 self.failed = True
-                self._guilty = turn.active
+                self._guilty = standby.active
                 self.health.down_reason = repr(exc)
                 raise
             finally:
-                active = turn.active
-                turn.close()
+                active = standby.active
+                standby.close()
                 self._recalled = self.failover.channel.recalled if active else 0
-                self.turn = self.up_since = None
+                if active or not self._was_up_for_long():
+                    self.healthy_since = None
+                self.standby = self.up_since = None
                 self.failover.left(self)
 
     def reached(self) -> None:
         self.failed = False
         self.up_since = trio.current_time()
+        if self.healthy_since is None:
+            self.healthy_since = self.up_since
         self.failover.look()
 
     def refuse_head(self, reason: str) -> bool:
@@ -111,6 +120,10 @@ class Standing:
         self.failover.look()
         with trio.move_on_after(seconds):
             await self._wanted.park()
+
+    def _was_up_for_long(self) -> bool:
+        up_seconds = trio.current_time() - (self.up_since or math.inf)
+        return up_seconds >= self.failover.sharing.return_after
 
     def crashed(self) -> bool:
         """One that had nothing in hand has failed on no message."""
@@ -174,27 +187,27 @@ class Failover:
             successor = next((it for it in self.standings if it.is_up), None)
             if successor is not None:
                 self._begin(successor, now)
-        elif active.turn is None or active.turn.ending:
+        elif active.standby is None or active.standby.ending:
             return
         elif active.patience.ends(now):
             if any(it.is_up for it in self.standings if it is not active):
                 active.given_up = True
-                active.turn.give_up()
+                active.standby.give_up()
         elif self._heir is None:
             self._heir = self._better(active, now)
             if self._heir is not None:
                 self._heir_by = now + SETTLE_SECONDS_MAX
-                active.turn.give_way()
+                active.standby.give_way()
         elif not self._heir.is_up:
             self._heir = None
-            active.turn.go_on()
+            active.standby.go_on()
         elif now >= self._heir_by:
-            active.turn.end()
+            active.standby.end()
 
     def _begin(self, successor: Standing, now: float) -> None:
-        assert successor.turn is not None
+        assert successor.standby is not None
         self.active = successor
-        successor.turn.begin()
+        successor.standby.begin()
         before = self._last or self.standings[0]
         if before is successor:
             self._last = successor

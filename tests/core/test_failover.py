@@ -217,6 +217,26 @@ async def test_one_that_is_up_and_down_has_to_be_healthy_without_a_break(
             assert bench.active == "b"
 
 
+async def test_an_idle_connection_that_is_ended_after_a_while_is_nothing_against_it(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """A balancer ends what is idle for a minute, also where a longer time is waited for."""
+    a, b = Peer("a", down="refused"), Peer("b")
+    async with delivering(a, b) as bench:
+        await trio.sleep(0.5)
+        bench.standings[0].patience._waits = 3  # 240 s
+        a.become(down="")
+        for _ in range(3):
+            await trio.sleep(60)
+            assert bench.active == "b"
+            a.become(down="idle")
+            await trio.sleep(0.01)
+            a.become(down="")
+        await trio.sleep(70)
+        assert bench.active == "a"
+        assert a.attempts == 1 + 4
+
+
 async def test_one_that_does_not_last_is_waited_for_twice_as_long_each_time(
     autojump_clock: trio.testing.MockClock,
 ) -> None:

@@ -13,12 +13,15 @@ from relay.core import delivery
 from relay.core.account import PipeAccount
 from relay.core.channel import Channel
 from relay.core.dead_letters import DeadLetters
+from relay.core.failover import Failover
 from relay.core.intake import Intake
 from relay.core.lease import ChannelLease
 from relay.core.pipe import Pipe
+from relay.core.portion import Spread
 from relay.core.queue import Queue
 from relay.core.receipt import Debts
 from relay.core.router import Router
+from relay.core.share import Share
 from relay.core.spooling import Spooling
 from relay.destinations import datagram
 from relay.destinations.files import OpenFiles
@@ -209,6 +212,34 @@ BUGS = [
         "read_by_peer",
         mutations.confirms_without_an_end,
         seed=2,
+    ),
+    Bug(
+        "what a destination had in hand is not handed on",
+        RESETS,
+        Share,
+        "close",
+        mutations.keeps_what_it_had,
+    ),
+    Bug(
+        "what is handed on goes behind what is younger",
+        RESETS,
+        Share,
+        "give_first",
+        mutations.gives_the_older_last,
+    ),
+    Bug(
+        "a portion settles what another one has",
+        RESETS,
+        Spread,
+        "settle",
+        mutations.settles_from_the_front,
+    ),
+    Bug(
+        "nobody takes over from who has left",
+        RESETS,
+        Failover,
+        "left",
+        mutations.passes_nothing_on,
     ),
     Bug("a delivery polls", ("reload",), ChannelLease, "lend", mutations.waits_for_no_room),
     Bug(

@@ -13,9 +13,11 @@ from relay.core.dead_letters import DeadLetters
 from relay.core.intake import Intake
 from relay.core.lease import ChannelLease
 from relay.core.pipe import Pipe
+from relay.core.portion import Portion, Spread
 from relay.core.queue import Entry, Queue
 from relay.core.receipt import Receipt
 from relay.core.router import Router
+from relay.core.share import Share
 from relay.core.spooling import Spooling
 from relay.destinations.files import OpenFiles
 from relay.destinations.outstanding import Outstanding
@@ -224,6 +226,33 @@ def never_replays(_: Shipped) -> Shipped:
 
 def confirms_without_an_end(_: object) -> property:
     return property(lambda self: True)
+
+
+def keeps_what_it_had(close: Shipped) -> Shipped:
+    def close_wrong(self: Share) -> tuple[Sequence[Portion], Sequence[Portion]]:
+        _, rest = close(self)
+        return [], rest
+
+    return close_wrong
+
+
+def gives_the_older_last(_: Shipped) -> Shipped:
+    def give_first(self: Share, portions: Sequence[Portion]) -> None:
+        for portion in portions:
+            self.give(portion)
+
+    return give_first
+
+
+def settles_from_the_front(settle: Shipped) -> Shipped:
+    def settle_wrong(self: Spread, places: Sequence[int], level: Confirmation) -> None:
+        settle(self, range(self.gone, self.gone + len(places)), level)
+
+    return settle_wrong
+
+
+def passes_nothing_on(_: Shipped) -> Shipped:
+    return lambda self, standing: None
 
 
 def waits_for_no_room(_: Shipped) -> Shipped:

@@ -1,4 +1,4 @@
-"""A turn: what a destination that stands in line lends, while its turn has come."""
+"""A standby: the lease of a destination that stands in line, until its turn has come and then."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -12,7 +12,7 @@ from relay.core.health import Health
 from relay.core.lease import LEND_MESSAGES, ChannelLease
 
 
-class Turn:
+class Standby:
     """The lease of one attempt: that of the channel while it is this destination's turn."""
 
     def __init__(self, channel: Channel, health: Health, scope: trio.CancelScope) -> None:
