@@ -85,11 +85,19 @@ class Record(Protocol):
     """Where a pipe's book survives the process."""
 
     def write(
-        self, account: "PipeAccount", *, next_number: int, head: int, owed: int, at_risk: int
+        self,
+        account: "PipeAccount",
+        *,
+        next_number: int,
+        head: int,
+        owed: int,
+        at_risk: int,
+        end: int | None,
     ) -> None:
         """After a change of the books: the next message's number, and the oldest one held.
 
-        Of those held, how many are owed an answer, and how many a crash would lose.
+        Of those held, how many are owed an answer, and how many a crash would lose. What has a
+        number from `end` on was dropped, and may be on disk.
         """
 
 

@@ -76,7 +76,11 @@ class Backlog:
     octets: int = 0  # of the files, as the spool's task saw it last
     segments: Sequence[Segment] = ()  # of the disk, as the spool's task saw them last
     dropped: deque[Segment] = field(default_factory=deque)  # to be removed from the disk
+    unbooked: dict[int, int] = field(default_factory=dict)  # of those by first number: messages
+    no_room: bool = False  # what `failing` says is that the disk is full
     holes: Sequence[Segment] = ()  # dropped ones behind the oldest message held
+    store: bytes = b""  # names what is on disk, wherever that lies
+    given_up: tuple[int, int] = (0, 0)  # dropped, and perhaps on disk all the same
     draining: bool = False  # switched off: runs until nothing is held
     work: trio.lowlevel.ParkingLot = field(default_factory=trio.lowlevel.ParkingLot)
 
@@ -91,6 +95,10 @@ class Backlog:
     @property
     def _unwritten_cost(self) -> int:
         return cost(self.unwritten_messages, self.unwritten_octets)
+
+    def lacks_room(self, memory: int) -> bool:
+        """Whether the file system is full, much waits for it, and nothing was dropped for that."""
+        return self.no_room and not self.dropped and self.lags(memory)
 
     @property
     def disk_full(self) -> bool:
@@ -140,17 +148,38 @@ class Backlog:
     def drop_segment(self, segment: Segment) -> int:
         """Take a segment out of the gap, wherever in it; returns how many messages it had there.
 
-        Its numbers are skipped when the gap is read; the spool's task removes the file.
+        Its numbers are skipped when the gap is read; the spool's task removes the file. Until then
+        they would come again with the next process, so they are still held.
         """
         assert self.gap is not None
         dropped = segment.end - max(segment.first, self.gap)
         self.segments = [it for it in self.segments if it is not segment]
         self.octets -= segment.octets
         self.dropped.append(segment)
+        self.unbooked[segment.first] = dropped
         self._add_hole(segment)
         self.pass_gap(self.gap, dropped)
         self.work.unpark_all()
         return dropped
+
+    def give_up(self, first: int, end: int) -> None:
+        """These numbers, the last, were dropped unwritten.
+
+        They may be on disk all the same, or get there: a sync has failed, or a thread hangs.
+        """
+        self.holes = [*self.holes, Segment(first, end, 0)]
+        before, before_end = self.given_up
+        self.given_up = (before if before < before_end else first, end)
+
+    def pop_dropped(self, segments: int) -> int:
+        """So many of `dropped` are no longer on disk: the messages that leave with them."""
+        gone = [self.dropped.popleft() for _ in range(segments)]
+        return sum(self.unbooked.pop(segment.first, 0) for segment in gone)
+
+    def pass_dropped(self, head: int) -> int:
+        """No process looks for what is below the head: the messages that leave with that."""
+        gone = [segment for segment in self.dropped if segment.end <= head]
+        return sum(self.unbooked.pop(segment.first, 0) for segment in gone)
 
     def _add_hole(self, hole: Segment) -> None:
         """One more, joined with the last if it follows it, as mostly it does."""
@@ -175,3 +204,14 @@ class Backlog:
                 self.unwritten[place] = entry.part(0, number - entry.first)
                 self.unwritten.insert(place + 1, entry.part(number - entry.first))
                 return
+
+
+def complete(found: Sequence[Entry | Lost], first: int, end: int) -> Sequence[Entry | Lost]:
+    """What was read from `first` on; where the disk skips what it should have, that is lost.
+
+    It knows of holes that the channel does not when somebody has emptied its directory.
+    """
+    start = found[0].first if found else end
+    if start <= first:
+        return found
+    return [Lost(first, min(start, end) - first, "numbers are missing"), *found]

@@ -15,7 +15,7 @@ from relay.core.account import Confirmation, Drop, Held, PipeAccount, Record
 from relay.core.backlog import Backlog
 from relay.core.batch import Batch
 from relay.core.bounds import Bounds
-from relay.core.holding import at_risk, held
+from relay.core.holding import held, write_record
 from relay.core.lease import ChannelLease, refuse_lent
 from relay.core.memory import Memory, cost
 from relay.core.queue import Entry, Queue
@@ -59,7 +59,7 @@ class Channel:
         self.memory_max = bounds.memory  # octets, each message's overhead included
         self._bounds = bounds
         self._memory = memory
-        self._record = record
+        self.record = record  # where the books survive the process
         self._queue = Queue()
         self._careful = 0  # messages still to be lent one by one, after an unexpected failure
         self._leased = False
@@ -84,9 +84,9 @@ class Channel:
             return
         if full is None:
             full = self.full
-        if full and self._bounds.overflow == "drop-oldest":
+        if self._bounds.overflow == "drop-oldest" and (full or self.spooling.lacks_room):
             self._drop_oldest()
-            full = self.full
+            full = full and self.full
         if full and not self._must_take(batch):
             waits = self.stopping and self._bounds.overflow == "block"
             self._drop(batch, Drop.SHUTDOWN if waits else Drop.FULL)
@@ -232,12 +232,8 @@ class Channel:
 
     def save(self) -> None:
         """Let the books survive as they are now."""
-        if self._record is not None:
-            head = self.head
-            owed = self.debts.above(head)
-            self._record.write(
-                self.account, next_number=self.next, head=head, owed=owed, at_risk=at_risk(self)
-            )
+        if self.record is not None:
+            write_record(self, self.record)
 
     @property
     def head(self) -> int:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from relay.core.account import Held
+from relay.core.account import Held, Record
 
 if TYPE_CHECKING:
     from relay.core.channel import Channel
@@ -18,6 +18,20 @@ def at_risk(channel: "Channel") -> int:
     secured = max(backlog.committed, channel.head)
     holes = backlog.in_holes(secured, channel.next)
     return channel.next - secured - holes - channel.debts.above(secured)
+
+
+def write_record(channel: "Channel", record: Record) -> None:
+    """Bring what the next process has to know to where it survives this one."""
+    head = channel.head
+    first, end = channel.backlog.given_up if channel.backlog is not None else (0, 0)
+    record.write(
+        channel.account,
+        next_number=channel.next,
+        head=head,
+        owed=channel.debts.above(head),
+        at_risk=at_risk(channel),
+        end=first if first < end else None,
+    )
 
 
 def held(channel: "Channel") -> Held:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypedDict
 import trio
 
 from relay.core.account import Drop
-from relay.core.backlog import Backlog, Lost, Segment, Spool
+from relay.core.backlog import Backlog, Lost, Segment, Spool, complete
 from relay.core.queue import Entry
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Spooling:
 
     def held(self) -> HeldOnDisk:
         channel, backlog = self._channel, self._channel.backlog
-        behind = backlog.gap_messages if backlog is not None else 0
+        behind = backlog.gap_messages + sum(backlog.unbooked.values()) if backlog is not None else 0
         return {"spool": 0, "orphan": behind} if channel.orphan else {"spool": behind, "orphan": 0}
 
     # -- what is put
@@ -97,7 +97,7 @@ class Spooling:
             await trio.sleep(READ_FAILED_SECONDS)
             return
         if backlog.gap == first and not self._switching:
-            self._accept(_complete(found, first, backlog.committed))
+            self._accept(complete(found, first, backlog.committed))
 
     def _adopt(self) -> bool:
         """Take what is next from what is still in memory, as much of it as the queue may hold."""
@@ -177,7 +177,7 @@ class Spooling:
         backlog.spool = spool
         backlog.committed = max(end, channel.head)
         backlog.ready = backlog.tried = True
-        backlog.failing = ""
+        backlog.failing, backlog.no_room, backlog.given_up = "", False, (0, 0)
         channel.account.recovered += messages + lost
         if lost:
             channel.account.drop(lost, Drop.CRASH)
@@ -185,8 +185,10 @@ class Spooling:
 
     def reopen(self, spool: Spool) -> None:
         """The directory is open again: the channel knows what is there."""
-        self._backlog.spool, self._backlog.failing = spool, ""
-        self._backlog.tried = True
+        backlog = self._backlog
+        backlog.spool, backlog.failing, backlog.tried = spool, "", True
+        backlog.no_room, backlog.given_up = False, (0, 0)
+        self._channel.save()
         self._channel.wake()
 
     def committed(self, number: int, *, fails: bool = False) -> None:
@@ -199,16 +201,16 @@ class Spooling:
             number = min(number, backlog.unwritten[0].first)
         backlog.committed = max(backlog.committed, number)
         if not fails:
-            backlog.failing = ""
+            backlog.failing, backlog.no_room = "", False
         channel.debts.secured(number)
         channel.save()
         channel.wake()
 
-    def failed(self, reason: str) -> None:
+    def failed(self, reason: str, *, no_room: bool = False) -> None:
         """The disk takes nothing now: the pipe goes on from memory."""
         backlog = self._backlog
         backlog.tried = True
-        backlog.failing = reason
+        backlog.failing, backlog.no_room = reason, no_room
         self._channel._left()
 
     def left(self, head: int) -> None:
@@ -216,6 +218,8 @@ class Spooling:
         backlog = self._channel.backlog
         if backlog is None:
             return
+        if backlog.unbooked and (passed := backlog.pass_dropped(head)):
+            self._channel.account.drop(passed, Drop.OLDEST)
         if backlog.holes:
             backlog.holes = [hole for hole in backlog.holes if hole.end > head]
         if backlog.failing or backlog.lags(self._channel.memory_max):
@@ -227,10 +231,16 @@ class Spooling:
 
     # -- losses
 
+    @property
+    def lacks_room(self) -> bool:
+        """Whether what is oldest is to make room on the disk before memory is full."""
+        backlog = self._channel.backlog
+        return backlog is not None and backlog.lacks_room(self._channel.memory_max)
+
     def drop_oldest(self) -> None:
         """Make room on disk, a segment at a time: the oldest in which nothing is lent."""
         channel, backlog = self._channel, self._backlog
-        while backlog.disk_full:
+        while backlog.disk_full or self.lacks_room:
             self.retreat()
             gap = backlog.gap
             lent_end = channel._queue.lent[-1].end if channel._queue.lent else 0
@@ -241,9 +251,13 @@ class Spooling:
             )  # fmt: skip
             if segment is None:
                 return
-            dropped = backlog.drop_segment(segment)
-            channel.account.drop(dropped, Drop.OLDEST)
+            backlog.drop_segment(segment)
             channel._left()
+
+    def removed(self, segments: int) -> None:
+        """So many of the segments that were dropped first are no longer on disk."""
+        if messages := self._backlog.pop_dropped(segments):
+            self._channel.account.drop(messages, Drop.OLDEST)
 
     def retreat(self) -> None:
         """Leave to the disk what waits in the queue, as far as it is there or on its way."""
@@ -268,7 +282,7 @@ class Spooling:
                 if backlog.only_here(entry)]  # fmt: skip
         backlog.gap_messages -= sum(len(entry.batch) for entry in rest)
         if rest:  # their numbers are used up: who takes the pipe up again passes them
-            backlog.holes = [*backlog.holes, Segment(rest[0].first, self._channel.next, 0)]
+            backlog.give_up(rest[0].first, self._channel.next)
         if not backlog.gap_messages:
             backlog.gap = None
         return rest
@@ -303,14 +317,3 @@ class Spooling:
         backlog = self._channel.backlog
         assert backlog is not None
         return backlog
-
-
-def _complete(found: Sequence[Entry | Lost], first: int, end: int) -> Sequence[Entry | Lost]:
-    """What was read from `first` on; where the disk skips what it should have, that is lost.
-
-    It knows of holes that the channel does not when somebody has emptied its directory.
-    """
-    start = found[0].first if found else end
-    if start <= first:
-        return found
-    return [Lost(first, min(start, end) - first, "numbers are missing"), *found]

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from relay.spool.creation import create
 from relay.system.ports import Directory, RandomFile
 
 NAME = "cursor"
@@ -43,13 +44,16 @@ class CursorFile:
     before the other one is durable as well: any number of torn writes leaves what was synced last.
     """
 
-    def __init__(self, directory: Directory, found: Cursor | None) -> None:
+    def __init__(
+        self, directory: Directory, found: Cursor | None, told: list[str] | None = None
+    ) -> None:
         """Begin with what a recovery has found, if it has.
 
         That may be in the page cache alone, and its pages may be clean since a sync that failed:
-        it is written again before the other slot is.
+        it is written again before the other slot is. `told` gets what was in the way.
         """
         self._directory = directory
+        self._told = [] if told is None else told
         self._file: RandomFile | None = None
         self._generation = found.generation if found else 0  # written last
         self._durable = 0
@@ -89,7 +93,11 @@ class CursorFile:
     def _open(self) -> RandomFile:
         if self._file is None:
             known = NAME in self._directory.sizes()
-            self._file = (self._directory.open_file if known else self._directory.create)(NAME)
+            self._file = (
+                self._directory.open_file(NAME)
+                if known
+                else create(self._directory, NAME, self._told)
+            )
         return self._file
 
 

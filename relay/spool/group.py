@@ -1,12 +1,16 @@
-"""One hop to the disk: everything that has gathered, made durable at once."""
+"""The hops of a spool to its disk; one makes durable at once everything that has gathered."""
 
+import contextlib
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from relay.core.backlog import Segment
 from relay.core.batch import Batch
 from relay.core.queue import Entry
+from relay.spool.recovery import Known
 from relay.spool.store import Store
+from relay.system.ports import Directory
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +21,25 @@ class Written:
     octets: int
     segments: Sequence[Segment]
     fault: OSError | None = None  # why it is not all
+
+
+def open_store(directory: Directory, octets_max: int, known: Known, salvaging: bool) -> Store:
+    """Raises `OSError`: as `Store.open`, or another store lies where the one in use was."""
+    store = Store.open(directory, octets_max=octets_max, known=known, salvaging=salvaging)
+    if known.in_use and store.report.messages and store.identity != known.store:
+        store.close()
+        raise OSError(errno.ESTALE, "another spool lies there, a restart delivers it")
+    return store
+
+
+def take_back(store: Store) -> None:
+    """What was written and could not be made durable is not to be found by the next process.
+
+    It is in memory: from there it is written again, or booked as dropped. Where this fails, the
+    crash page knows what was given up.
+    """
+    with contextlib.suppress(OSError):
+        store.restart_after(store.committed)
 
 
 def commit_group(

@@ -9,6 +9,7 @@ from relay.core.batch import Batch
 from relay.spool import segment
 from relay.spool.holes import Holes, past
 from relay.spool.recovery import Part
+from relay.spool.salvage import Salvaging
 from relay.spool.segment import FRAME_OCTETS, HEADER_OCTETS, Corrupt
 from relay.system.ports import Directory, RandomFile
 
@@ -47,8 +48,10 @@ class Reader:
     Invariant: `_at` is where the frame begins that holds number `_number`, or a later one.
     """
 
-    def __init__(self, directory: Directory) -> None:
+    def __init__(self, directory: Directory, salvaging: Salvaging | None = None) -> None:
         self._directory = directory
+        self._salvaging = salvaging or Salvaging(directory)
+        self._given_up: set[str] = set()
         self._name = ""
         self._file: RandomFile | None = None
         self._at = 0
@@ -59,6 +62,23 @@ class Reader:
             self._file.close()
         self._file = None
         self._name = ""
+
+    def give_up(self, parts: Sequence[Part], number: int) -> str:
+        """Take what can be had of the segment with this number; returns its name."""
+        self.forget()
+        place = bisect_right(parts, number, key=lambda part: part.first) - 1
+        name = parts[place].name if place >= 0 else ""
+        self._given_up.add(name)
+        return name
+
+    def is_salvaged(self, part: Part) -> bool:
+        """Whether the disk has not given all of it."""
+        return part.name in self._salvaging.bad
+
+    def directory(self, part: Part) -> Directory:
+        """Through which to read it."""
+        is_given_up = part.name in self._given_up or self.is_salvaged(part)
+        return self._salvaging if is_given_up else self._directory
 
     def read(
         self,
@@ -127,7 +147,7 @@ class Reader:
             self._at = at
             if frame.first > number:
                 # Behind the part's end there may be what was cut off, and is in the next one.
-                return _lost(part, holes, number, min(frame.first, part.end), missing=missing)
+                return self._lost(part, holes, number, min(frame.first, part.end), missing=missing)
             try:
                 batch = segment.decode(data, frame)
             except Corrupt as corrupt:
@@ -138,9 +158,17 @@ class Reader:
             rest = batch.part(number - frame.first) if number > frame.first else batch
             return Stored(number, rest)
         self._at = at
-        return _lost(part, holes, number, part.end, missing=missing)
+        return self._lost(part, holes, number, part.end, missing=missing)
+
+    def _lost(self, part: Part, holes: Holes, number: int, end: int, *, missing: bool) -> Damaged:
+        if self.is_salvaged(part):
+            return _damaged(holes, number, end, f"{part.name} cannot be read")
+        what = f"missing behind {part.name}" if missing else f"in {part.name}"
+        return _damaged(holes, number, end, what, missing=missing)
 
     def _put_aside(self, name: str, data: bytes) -> None:
+        if self._name in self._salvaging.bad:
+            return  # the whole file is kept
         with contextlib.suppress(OSError):  # a full disk must not stop what can be read
             self._directory.quarantine(name, data)
 
@@ -157,15 +185,10 @@ class Reader:
     def _go_to(self, part: Part, number: int) -> None:
         if self._name != part.name or number < self._number:
             self.forget()
-            self._file = self._directory.open_file(part.name)
+            self._file = self.directory(part).open_file(part.name)
             self._name = part.name
             self._at = HEADER_OCTETS
             self._number = part.first
-
-
-def _lost(part: Part, holes: Holes, number: int, end: int, *, missing: bool) -> Damaged:
-    what = f"missing behind {part.name}" if missing else f"in {part.name}"
-    return _damaged(holes, number, end, what, missing=missing)
 
 
 def _damaged(holes: Holes, number: int, end: int, what: str, *, missing: bool = False) -> Damaged:

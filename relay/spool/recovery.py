@@ -7,16 +7,31 @@ from dataclasses import dataclass, field
 from relay.spool import segment
 from relay.spool.cursor import NAME as CURSOR
 from relay.spool.cursor import Cursor, newest
-from relay.spool.holes import above, past, without
+from relay.spool.holes import Hole, Holes, above, past, with_hole, without
 from relay.spool.segment import HEADER_OCTETS, Corrupt, Header
 from relay.system.ports import Directory
 
-OURS = ("lock", CURSOR)
+OURS = ("lock", CURSOR, "probe")
 _NAME = re.compile(r"([0-9]{20})\.seg")
 
 
 def segment_name(first: int) -> str:
     return f"{first:020}.seg"
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the directory may not say: the crash page does, or who has had it open before.
+
+    All but the numbers that are used up is about one store, and believed of no other one that lies
+    in its place. Numbers between what is on disk and the next one are a hole.
+    """
+
+    next: int = 0  # numbers below are used up
+    settled: int = 0  # everything below has left
+    given_up: Hole = (0, 0)  # in the books as dropped: not to be delivered, if it is on disk
+    store: bytes | None = None  # None: whichever it is
+    in_use: bool = False  # by this process: another one is not to be taken for it
 
 
 @dataclass(slots=True, eq=False)
@@ -39,6 +54,7 @@ class Report:
     cursor_lost: bool = False  # neither slot is whole: everything on disk comes again
     aliens: list[str] = field(default_factory=list)  # files that are none of ours
     unreadable: list[str] = field(default_factory=list)
+    bad: list[str] = field(default_factory=list)  # of which the disk does not give all
 
     def lines(self) -> list[str]:
         """For the log."""
@@ -49,6 +65,7 @@ class Report:
             found.append(f"{self.torn_octets} octets of an unfinished write were cut off")
         found += [f"{name} is none of ours, and left alone" for name in self.aliens]
         found += [f"{name} cannot be read, and is left as it is" for name in self.unreadable]
+        found += [f"the disk does not give all of {name}" for name in self.bad]
         return found
 
 
@@ -92,12 +109,12 @@ def cut(directory: Directory, part: Part, number: int, store: bytes) -> None:
     part.octets, part.end = at, number
 
 
-def recover(directory: Directory, *, next_min: int, settled_min: int) -> Found:
+def recover(directory: Directory, known: Known) -> Found:
     """Look at an open directory, and cut the torn end of its last segment off.
 
     Reads headers and the last segment; all else is verified when it is read. Doing it again finds
     the same. Numbers between the end of what is on disk and the next one are a hole: nothing of
-    them is here.
+    them is here, and so are those that were given up.
 
     Raises:
         OSError: the directory or a file cannot be used; never because of what is in it.
@@ -108,11 +125,16 @@ def recover(directory: Directory, *, next_min: int, settled_min: int) -> Found:
     headers = _headers(directory, sizes)
     owners = [it.store for it in headers.values() if it is not None]
     store = cursor.store if cursor else owners[0] if owners else directory.new_identity()
+    if known.store not in (None, store):
+        known = Known(known.next)
+    holes = list(cursor.holes) if cursor else []
+    if known.given_up[0] < known.given_up[1]:
+        holes = with_hole(holes, known.given_up)
     parts = _parts(sizes, headers, store, report)
-    report.aliens += directory.others()
-    end, empty = _cut_end(directory, parts, store, cursor, report)
+    report.aliens += [name for name in directory.others() if name not in OURS]
+    end, empty = _cut_end(directory, parts, store, cursor, holes, report)
     for part in parts:
-        for first, last in cursor.holes if cursor else ():
+        for first, last in holes:
             if part.first < first < part.end <= last:
                 part.end = first  # the hole behind it is not in it
     # No crash takes the cursor: where it is damaged, not all of a large spool is written again.
@@ -121,13 +143,12 @@ def recover(directory: Directory, *, next_min: int, settled_min: int) -> Found:
     _secure(directory, doubtful, store, secured)
     if cursor and cursor.next > end:  # the rest has left, is a hole, or its files are gone
         end = cursor.next
-    oldest = parts[0].first if parts else max(end, next_min)
-    settled = max(cursor.settled if cursor else oldest, settled_min)
-    holes = above(cursor.holes if cursor else (), settled)
-    number = max([end, next_min, settled, *(hole[1] for hole in holes)])
-    behind = max([end, settled, *(hole[1] for hole in holes)])
-    if number > behind:
-        holes.append((behind, number))
+    oldest = parts[0].first if parts else max(end, known.next)
+    settled = max(cursor.settled if cursor else oldest, known.settled)
+    holes = above(holes, settled)
+    number = max([end, known.next, settled, *(hole[1] for hole in holes)])
+    if number > (behind := max(end, settled)):
+        holes = with_hole(holes, (behind, number))
     report.messages = without(holes, settled, end)
     return Found(store, parts, Cursor(store, 0, settled, number, holes), report, cursor, empty)
 
@@ -135,7 +156,8 @@ def recover(directory: Directory, *, next_min: int, settled_min: int) -> Found:
 def _cursor(directory: Directory, sizes: Mapping[str, int], report: Report) -> Cursor | None:
     content = _content(directory, CURSOR, 8192) if CURSOR in sizes else b""
     cursor = newest(content)
-    report.cursor_lost = cursor is None and any(content)
+    is_other = CURSOR in directory.others()  # somebody has put something else there
+    report.cursor_lost = cursor is None and (any(content) or is_other)
     return cursor
 
 
@@ -171,7 +193,12 @@ def _parts(
 
 
 def _cut_end(
-    directory: Directory, parts: list[Part], store: bytes, cursor: Cursor | None, report: Report
+    directory: Directory,
+    parts: list[Part],
+    store: bytes,
+    cursor: Cursor | None,
+    holes: Holes,
+    report: Report,
 ) -> tuple[int, Sequence[str]]:
     """Find where what is on disk ends, and cut what follows; returns the number after it.
 
@@ -189,7 +216,7 @@ def _cut_end(
         torn += end.torn_octets
         empty.insert(0, parts.pop())
         end = _End(0, 0, 0)
-    if cursor and past(cursor.holes, max(end.number, cursor.settled)) < cursor.next:
+    if cursor and past(holes, max(end.number, cursor.settled)) < cursor.next:
         parts += [part for part in empty if part.first < cursor.next]
         if parts:
             parts[-1].end = cursor.next

@@ -1,11 +1,11 @@
 """Having the next process deliver again what has left and is still on disk."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from relay.spool.cursor import HOLES_MAX, Cursor, CursorFile
 from relay.spool.holes import Hole, with_hole, without
 from relay.spool.reader import Damaged, Reader
-from relay.spool.recovery import Found, recover
+from relay.spool.recovery import Found, Known, recover
 from relay.system.ports import Directory
 
 READ_OCTETS = 1 << 20
@@ -19,9 +19,10 @@ class Rewound:
     next: int
     messages: int  # that have left and come again
     held: int  # that had not left
+    store: bytes = field(default=b"", compare=False)
 
 
-def rewind(directory: Directory, first: int = 0, *, next_min: int, settled_min: int) -> Rewound:
+def rewind(directory: Directory, first: int = 0, *, known: Known) -> Rewound:
     """Set the cursor back to this number, or to the oldest one that is on disk.
 
     `Store.open` would remove the segments that the cursor has passed. What is not on disk any more
@@ -34,7 +35,7 @@ def rewind(directory: Directory, first: int = 0, *, next_min: int, settled_min: 
     """
     directory.open()
     try:
-        found = recover(directory, next_min=next_min, settled_min=settled_min)
+        found = recover(directory, known)
         settled = found.cursor.settled
         oldest = min([settled, *(part.first for part in found.parts)])
         start = min(max(first, oldest), settled)
@@ -47,7 +48,7 @@ def rewind(directory: Directory, first: int = 0, *, next_min: int, settled_min: 
         _save(directory, found, cursor)
     finally:
         directory.close()
-    return Rewound(cursor.settled, cursor.next, messages, found.report.messages)
+    return Rewound(cursor.settled, cursor.next, messages, found.report.messages, found.store)
 
 
 def _holes(directory: Directory, found: Found, start: int) -> list[Hole]:

@@ -12,7 +12,9 @@ from relay.core.backlog import Backlog, Lost, Segment
 from relay.core.channel import Channel
 from relay.core.queue import Entry
 from relay.core.receipt import Receipt
-from relay.spool.group import Written, commit_group, written_by
+from relay.spool.group import Written, commit_group, open_store, take_back, written_by
+from relay.spool.patience import Patience
+from relay.spool.recovery import Known
 from relay.spool.store import Damaged, Store
 from relay.system.ports import Directory, Disk
 
@@ -24,6 +26,8 @@ GROUP_OCTETS = 4 << 20  # of one commit; while it is synced the next group gathe
 CURSOR_SECONDS = 1.0  # how old the cursor on disk may be
 RETRY_SECONDS = 1.0  # after a fault of the disk, doubling
 RETRY_SECONDS_MAX = 10.0
+CLOSE_SECONDS_MAX = 0.5  # once the disk has been left behind: it may hang there, too
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(slots=True, eq=False)
@@ -38,9 +42,8 @@ class Spool:
     disk: Disk
     octets_max: int
     commit_seconds: float
-    next_min: int  # numbers below were used by the process before
-    head_min: int  # and below this its messages had left
-    take_lost: Callable[[int], int]  # of so many found, what it held besides: asked once
+    known: Callable[[], Known]  # of the process before; raises OSError where that has to wait
+    take_lost: Callable[[int, bytes], int]  # of so many found in a store, what that held besides
     ending: bool = False
     ended: trio.Event = field(default_factory=trio.Event)
     _store: Store | None = None
@@ -51,6 +54,9 @@ class Spool:
     _last_chance: bool = False  # the end has come: the disk that failed is tried once more
     _owed: Receipt | None = None  # the oldest that was owed when somebody looked last
     _retry_seconds: float = RETRY_SECONDS
+    _opening: Patience = field(default_factory=Patience)
+    _salvages: bool = False  # it is over: what cannot be read at the start is damage
+    _reading: Patience = field(default_factory=Patience)
 
     async def run(self) -> None:
         """Serve the channel until `finish`, or until a spool that is switched off is empty."""
@@ -61,9 +67,11 @@ class Spool:
                     while not self._is_over() and not self._removed:
                         await self._wait_for_work()
                         await self._commit()
+                    if self._suspect:
+                        await self._hop(take_back, self._store)
                     await self._save_cursor()
             finally:
-                with trio.CancelScope(shield=True):
+                with trio.move_on_after(CLOSE_SECONDS_MAX, shield=True):
                     await self._close()
             if self.ending:
                 self.ended.set()
@@ -94,6 +102,13 @@ class Spool:
             self._removed = True
             self._backlog.work.unpark_all()
             raise
+        except OSError as exc:
+            if not self._reading.is_over(exc, trio.current_time(), first):
+                raise
+            name = await self._hop(store.give_up, first)
+            text = "spool of pipe %s: the disk works, and does not give all of %s"
+            log.error(text, self.channel.account.name, name)  # noqa: TRY400 - no traceback
+            found = await self._hop(store.read, first, octets_max)
         return [
             Lost(it.first, it.messages, it.what)
             if isinstance(it, Damaged)
@@ -109,19 +124,17 @@ class Spool:
             self._last_chance = False
             try:
                 self._store = store = await self._hop(
-                    lambda: Store.open(
-                        self.directory,
-                        octets_max=self.octets_max,
-                        next_min=max(self.next_min, self._backlog.committed),
-                        settled_min=max(self.head_min, self._head_known),
-                    )
+                    open_store, self.directory, self.octets_max, self._known(), self._salvages
                 )
             except OSError as exc:
+                self._salvages = self._opening.is_over(exc, trio.current_time())
                 await self._failed(exc)
                 continue
             self._suspect = False
+            self._salvages = False
             for line in store.report.lines():
                 log.warning("spool of pipe %s: %s", self.channel.account.name, line)
+            self._tell(store)
             self._note(written_by(store))
             self._recovered()
             await self._take_in(store)
@@ -133,6 +146,8 @@ class Spool:
         spooling, messages = self.channel.spooling, store.report.messages
         if messages:
             await spooling.make_way()
+        lost = self.take_lost(messages, store.identity)
+        self._backlog.store = store.identity
         if self._backlog.ready:
             spooling.reopen(self)
             return
@@ -142,15 +157,18 @@ class Spool:
             end=store.next,
             holes=[Segment(first, end, 0) for first, end in store.holes],
             messages=messages,
-            lost=self.take_lost(messages),
+            lost=lost,
         )
         if self.ending:
             spooling.spill()
 
-    @property
-    def _head_known(self) -> int:
-        """Where the channel is; nowhere before it has seen the disk."""
-        return self.channel.head if self._backlog.ready else 0
+    def _known(self) -> Known:
+        """What the disk may not know: the channel does, once it has seen it."""
+        known, backlog = self.known(), self._backlog
+        if not backlog.ready:
+            return known
+        used = max(known.next, backlog.committed)
+        return Known(used, self.channel.head, backlog.given_up, backlog.store, in_use=True)
 
     # -- writing
 
@@ -199,20 +217,22 @@ class Spool:
                 backlog.committed if self._suspect else None,
             )
         except OSError as exc:
+            self._tell(store)
             self._suspect = True
             self._removed = exc.errno == errno.ENOENT  # begin anew where it was
-            await self._failed(exc)
+            await self._failed(exc, in_vain=bool(dropped))
             return
+        self._tell(store)
         self._suspect = False
         self._saved_head = head
-        for _ in dropped:
-            backlog.dropped.popleft()
+        self.channel.spooling.removed(len(dropped))
         self._note(written)
+        has_helped = written.committed > backlog.committed
         if written.fault is None:
             self._recovered()
         self.channel.spooling.committed(written.committed, fails=written.fault is not None)
         if written.fault is not None:
-            await self._failed(written.fault)
+            await self._failed(written.fault, in_vain=bool(dropped) and not has_helped)
 
     def _group(self) -> Sequence[Entry]:
         group: list[Entry] = []
@@ -229,18 +249,27 @@ class Spool:
         self._backlog.segments = [it for it in written.segments if it.first not in gone]
         self._backlog.octets = sum(it.octets for it in self._backlog.segments)
 
-    async def _failed(self, fault: OSError) -> None:
+    def _tell(self, store: Store) -> None:
+        for line in store.told:
+            log.warning("spool of pipe %s: %s", self.channel.account.name, line)
+        store.told.clear()
+
+    async def _failed(self, fault: OSError, *, in_vain: bool = True) -> None:
+        """Say so and wait; for what is dropped to make room no longer, unless that was `in_vain`.
+
+        So where somebody else fills the disk, one segment goes with each attempt, and no more.
+        """
         reason = fault.strerror or str(fault)
         if not self._backlog.failing:
             text = "spool of pipe %s fails, going on from memory: %s"
             if self.channel.orphan:
                 text = "spool of pipe %s cannot be opened, and there is no such pipe: %s"
             log.error(text, self.channel.account.name, reason)
-        self.channel.spooling.failed(reason)
+        self.channel.spooling.failed(reason, no_room=fault.errno in NO_ROOM)
         if self.ending:
             return
         with trio.move_on_after(self._retry_seconds):
-            while not self.ending:
+            while not (self.ending or (self._backlog.dropped and not in_vain)):
                 await self._backlog.work.park()
         self._retry_seconds = min(2 * self._retry_seconds, RETRY_SECONDS_MAX)
 
@@ -254,7 +283,8 @@ class Spool:
     def _is_over(self) -> bool:
         backlog = self._backlog
         if self.ending:
-            return not backlog.unwritten or bool(backlog.failing and not self._last_chance)
+            done = not (backlog.unwritten or backlog.dropped)
+            return done or bool(backlog.failing and not self._last_chance)
         return backlog.mode == "never" and not backlog.active
 
     async def _save_cursor(self) -> None:

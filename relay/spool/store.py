@@ -9,31 +9,20 @@ written.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Self
 
 from relay.core.batch import Batch
 from relay.spool import segment
-from relay.spool.cursor import HOLES_MAX, Cursor, CursorFile
+from relay.spool.cursor import HOLES_MAX, NAME, Cursor, CursorFile
 from relay.spool.holes import Hole, above, past, with_hole, without
 from relay.spool.reader import Damaged, Reader, Stored
-from relay.spool.recovery import Part, Report, cut, recover, run_before, segment_name
+from relay.spool.recovery import Known, Part, Report, cut, recover, run_before
+from relay.spool.salvage import Salvaging, is_unreadable
 from relay.spool.segment import HEADER_OCTETS
+from relay.spool.tail import Maker, Tail, segment_octets
 from relay.system.ports import Directory, RandomFile
 
 __all__ = ["Damaged", "Store", "Stored"]
-
-SEGMENTS = 64  # of a full spool
-SEGMENT_OCTETS_MIN = 64 << 10
-SEGMENT_OCTETS_MAX = 16 << 20
-
-
-@dataclass(slots=True, eq=False)
-class _Tail:
-    """The segment that is written to."""
-
-    part: Part
-    file: RandomFile
 
 
 class Store:
@@ -48,30 +37,32 @@ class Store:
         self.settled = 0
         self.next = 0
         self.committed = 0
+        self.told: list[str] = []  # what was done to files that were in the way, for the log
         self._directory = directory
-        self._segment_octets = max(
-            SEGMENT_OCTETS_MIN, min(octets_max // SEGMENTS, SEGMENT_OCTETS_MAX)
-        )
+        self._segment_octets = segment_octets(octets_max)
         self._store = b""
         self._parts: list[Part] = []
         self._holes: list[Hole] = []
         self._cursor: CursorFile | None = None
-        self._tail: _Tail | None = None
+        self._tail: Tail | None = None
         self._full_files: list[RandomFile] = []  # written, and not synced yet
         self._dirty = False  # the tail has what is not synced
         self._new_names = False  # the directory has
-        self._leftover = ""  # a segment that could be made, neither written nor removed
         self._cursor_is_due = False  # a segment is durable that the durable cursor knows nothing of
-        self._reader = Reader(directory)
+        self._salvaging = Salvaging(directory)
+        self._reader = Reader(directory, self._salvaging)
+        self._maker = Maker(directory, self.told)
 
     @classmethod
     def open(
-        cls, directory: Directory, *, octets_max: int, next_min: int = 0, settled_min: int = 0
+        cls,
+        directory: Directory,
+        *,
+        octets_max: int,
+        known: Known | None = None,
+        salvaging: bool = False,
     ) -> Self:
-        """Take a directory and recover what is in it.
-
-        Numbers below `next_min` are used up, everything below `settled_min` has left: what the
-        crash page knows and the directory may not.
+        """Take a directory and recover what is in it; `salvaging`: what cannot be read is damage.
 
         Raises:
             BlockingIOError: another process has it.
@@ -80,22 +71,31 @@ class Store:
         store = cls(directory, octets_max)
         directory.open()
         try:
-            found = recover(directory, next_min=next_min, settled_min=settled_min)
+            reading, bad = store._salvaging if salvaging else directory, store._salvaging.bad
+            found = recover(reading, known or Known())
             store.report = found.report
+            store.report.bad += sorted(bad)
             store._store = found.store
             store._parts = found.parts
             store._holes = list(found.cursor.holes)[-HOLES_MAX:]
             store.settled = found.cursor.settled
             store.next = store.committed = found.cursor.next
-            store._cursor = CursorFile(directory, found.saved)
+            if NAME in bad:
+                directory.set_aside(NAME)
+            store._cursor = CursorFile(directory, found.saved, store.told)
             store.save_cursor(sync=True)
             for name in found.empty:
-                directory.unlink(name)
+                (directory.set_aside if name in bad else directory.unlink)(name)
             directory.sync()  # the cursor's own name as well
         except OSError:
             store.close()
             raise
         return store
+
+    @property
+    def identity(self) -> bytes:
+        """Names this store wherever it is moved to; made with it, and kept in its files."""
+        return self._store
 
     @property
     def octets(self) -> int:
@@ -156,7 +156,7 @@ class Store:
             self._directory.unlink(self._parts[-1].name)
             self._parts.pop()
         if self._parts and self._parts[-1].end > committed:
-            cut(self._directory, self._parts[-1], committed, self._store)
+            cut(self._reader.directory(self._parts[-1]), self._parts[-1], committed, self._store)
         self.committed = committed
         self.next = past(self._holes, max(committed, self.settled))
         self._dirty = False
@@ -192,6 +192,15 @@ class Store:
         return self._reader.read(
             self._parts, self._holes, self._store, first, self.next, octets_max
         )
+
+    def give_up(self, number: int) -> str:
+        """What the disk does not give of the segment of this number is damage; returns its name.
+
+        Raises:
+            OSError: the disk fails as a whole.
+        """
+        self._directory.probe()
+        return self._reader.give_up(self._parts, past(self._holes, number))
 
     def messages(self, first: int, end: int) -> int:
         """How many of these numbers are those of messages: holes from `settled` on are none."""
@@ -245,51 +254,39 @@ class Store:
 
     def _append(self, first: int, batch: Batch) -> None:
         for start, stop in segment.slices(batch):
-            whole = stop - start == len(batch)
-            data = segment.frame(
-                self._store, first + start, batch if whole else batch.part(start, stop)
-            )
+            piece = batch if stop - start == len(batch) else batch.part(start, stop)
+            data = segment.frame(self._store, first + start, piece)
             tail = self._tail_for(len(data))
             part = tail.part
             try:
                 tail.file.write(data, part.octets)
-            except OSError:
+            except OSError as exc:
                 tail.file.truncate(part.octets)
+                if is_unreadable(exc) and part.octets > HEADER_OCTETS:
+                    self._retire_tail(tail)  # the same place would fail again
                 raise
             self._dirty = True
             part.octets += len(data)
             part.end = first + stop
             self.next = past(self._holes, part.end)  # of a write before this one that failed
 
-    def _tail_for(self, octets: int) -> _Tail:
+    def _tail_for(self, octets: int) -> Tail:
         """The segment to write to; a new one when the last is full."""
         tail = self._tail
         if tail is not None:
             part = tail.part
             if part.octets + octets <= self._segment_octets or part.octets == HEADER_OCTETS:
                 return tail
-            self._full_files.append(tail.file)  # to be synced with the others
-            self._tail = None
-        part = Part(segment_name(self.next), self.next, self.next, HEADER_OCTETS)
-        self._remove_leftover()
-        file = self._directory.create(part.name)
-        try:
-            file.allocate(max(self._segment_octets, HEADER_OCTETS + octets))
-            file.write(segment.header(self._store, part.first), 0)
-        except OSError:
-            file.close()
-            self._leftover = part.name
-            self._remove_leftover()
-            raise
-        self._parts.append(part)
-        self._tail = _Tail(part, file)
+            self._retire_tail(tail)
+        room = max(self._segment_octets, HEADER_OCTETS + octets)
+        self._tail = tail = self._maker.make(self._store, self.next, room)
+        self._parts.append(tail.part)
         self._dirty = self._new_names = True
-        return self._tail
+        return tail
 
-    def _remove_leftover(self) -> None:
-        if self._leftover:
-            self._directory.unlink(self._leftover)
-            self._leftover = ""
+    def _retire_tail(self, tail: Tail) -> None:
+        self._full_files.append(tail.file)  # to be synced with the others
+        self._tail = None
 
     def _close_tail(self) -> None:
         if self._tail is not None:
@@ -314,6 +311,9 @@ class Store:
 
     def _remove(self, part: Part) -> None:
         self._reader.forget()
-        if part.readable:
+        if self._reader.is_salvaged(part):
+            self._directory.set_aside(part.name)
+            self.told.append(f"{part.name} is in quarantine: the disk does not give all of it")
+        elif part.readable:
             self._directory.unlink(part.name)
         self._parts.remove(part)

@@ -35,7 +35,14 @@ class Machine(Protocol):
 
     @property
     def page(self) -> PageFile | None:
-        """The file of the crash page; None where there is no place for it."""
+        """The file of the crash page; None where there is no place for it, or not yet."""
+
+    @property
+    def page_is_awaited(self) -> bool:
+        """Another process has the page, and with it the state directory."""
+
+    async def await_page(self) -> None:
+        """Return when `page` is there, or cannot be had for another reason, which is told."""
 
     def spools(self) -> Collection[str]:
         """The names of the pipes for which a process before this one has kept a spool."""

@@ -19,7 +19,9 @@ NOTHING = Bounds(messages=1, memory=0)  # no message is put to such a channel
 def find_orphans(relay: Relay, nursery: trio.Nursery) -> None:
     """Give each spool whose pipe is not configured a book, and look what is in it."""
     for name in relay.machine.spools():
-        if name not in relay.config.pipes:
+        if name not in relay.config.pipes and name not in relay.retiring:
+            if name in relay.orphans:
+                continue  # left by a reload of this process
             channel = open_channel(relay, relay.ledger.pipe(name, name), NOTHING)
             channel.close()
             channel.closing = Drop.REMOVED

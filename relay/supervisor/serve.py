@@ -10,6 +10,7 @@ from trio_typing import TaskStatus
 
 from relay.config import ConfigErrors, load
 from relay.supervisor.apply import Nurseries, apply
+from relay.supervisor.late_page import take_late_page
 from relay.supervisor.orphans import find_orphans
 from relay.supervisor.recovery import lose_forgotten
 from relay.supervisor.state import Relay
@@ -63,7 +64,10 @@ async def _relay(
             nurseries = Nurseries(receiving, delivering)
             lose_forgotten(relay)
             apply(relay, relay.config, nurseries)
-            find_orphans(relay, delivering)
+            if relay.machine.page_is_awaited:
+                serving.start_soon(take_late_page, relay, delivering)
+            else:
+                find_orphans(relay, delivering)
             for listening in list(relay.listeners.values()):
                 await listening.tried.wait()
             relay.phase = "running"

@@ -1,5 +1,6 @@
 """The spools of the pipes: given, kept across reloads, finished, and left behind."""
 
+import errno
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ import trio
 from relay.config.model import PipeKeys
 from relay.core.backlog import Backlog
 from relay.core.channel import Channel
+from relay.spool.recovery import Known
 from relay.spool.spool import Spool
 from relay.supervisor.restart import supervise
 from relay.supervisor.state import Relay
@@ -72,18 +74,27 @@ def give_spool(relay: Relay, name: str, channel: Channel, nursery: trio.Nursery)
 def spool_of(relay: Relay, name: str, channel: Channel, keys: PipeKeys | None = None) -> Spooled:
     """The task behind a channel's backlog; without keys of a pipe to look what is there."""
     host = relay.machine.host(relay.config.relay.name)
-    before = relay.page.before.get(name) if relay.page else None
     spool = Spool(
         channel=channel,
         directory=relay.machine.spool(name),
         disk=host.disk,
         octets_max=keys.spool_size if keys else 0,
         commit_seconds=keys.commit_every if keys else 0.0,
-        next_min=before.next if before else 0,
-        head_min=before.head if before and relay.page and relay.page.same_boot else 0,
-        take_lost=lambda found: relay.page.take_lost(name, found) if relay.page else 0,
+        known=lambda: _known(relay, name),
+        take_lost=lambda found, store: (
+            relay.page.take_lost(name, found, store) if relay.page else 0
+        ),
     )
     return Spooled(name, spool, host)
+
+
+def _known(relay: Relay, name: str) -> Known:
+    """What the crash page says; while another process has it, it may change what is on disk."""
+    if relay.page is not None:
+        return relay.page.known(name)
+    if relay.machine.page_is_awaited:
+        raise BlockingIOError(errno.EAGAIN, "another process has the state directory")
+    return Known()
 
 
 async def finish_spools(relay: Relay, names: Iterable[str], seconds_max: float) -> None:

@@ -28,6 +28,8 @@ log = logging.getLogger("relay.system")
 # delayed an fsync by 6 s (Python 3.11, Trio 0.35).
 THREADS_MAX = 4
 
+PAGE_SECONDS = 0.5  # between two looks whether another process still has the crash page
+
 
 @dataclass(slots=True, eq=False)
 class SystemMachine:
@@ -38,6 +40,7 @@ class SystemMachine:
     inherited: Mapping[str, list[socket.socket]] = field(default_factory=dict)
     drop_counts: DropCounts | None = None  # where there is a place to keep them
     page: SystemPageFile | None = None  # likewise
+    page_is_awaited: bool = False  # another process has it
     state_dir: str | None = None  # that place
     boot_id: str = field(default_factory=boot_id)
     _capped: set[str] = field(default_factory=set)
@@ -51,14 +54,40 @@ class SystemMachine:
         Raises:
             OSError: what it handed over is no socket.
         """
-        return cls(
+        machine = cls(
             drop_counts=DropCounts(state_dir),
-            page=_open_page(state_dir),
             state_dir=state_dir,
             service=ServiceManager.of(environ),
             watchdog_seconds=watchdog_seconds(environ),
             inherited=inherited_sockets(environ),
         )
+        machine.open_page()
+        return machine
+
+    def open_page(self) -> None:
+        """Take the crash page; a fault is told, and where another process has it, that once."""
+        try:
+            self.page = SystemPageFile.open(self.state_dir or "state")
+        except BlockingIOError:
+            if not self.page_is_awaited:
+                log.error(  # noqa: TRY400 - no fault of ours, no traceback
+                    "crash page cannot be opened in %s, a crash would not be counted: another "
+                    "process has it; the spools wait for it", self.state_dir,
+                )  # fmt: skip
+            self.page_is_awaited = True
+        except OSError as exc:
+            self.page_is_awaited = False
+            log.error(  # noqa: TRY400 - the disk's fault, no traceback
+                "crash page cannot be opened in %s, a crash would not be counted: %s",
+                self.state_dir, exc.strerror or exc,
+            )  # fmt: skip
+        else:
+            self.page_is_awaited = False
+
+    async def await_page(self) -> None:
+        while self.page_is_awaited:
+            await trio.sleep(PAGE_SECONDS)
+            await trio.to_thread.run_sync(self.open_page, abandon_on_cancel=True)
 
     def spools(self) -> Collection[str]:
         return spool_names(self.state_dir) if self.state_dir is not None else ()
@@ -119,14 +148,3 @@ class SystemMachine:
                 "%s %s: receive buffer of %d octets granted, %d wanted (raise net.core.rmem_max)",
                 endpoint.kind, opened.address, granted, wanted,
             )  # fmt: skip
-
-
-def _open_page(state_dir: str) -> SystemPageFile | None:
-    try:
-        return SystemPageFile.open(state_dir)
-    except OSError as exc:
-        log.error(  # noqa: TRY400 - the disk's fault, no traceback
-            "crash page cannot be opened in %s, a crash would not be counted: %s",
-            state_dir, exc.strerror or exc,
-        )  # fmt: skip
-        return None

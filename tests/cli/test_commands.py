@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from click.testing import CliRunner
 
 from relay import __version__
 from relay.cli.commands import cli
-from tests.cli.conftest import Execute, write
+from tests.cli.conftest import Execute, Process, write
 from tests.cli.spools import fill
 
 
@@ -120,3 +121,12 @@ def test_help_is_no_mistake(execute: Execute) -> None:
         result = execute(*command, "--help")
         assert (result.exit_code, result.stderr) == (0, "")
         assert result.stdout.startswith("Usage: relay")
+
+
+@pytest.mark.parametrize("arguments", [("schema",), ("version",), ("spool", "list")])
+def test_a_full_disk_behind_stdout_is_one_line(arguments: Sequence[str], tmp_path: Path) -> None:
+    options = ("--state-dir", str(tmp_path)) if arguments[0] == "spool" else ()
+    with open("/dev/full", "w") as full:
+        process = Process(*arguments, *options, stdout=full.fileno())
+        code, _, error = process.end()
+    assert (code, error) == (1, "relay: no space left on device\n")

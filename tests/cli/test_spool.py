@@ -1,5 +1,6 @@
 """`relay spool list`, `cat`, `verify` and `export`: nothing on disk changes, whoever has it."""
 
+import errno
 import json
 import os
 import stat
@@ -8,8 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from relay.core.account import PipeAccount
+from relay.spool.cursor import newest
+from relay.spool.page import CrashPage
 from relay.spool.store import Store
 from relay.system.directory import SystemDirectory
+from relay.system.drop_counts import boot_id
+from relay.system.page_file import SystemPageFile
 from relay.wire.framing import Framer, FramingCounts
 from tests.cli.conftest import Execute, write
 from tests.cli.spools import BEGAN_NS, batch, fill, flip, numbers
@@ -86,6 +92,32 @@ def test_what_is_out_of_the_ordinary_is_told_and_left(execute: Execute, state: P
     assert "notes.txt is none of ours" in result.stdout
     assert "link is none of ours" in result.stdout
     assert files(state) == before
+
+
+@pytest.mark.parametrize("kind", ["fifo", "link", "directory"])
+def test_a_crash_page_that_is_no_file_is_neither_followed_nor_waited_for(
+    kind: str, execute: Execute, state: Path
+) -> None:
+    path = fill(state, "siem", 10, settled=2)
+    page = CrashPage(file := SystemPageFile.open(str(state)), boot_id())
+    cursor = newest((path / "cursor").read_bytes())
+    assert cursor
+    page.take_lost("siem", 0, cursor.store)
+    page.slot("siem").write(PipeAccount("siem", received=1), next_number=10, head=9)
+    file.close()
+    real = state / "crash-page"
+    options = ("--state-dir", str(state))
+    assert numbers(execute("spool", "cat", "siem", *options).stdout) == [9]
+    real.rename(state / "elsewhere")
+    if kind == "fifo":
+        os.mkfifo(real)
+    elif kind == "link":
+        real.symlink_to(state / "elsewhere")
+    else:
+        real.mkdir()
+    assert numbers(execute("spool", "cat", "siem", *options).stdout) == [*range(2, 10)]
+    result = execute("spool", "purge", "siem", "--yes", *options)
+    assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1)
 
 
 def test_no_state_directory_has_no_spools(execute: Execute, tmp_path: Path) -> None:
@@ -271,8 +303,49 @@ def test_a_file_that_cannot_be_made_is_one_line(execute: Execute, state: Path) -
     out = state.parent / "nowhere" / "out"
     result = execute("spool", "export", "siem", str(out), "--state-dir", str(state))
     assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1)
-    os.symlink("/nowhere/else", state.parent / "link.part")
-    result = execute(
-        "spool", "export", "siem", str(state.parent / "link"), "--state-dir", str(state)
-    )
-    assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1)
+
+
+@pytest.mark.parametrize("options", [(), ("--force",)])
+def test_what_a_killed_export_has_left_is_in_nobody_s_way(
+    options: Sequence[str], execute: Execute, state: Path
+) -> None:
+    fill(state, "siem", 3)
+    out = state.parent / "out"
+    arguments = ("spool", "export", "siem", str(out), "--state-dir", str(state), *options)
+
+    def killed(*_: object) -> None:
+        raise SystemExit
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", killed)
+        patch.setattr(os, "unlink", lambda _: None)
+        execute(*arguments)
+    assert not out.exists()
+    assert len([*state.parent.glob(".out.*.part")]) == 1
+    out.with_name("out.part").write_text("of somebody")
+    assert execute(*arguments).exit_code == 0
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600
+    assert out.with_name("out.part").read_text() == "of somebody"
+
+
+@pytest.mark.parametrize("error", [errno.EPERM, errno.EOPNOTSUPP])
+def test_export_works_where_there_are_no_hard_links(
+    error: int, execute: Execute, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stick with vfat, for one; what somebody else has put there meanwhile stays."""
+    fill(state, "siem", 3)
+    out, taken = state.parent / "out", state.parent / "taken"
+
+    def link(_: str, new: str) -> None:
+        if new == str(taken):
+            taken.write_text("precious")
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr(os, "link", link)
+    options = ("--state-dir", str(state), "--format", "lf")
+    assert execute("spool", "export", "siem", str(out), *options).exit_code == 0
+    assert numbers(out.read_text()) == [0, 1, 2]
+    result = execute("spool", "export", "siem", str(taken), *options)
+    assert (result.exit_code, result.stderr) == (1, f"relay: {taken}: file exists\n")
+    assert taken.read_text() == "precious"
+    assert not [*state.parent.glob(".*.part")]

@@ -61,3 +61,38 @@ def test_a_gap_skips_the_segments_that_were_dropped() -> None:
     assert [it.first for it in backlog.dropped] == [4, 6]
     backlog.pass_gap(10, 1)
     assert backlog.gap is None
+
+
+def test_holes_that_follow_each_other_are_one() -> None:
+    """However much is dropped behind what is lent: finding a number's hole costs the same."""
+    backlog = unwritten(100)
+    backlog.gap, backlog.gap_messages = 0, 100
+    segments = [Segment(n, n + 10, 100) for n in range(10, 90, 10)]
+    backlog.segments, backlog.octets = segments, 800
+    for segment in [*segments[:3], *segments[4:]]:
+        backlog.drop_segment(segment)
+    assert [(it.first, it.end) for it in backlog.holes] == [(10, 40), (50, 90)]
+    assert backlog.in_holes(0, 100) == 70
+    assert backlog.in_holes(35, 55) == 10
+    assert [backlog.hole_at(n) is not None for n in (9, 10, 39, 40, 49, 50, 89, 90)] == [
+        False, True, True, False, False, True, True, False,
+    ]  # fmt: skip
+    backlog.pass_gap(10, 10)
+    assert backlog.gap == 40
+    assert backlog.gap_messages == 20
+
+
+def test_what_was_dropped_leaves_when_no_process_can_find_it_any_more() -> None:
+    backlog = unwritten(30)
+    backlog.gap, backlog.gap_messages = 5, 25
+    segments = [Segment(0, 10, 10), Segment(10, 20, 10), Segment(20, 30, 10)]
+    backlog.segments, backlog.octets = segments, 30
+    for segment in segments:
+        backlog.drop_segment(segment)
+    assert backlog.pass_dropped(9) == 0
+    assert backlog.pass_dropped(10) == 5
+    assert backlog.pass_dropped(10) == 0
+    assert backlog.pop_dropped(2) == 10
+    assert [it.first for it in backlog.dropped] == [20]
+    assert backlog.pop_dropped(1) == 10
+    assert backlog.unbooked == {}

@@ -5,7 +5,7 @@ import pytest
 import trio
 import trio.testing
 
-from relay.core.account import Drop
+from relay.core.account import Confirmation, Drop
 from relay.core.batch import Batch
 from relay.core.bounds import Bounds
 from relay.core.channel import Channel
@@ -135,6 +135,25 @@ def test_a_bug_in_one_pipe_costs_the_others_nothing_and_is_booked(
     assert record.levelno == logging.ERROR
     rig.router.put(numbered(3, 4) if where != "filter" else numbered(3, 5))
     rig.check()
+
+
+@pytest.mark.parametrize("keeps", [False, True])
+async def test_a_sender_hears_no_yes_for_what_a_bug_has_cost_a_pipe_that_keeps(
+    rig: Rig, keeps: bool
+) -> None:
+    heard: list[str] = []
+    bounds = Bounds(9, 1 << 30, "block" if keeps else "drop-newest")
+    bad = Faulty("bad", (), rig.pipe("bad", bounds=bounds).channel)
+    good = rig.pipe("good", bounds=Bounds(9, 1 << 30, "block"))
+    rig.feed(net=[bad, good])
+    receipt = Receipt(lambda: heard.append("yes"), lambda: heard.append("broken"))
+    rig.router.put(make_batch(b"0", b"1", receipt=receipt))
+    receipt.pay()
+    assert heard == (["broken"] if keeps else [])
+    with good.channel.lease() as lease:
+        await lease.lend()
+        lease.settle(2, Confirmation.SENT)
+    assert heard == (["broken"] if keeps else ["yes"])
 
 
 async def test_room_that_is_there_is_found_without_a_checkpoint(rig: Rig) -> None:

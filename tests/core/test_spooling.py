@@ -40,6 +40,7 @@ class FakeDisk:
     kept: list[Entry] = field(default_factory=list)
     reads: int = 0
     broken: bool = False
+    removed: list[Segment] = field(default_factory=list)
 
     @property
     def backlog(self) -> Backlog:
@@ -63,7 +64,7 @@ class FakeDisk:
         return found
 
     def _was_dropped(self, number: int) -> bool:
-        return any(it.first <= number < it.end for it in self.backlog.dropped)
+        return any(it.first <= number < it.end for it in (*self.removed, *self.backlog.dropped))
 
     def commit(self, entries: int = 1 << 30) -> None:
         """The task has written and synced so many of the oldest unwritten entries."""
@@ -75,6 +76,8 @@ class FakeDisk:
 
     def refresh(self) -> None:
         gone = {it.first for it in self.backlog.dropped}
+        self.removed += self.backlog.dropped
+        self.channel.spooling.removed(len(self.backlog.dropped))
         head = self.channel.head
         self.kept = [it for it in self.kept if it.first not in gone and it.end > head]
         self.backlog.segments = [Segment(it.first, it.end, it.batch.octets) for it in self.kept]
@@ -216,10 +219,27 @@ async def test_a_full_disk_drops_its_oldest_segment_in_which_nothing_is_lent(
         await lease.lend(1)
         disk.channel.put(numbered(10, 12, OCTETS))
         verify(disk)
-        assert disk.channel.account.dropped[Drop.OLDEST] == 2
+        assert disk.channel.account.dropped[Drop.OLDEST] == 0, "on disk it is there still"
     verify(disk)
     disk.commit()
+    assert disk.channel.account.dropped[Drop.OLDEST] == 2
+    verify(disk)
     assert await take_all(disk) == [0, 1, 4, 5, 6, 7, 8, 9, 10, 11]
+
+
+async def test_a_segment_that_is_not_durable_as_a_whole_is_not_dropped() -> None:
+    """Its sync has failed: what is in it is written again, elsewhere."""
+    disk = await opened(bounds=Bounds(4, 1 << 20, "drop-oldest"), octets_max=100)
+    for n in range(0, 10, 2):
+        disk.channel.put(numbered(n, n + 2, OCTETS))
+    disk.commit(2)
+    disk.backlog.segments = [Segment(0, 2, 20), Segment(2, 6, 40)]
+    with disk.channel.lease() as lease:
+        await lease.lend(1)
+        disk.channel.put(numbered(10, 12, OCTETS))
+        verify(disk)
+    assert not disk.backlog.dropped
+    assert disk.channel.account.dropped[Drop.FULL] == 2
 
 
 async def test_what_comes_again_is_not_forgotten_when_the_rest_is_left_to_the_disk(

@@ -64,6 +64,13 @@ class SimulatedMachine:
     # -- the port
 
     @property
+    def page_is_awaited(self) -> bool:
+        return False  # no other process has anything of this world
+
+    async def await_page(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+    @property
     def page(self) -> SimulatedPage:
         return SimulatedPage(self.storage, lambda: self.dead)
 

@@ -258,6 +258,14 @@ class SimulatedDirectory:
         self.storage.check_sync()
         self._contents.durable = dict(self._contents.nodes)
 
+    def probe(self) -> None:
+        self.storage.charge(0)
+        self.storage.check_sync()
+
+    def set_aside(self, name: str) -> None:
+        self.storage.sometimes["a segment is set aside"] += 1
+        self.unlink(name)
+
     def quarantine(self, name: str, data: bytes) -> None:
         self.storage.sometimes["quarantine"] += 1
 

@@ -4,6 +4,7 @@ import errno
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from relay.spool.recovery import Known
 from relay.spool.store import Damaged, Store, Stored
 from tests.core.parts import number, numbered
 
@@ -36,6 +37,7 @@ class FakeDirectory:
     survives: Callable[[Change], bool] = lambda _: False
     on_change: Callable[[], None] = lambda: None
     strangers: list[str] = field(default_factory=list)
+    bad: dict[str, tuple[int, int]] = field(default_factory=dict)  # octets that cannot be read
     identities: int = 0
     locked: bool = False
 
@@ -64,7 +66,7 @@ class FakeDirectory:
 
     def create(self, name: str) -> "FakeFile":
         self.fault("create", name)
-        if name in self.files:
+        if name in self.files or name in self.strangers:
             raise FileExistsError(errno.EEXIST, "exists", name)
         self.files[name] = bytearray()
         self._note(Change("create", name))
@@ -82,6 +84,17 @@ class FakeDirectory:
             apply(self.durable, change)
         self.pending = [it for it in self.pending if it not in names]
         self.on_change()
+
+    def probe(self) -> None:
+        for kind in ("create", "write", "sync", "read", "unlink"):
+            self.fault(kind, "probe")
+
+    def set_aside(self, name: str) -> None:
+        self.fault("rename", name)
+        self.aside[name] = bytes(self.files.pop(name, b""))
+        if name in self.strangers:
+            self.strangers.remove(name)
+        self._note(Change("unlink", name))
 
     def quarantine(self, name: str, data: bytes) -> None:
         self.fault("quarantine", name)
@@ -120,6 +133,9 @@ class FakeFile:
 
     def read(self, octets: int, offset: int) -> bytes:
         self.directory.fault("read", self.name)
+        at, end = self.directory.bad.get(self.name, (0, 0))
+        if at < min(offset + octets, len(self.directory.files[self.name])) and offset < end:
+            raise OSError(errno.EIO, "Input/output error")
         return bytes(self.directory.files[self.name][offset : offset + octets])
 
     def write(self, data: bytes, offset: int) -> None:
@@ -198,8 +214,8 @@ def opened(
     directory: FakeDirectory | None = None, *, next_min: int = 0, settled_min: int = 0
 ) -> Store:
     """A store of small segments."""
-    store = Store.open(directory or FakeDirectory(), octets_max=1 << 20,
-                       next_min=next_min, settled_min=settled_min)  # fmt: skip
+    known = Known(next_min, settled_min)
+    store = Store.open(directory or FakeDirectory(), octets_max=1 << 20, known=known)
     store._segment_octets = 600
     return store
 

@@ -11,10 +11,11 @@ import pytest
 from relay.core.backlog import Segment
 from relay.core.queue import Entry
 from relay.spool.group import commit_group
+from relay.spool.recovery import Known
 from relay.spool.store import Damaged, Store
 from tests.core.parts import make_batch
 from tests.spool.enumeration.crash_states import as_state
-from tests.spool.enumeration.outcome import Known, observe, open_store
+from tests.spool.enumeration.outcome import observe, open_store
 from tests.spool.enumeration.promise import Promise, breaches
 from tests.spool.parts import FakeDirectory
 

@@ -1,5 +1,7 @@
 """What the crash page says to the next process, and when it is not believed."""
 
+import struct
+import zlib
 from pathlib import Path
 
 import pytest
@@ -7,8 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.core.account import Confirmation, Drop, PipeAccount
-from relay.spool.page import RECORD_OCTETS, CrashPage, Slot
+from relay.spool.page import NO_STORE, RECORD_OCTETS, CrashPage, Slot
+from relay.spool.recovery import Known
 from relay.system.page_file import SystemPageFile
+
+STORE, OTHER = b"s" * 16, b"o" * 16
 
 
 class Memory:
@@ -44,17 +49,20 @@ def book(
     head: int = 0,
     owed: int = 0,
     at_risk: int | None = None,
+    end: int | None = None,
+    store: bytes = STORE,
     taken: bool = True,
 ) -> None:
     """Write a book, once the one of the process before is `taken` over."""
     if taken:
-        slot.page.take_lost(slot.name, 0)
+        slot.page.take_lost(slot.name, 0, store)
     slot.write(
         account_of(held),
         next_number=next_number or held,
         head=head,
         owed=owed,
         at_risk=held if at_risk is None else at_risk,
+        end=end,
     )
 
 
@@ -70,7 +78,6 @@ def test_the_next_process_of_this_boot_reads_what_was_held() -> None:
         "siem": 42, "files": 1, "b" * 64: 2,
     }  # fmt: skip
     assert (after["siem"].next, after["siem"].head) == (200, 158)
-    assert after["siem"].delivered == 5
 
 
 def test_a_page_of_another_boot_is_not_believed_but_its_numbers_are_used_up() -> None:
@@ -79,6 +86,56 @@ def test_a_page_of_another_boot_is_not_believed_but_its_numbers_are_used_up() ->
     page = CrashPage(file, "boot 2")
     assert page.believed() == {}
     assert page.before["siem"].next == 200
+    assert page.known("siem") == Known(200)
+
+
+def test_a_page_is_believed_of_the_one_store_that_it_is_about() -> None:
+    """Another one may lie in its place by now: what is in that one, nobody has delivered."""
+    file = Memory()
+    book(CrashPage(file, "boot").slot("siem"), 42, next_number=200, head=158, end=190)
+    page = CrashPage(file, "boot")
+    assert page.known("siem") == Known(200, 158, (190, 200), STORE)
+    assert page.known("other") == Known()
+    assert page.take_lost("siem", 42, OTHER) == 42, "what it has held is not what is found"
+
+
+def test_a_pipe_without_a_spool_says_nothing_of_one() -> None:
+    file = Memory()
+    book(CrashPage(file, "boot").slot("siem"), 3, next_number=200, head=197, store=NO_STORE)
+    page = CrashPage(file, "boot")
+    assert page.known("siem") == Known(200)
+    assert page.take_lost("siem", 3, NO_STORE) == 3, "nothing is found where there is no store"
+
+
+def test_what_was_given_up_is_known_until_the_spool_is_open() -> None:
+    file = Memory()
+    book(CrashPage(file, "boot").slot("siem"), 7, next_number=20, head=5, end=12)
+    book(CrashPage(file, "boot").slot("siem"), 1, next_number=21, head=20, taken=False)
+    third = CrashPage(file, "boot")
+    assert third.known("siem") == Known(21, 5, (12, 21), STORE)
+    book(third.slot("siem"), 1, next_number=22, head=21)
+    assert CrashPage(file, "boot").known("siem") == Known(22, 21, (22, 22), STORE)
+
+
+def test_what_comes_before_the_spool_is_open_is_not_given_up() -> None:
+    file = Memory()
+    book(CrashPage(file, "boot").slot("siem"), 7, next_number=20, head=13)
+    book(CrashPage(file, "boot").slot("siem"), 1, next_number=21, head=20, taken=False)
+    assert CrashPage(file, "boot").known("siem") == Known(21, 13, (21, 21), STORE)
+
+
+def test_a_page_of_the_version_before_is_told_and_begun_anew(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Its records say nothing of a store, so that nothing of them can be believed."""
+    boot = struct.pack("<8sI64s48x", b"relaypag", 1, b"boot")
+    pipe = struct.pack("<64s7QI", b"siem", 42, 0, 0, 0, 200, 158, 0, 42)
+    file = Memory(b"".join(it + struct.pack("<I", zlib.crc32(it)) for it in (boot, pipe)))
+    page = CrashPage(file, "boot")
+    assert (page.before, page.known("siem")) == ({}, Known())
+    assert "of another version: it is begun anew" in caplog.text
+    book(page.slot("other"), 1)
+    assert set(CrashPage(file, "boot").believed()) == {"other"}
 
 
 def test_a_pipe_that_was_absent_in_a_boot_is_not_believed_in_it_later() -> None:
@@ -117,8 +174,8 @@ def test_lost_is_what_is_not_found_and_no_sender_has(
     file = Memory()
     book(CrashPage(file, "boot").slot("siem"), held, owed=owed, at_risk=at_risk)
     page = CrashPage(file, "boot")
-    assert page.take_lost("siem", found) == lost
-    assert page.take_lost("siem", found) == 0, "told once"
+    assert page.take_lost("siem", found, STORE) == lost
+    assert page.take_lost("siem", found, STORE) == 0, "told once"
 
 
 def test_records_behind_a_damaged_boot_record_are_never_believed() -> None:
@@ -142,7 +199,7 @@ def test_a_second_crash_before_the_spool_is_open_forgets_nothing() -> None:
     third = CrashPage(file, "boot")
     record = third.believed()["siem"]
     assert (record.held, record.at_risk, record.next, record.head) == (13, 7, 55, 40)
-    assert third.take_lost("siem", 6) == 7
+    assert third.take_lost("siem", 6, STORE) == 7
     book(third.slot("siem"), 1, next_number=56, head=55)
     assert CrashPage(file, "boot").believed()["siem"].held == 1
 

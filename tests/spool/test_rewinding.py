@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from relay.spool.cursor import HOLES_MAX
+from relay.spool.recovery import Known
 from relay.spool.rewinding import Rewound, rewind
 from relay.spool.store import Store
 from relay.system.directory import SystemDirectory
@@ -15,7 +16,7 @@ from tests.spool.parts import OCTETS, put, read_all
 def open_store(path: Path, *, settled_min: int = 0) -> Store:
     """A store of small segments."""
     directory = SystemDirectory(str(path))
-    store = Store.open(directory, octets_max=1 << 20, settled_min=settled_min)
+    store = Store.open(directory, octets_max=1 << 20, known=Known(settled=settled_min))
     store._segment_octets = 600
     return store
 
@@ -36,7 +37,7 @@ def segments(path: Path) -> list[Path]:
 
 def rewound(path: Path, first: int = 0, *, settled_min: int = 0) -> Rewound:
     directory = SystemDirectory(str(path))
-    return rewind(directory, first, next_min=0, settled_min=settled_min)
+    return rewind(directory, first, known=Known(settled=settled_min))
 
 
 def delivered(path: Path) -> list[int]:

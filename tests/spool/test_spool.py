@@ -15,6 +15,9 @@ from relay.core.backlog import Backlog, SpoolMode
 from relay.core.bounds import Bounds
 from relay.core.channel import Channel
 from relay.core.receipt import Receipt
+from relay.spool import salvage
+from relay.spool.recovery import Known
+from relay.spool.segment import HEADER_OCTETS
 from relay.spool.spool import Spool
 from relay.system.ports import File
 from tests.core.parts import check, make_batch, make_channel, number, numbered
@@ -52,7 +55,7 @@ class Rig:
         self.channel.backlog = Backlog(self.mode, 1 << 20)
         self.spool = Spool(
             self.channel, self.directory, InlineDisk(), 1 << 20, 0.02,
-            next_min=0, head_min=0, take_lost=lambda found: max(0, self.held_before - found),
+            known=Known, take_lost=lambda found, _: max(0, self.held_before - found),
         )  # fmt: skip
         return self.channel
 
@@ -331,6 +334,28 @@ async def fill_segments(rig: Rig) -> Sequence[tuple[int, int, int]]:
     return store.segments()
 
 
+async def test_a_directory_that_is_emptied_while_it_runs_is_begun_anew(
+    autojump_clock: trio.testing.MockClock, rig: Rig
+) -> None:
+    """What was only there is damage; what comes then is written as ever."""
+    rig.bounds = Bounds(messages=5, memory=1 << 20)
+    async with rig.running() as channel:
+        await fill_segments(rig)
+        rig.directory.files.clear()
+
+        def fault(kind: str, name: str) -> None:
+            if kind == "sync" and name and name not in rig.directory.files:
+                raise FileNotFoundError(errno.ENOENT, "removed while it was open")
+
+        rig.directory.fault = fault
+        channel.put(numbered(60, 65, 60))
+        await trio.sleep(20)
+        assert channel.held().at_risk == 0
+        taken = await take(channel, 60)
+        assert taken[-5:] == [*range(60, 65)]
+        assert len(taken) + channel.account.dropped[Drop.DAMAGED] == 65
+
+
 async def test_a_segment_that_is_taken_away_while_it_runs_is_damage_and_no_obstacle(
     autojump_clock: trio.testing.MockClock, rig: Rig
 ) -> None:
@@ -343,6 +368,105 @@ async def test_a_segment_that_is_taken_away_while_it_runs_is_damage_and_no_obsta
         assert channel.account.dropped[Drop.DAMAGED] == gone[1] - gone[0]
 
 
+def unreadable(rig: Rig, segment: tuple[int, int, int], at: int = 0, end: int = 1 << 30) -> None:
+    rig.directory.bad[f"{segment[0]:020}.seg"] = (at, end)
+
+
+async def test_what_the_disk_does_not_give_while_it_works_is_damage_after_a_while(
+    autojump_clock: trio.testing.MockClock,
+    rig: Rig,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """One segment of many: what is before it is delivered at once, what is behind it then."""
+    rig.bounds = Bounds(messages=5, memory=1 << 20)
+    async with rig.running() as channel:
+        bad = (await fill_segments(rig))[2]
+        unreadable(rig, bad)
+        name = f"{bad[0]:020}.seg"
+        content = bytes(rig.directory.files[name])
+        assert await take(channel, 20) == [*range(bad[0])]
+        assert channel.account.dropped[Drop.DAMAGED] == 0, "it may come back"
+        assert await take(channel, 60) == [*range(bad[1], 60)]
+        assert channel.account.dropped[Drop.DAMAGED] == bad[1] - bad[0]
+        assert f"the disk works, and does not give all of {name}" in caplog.text
+        await trio.sleep(5)
+        assert name not in rig.directory.files
+        assert rig.directory.aside[name] == content, "it is kept"
+
+
+async def test_what_can_be_read_before_and_behind_a_bad_place_is_delivered(
+    autojump_clock: trio.testing.MockClock, rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(salvage, "BLOCK_OCTETS", 16)
+    rig.bounds = Bounds(messages=5, memory=1 << 20)
+    async with rig.running() as channel:
+        store = rig.spool._store
+        assert store
+        store._segment_octets = 4000
+        for n in range(60):
+            channel.put(numbered(n, n + 1, 60))
+            await trio.sleep(0.5)
+        bad = store.segments()[0]
+        frame = (bad[2] - HEADER_OCTETS) // (bad[1] - bad[0])
+        at = HEADER_OCTETS + 10 * frame + 50
+        unreadable(rig, bad, at, at + frame)
+        assert await take(channel, 100) == [n for n in range(60) if n not in (10, 11)]
+        assert channel.account.dropped[Drop.DAMAGED] == 2
+
+
+async def test_a_disk_that_fails_as_a_whole_makes_no_damage(
+    autojump_clock: trio.testing.MockClock, rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    rig.bounds = Bounds(messages=5, memory=1 << 20)
+    async with rig.running() as channel:
+        await fill_segments(rig)
+        rig.fail("read", errno.EIO)
+        taken = await take(channel, 600)
+        rig.mend()
+        assert [*taken, *await take(channel, 60)] == [*range(60)]
+        assert channel.account.dropped[Drop.DAMAGED] == 0
+        assert "the disk works" not in caplog.text
+        assert not rig.directory.aside
+
+
+@pytest.mark.parametrize("place", [0, -1])
+async def test_a_start_waits_for_what_cannot_be_read_and_then_goes_on_without(
+    autojump_clock: trio.testing.MockClock, rig: Rig, place: int
+) -> None:
+    """The first segment's header, the last one's frames: a start reads both."""
+    rig.bounds = Bounds(messages=5, memory=1 << 20)
+    async with rig.running() as channel:
+        bad = (await fill_segments(rig))[place]
+    unreadable(rig, bad)
+    async with rig.running() as channel:
+        assert await take(channel, 10) == []
+        assert channel.account.recovered == 0
+        expected = [n for n in range(60) if not bad[0] <= n < bad[1]]
+        assert await take(channel, 120) == expected
+        assert channel.account.dropped[Drop.DAMAGED] == bad[1] - bad[0]
+        channel.put(numbered(60, 61))
+        await trio.sleep(5)
+        assert channel.held().at_risk == 0
+        assert await take(channel) == [60]
+        await trio.sleep(5)
+        assert f"{bad[0]:020}.seg" in rig.directory.aside
+
+
+async def test_a_cursor_that_cannot_be_read_is_no_obstacle(
+    autojump_clock: trio.testing.MockClock, rig: Rig
+) -> None:
+    """Everything on disk comes again, as with a damaged one."""
+    rig.bounds = Bounds(messages=5, memory=1 << 20)
+    async with rig.running() as channel:
+        await fill_segments(rig)
+    rig.directory.bad["cursor"] = (0, 1 << 30)
+    async with rig.running() as channel:
+        await trio.sleep(60)
+        assert "cursor" in rig.directory.aside
+        del rig.directory.bad["cursor"]
+        assert await take(channel, 60) == [*range(60)]
+
+
 async def test_a_segment_that_cannot_be_read_waits_until_it_can_or_is_taken_away(
     autojump_clock: trio.testing.MockClock, rig: Rig
 ) -> None:
@@ -353,10 +477,186 @@ async def test_a_segment_that_cannot_be_read_waits_until_it_can_or_is_taken_away
 
         def fault(kind: str, at: str) -> None:
             if (kind, at) == ("read", name):
-                raise OSError(errno.EIO, "Input/output error")
+                raise OSError(errno.EACCES, "Permission denied")
 
         rig.directory.fault = fault
         assert await take(channel, 60) == [*range(bad[0])]
         del rig.directory.files[name]
         assert await take(channel, 60) == [*range(bad[1], 60)]
         assert channel.account.dropped[Drop.DAMAGED] == bad[1] - bad[0]
+
+
+@pytest.mark.parametrize("is_file", [True, False])
+async def test_what_somebody_has_put_where_the_next_segment_goes_is_set_aside(
+    autojump_clock: trio.testing.MockClock,
+    rig: Rig,
+    is_file: bool,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with rig.running() as channel:
+        name = f"{0:020}.seg"
+        if is_file:
+            rig.directory.files[name] = bytearray(b"a copy of something")
+        else:
+            rig.directory.strangers.append(name)
+        channel.put(numbered(0, 5))
+        await trio.sleep(1)
+        assert channel.held().at_risk == 0
+        assert name in rig.directory.aside
+        assert f"{name} was none of ours and in the way: it is in quarantine now" in caplog.text
+    async with rig.running() as channel:
+        assert await take(channel) == [*range(5)]
+
+
+async def test_what_somebody_has_put_where_the_cursor_was_is_set_aside_and_told(
+    autojump_clock: trio.testing.MockClock, rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with rig.running() as channel:
+        channel.put(numbered(0, 5))
+        await trio.sleep(1)
+    del rig.directory.files["cursor"]
+    rig.directory.strangers.append("cursor")
+    async with rig.running() as channel:
+        assert await take(channel) == [*range(5)]
+        assert "cursor" in rig.directory.aside
+        assert "no whole cursor: everything that is on disk is delivered again" in caplog.text
+        assert "cursor was none of ours and in the way" in caplog.text
+        assert "left alone" not in caplog.text
+
+
+async def test_what_was_dropped_behind_lent_messages_is_in_the_books_once_also_after_kill_9(
+    autojump_clock: trio.testing.MockClock, rig: Rig
+) -> None:
+    """The disk does not know of it yet: it is held, and comes again."""
+    rig.bounds = Bounds(messages=5, memory=1 << 20, overflow="drop-oldest")
+    async with rig.running(finish=False) as channel:
+        await fill_segments(rig)
+        assert channel.backlog
+        with channel.lease() as lease:
+            await lease.lend(2)
+            channel.backlog.octets_max = channel.backlog.octets
+            channel.put(numbered(60, 61, 60))
+            assert len(channel.backlog.dropped) == 1
+            check(channel)
+            rig.held_before = channel.account.received - channel.account.dropped[Drop.OLDEST]
+            rig.directory = rig.directory.kill()
+    dropped = channel.account.dropped[Drop.OLDEST]
+    async with rig.running() as channel:
+        assert channel.account.recovered == rig.held_before
+        assert len(await take(channel, 60)) == 60 - dropped
+        assert channel.account.dropped[Drop.CRASH] == 1, "what was put last"
+
+
+async def test_what_was_dropped_behind_lent_messages_is_booked_when_the_disk_knows(
+    autojump_clock: trio.testing.MockClock, rig: Rig
+) -> None:
+    rig.bounds = Bounds(messages=5, memory=1 << 20, overflow="drop-oldest")
+    async with rig.running() as channel:
+        await fill_segments(rig)
+        assert channel.backlog
+        with channel.lease() as lease:
+            await lease.lend(2)
+            channel.backlog.octets_max = channel.backlog.octets
+            channel.put(numbered(60, 61, 60))
+            [gone] = channel.backlog.dropped
+            assert channel.account.dropped[Drop.OLDEST] == 0
+            check(channel)
+            await trio.sleep(1)
+            assert channel.account.dropped[Drop.OLDEST] == gone.end - gone.first
+            check(channel)
+            rig.held_before = channel.held().messages
+            channel.backlog.octets_max = 1 << 20
+            channel.backlog.work.unpark_all()
+    async with rig.running() as channel:
+        assert channel.account.recovered == rig.held_before
+        expected = [n for n in range(61) if not gone.first <= n < gone.end]
+        assert await take(channel, 60) == expected
+
+
+async def test_what_was_dropped_at_the_very_end_has_left_the_disk(
+    autojump_clock: trio.testing.MockClock, rig: Rig
+) -> None:
+    rig.bounds = Bounds(messages=5, memory=1 << 20, overflow="drop-oldest")
+    async with rig.running() as channel:
+        await fill_segments(rig)
+        assert channel.backlog
+        with channel.lease() as lease:
+            await lease.lend(2)
+            channel.backlog.octets_max = channel.backlog.octets
+            channel.spooling.drop_oldest()
+            [gone] = channel.backlog.dropped
+            await rig.spool.finish()
+    assert channel.account.dropped[Drop.OLDEST] == gone.end - gone.first
+    async with rig.running() as channel:
+        assert channel.account.recovered == 60 - (gone.end - gone.first)
+
+
+def with_room(rig: Rig, octets: int) -> None:
+    """A disk that has so much for segments, and takes part of none that does not fit."""
+
+    def fault(kind: str, name: str) -> None:
+        files = rig.directory.files
+        used = sum(len(files[it]) for it in files if it.endswith(".seg"))
+        if kind in ("allocate", "write") and name.endswith(".seg") and used + 600 > octets:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    rig.directory.fault = fault
+
+
+async def test_drop_oldest_makes_room_on_a_disk_that_is_full_before_its_size_is_reached(
+    autojump_clock: trio.testing.MockClock, rig: Rig
+) -> None:
+    rig.bounds = Bounds(messages=5, memory=10_000, overflow="drop-oldest")
+    async with rig.running() as channel:
+        await fill_segments(rig)
+        with_room(rig, 6000)
+        for n in range(60, 400, 2):
+            channel.put(numbered(n, n + 2, 60))
+            check(channel)
+            await trio.sleep(0.2)
+        assert channel.account.dropped[Drop.FULL] == 0
+        assert channel.account.dropped[Drop.OLDEST] > 200
+        taken = await take(channel, 60)
+        assert taken == [*range(taken[0], 400)]
+        assert len(taken) == 400 - channel.account.dropped[Drop.OLDEST]
+
+
+async def test_where_dropping_makes_no_room_no_more_than_a_segment_an_attempt_goes(
+    autojump_clock: trio.testing.MockClock, rig: Rig
+) -> None:
+    """Somebody else takes what is freed: the rest of the spool is not thrown after it."""
+    rig.bounds = Bounds(messages=5, memory=10_000, overflow="drop-oldest")
+    async with rig.running() as channel:
+        before = await fill_segments(rig)
+        with_room(rig, 0)
+        for n in range(60, 460):
+            channel.put(numbered(n, n + 1, 60))
+            check(channel)
+            await trio.sleep(0.05)
+        store = rig.spool._store
+        assert store
+        assert len(before) - 6 <= len(store.segments()) < len(before)
+        assert channel.account.dropped[Drop.FULL] > 0
+        rig.mend()
+        await trio.sleep(20)
+        channel.put(numbered(460, 461, 60))
+        assert (await take(channel, 60))[-1] == 460
+
+
+async def test_what_the_delivery_has_in_hand_is_not_dropped_for_room(
+    autojump_clock: trio.testing.MockClock, rig: Rig
+) -> None:
+    rig.bounds = Bounds(messages=50, memory=10_000, overflow="drop-oldest")
+    async with rig.running() as channel:
+        await fill_segments(rig)
+        with channel.lease() as lease:
+            in_hand = [number(m) for batch in await lease.lend(20) for m in batch.messages]
+            with_room(rig, 4000)
+            for n in range(60, 460):
+                channel.put(numbered(n, n + 1, 60))
+                check(channel)
+                await trio.sleep(0.2)
+            assert channel.account.dropped[Drop.OLDEST] > 0
+        taken = await take(channel, 60)
+        assert taken[: len(in_hand)] == in_hand
+        assert taken[-1] == 459

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.spool.recovery import segment_name
+from relay.spool.recovery import Known, segment_name
 from relay.spool.store import Damaged, Store
 from relay.system.directory import SystemDirectory
 from tests.core.parts import make_batch, numbered
@@ -94,6 +94,79 @@ def test_numbers_are_not_used_again_after_everything_has_left() -> None:
     store.close()
     store = opened(directory)
     assert (store.settled, store.next, store.report.messages) == (50, 50, 0)
+
+
+def test_what_is_known_of_another_store_is_not_believed() -> None:
+    """A directory was put in the place of another: the numbers it has mean other messages."""
+    directory = FakeDirectory()
+    store = opened(directory)
+    put(store, 9, 1)
+    store.commit()
+    mine = store.identity
+    store.close()
+    for other in (b"another store...", mine):
+        known = Known(next=25, settled=8, given_up=(9, 25), store=other)
+        store = Store.open(directory, octets_max=1 << 20, known=known)
+        expected = [8] if other == mine else [*range(10)]
+        assert store.identity == mine
+        assert store.next == 25, "no number is used twice"
+        assert (read_all(store), store.report.messages) == ((expected, []), len(expected))
+        store.close()
+
+
+def test_the_identity_of_a_store_is_made_once() -> None:
+    directory = FakeDirectory()
+    opened(directory).close()
+    identities = {directory.identities}
+    for _ in range(2):
+        store = opened(directory)
+        identities.add(store.identity[0])
+        put(store, 1)
+        store.commit()
+        store.close()
+        directory = directory.kill()
+    assert identities == {1}
+
+
+@pytest.mark.parametrize("is_committed", [False, True])
+def test_what_was_given_up_is_a_hole_although_it_is_on_disk(is_committed: bool) -> None:
+    """A thread has written it behind the deadline of the stop, and made it durable or not."""
+    directory = FakeDirectory()
+    store = opened(directory)
+    put(store, 5, 5, 20)
+    if is_committed:
+        store.commit()
+        store.save_cursor(sync=True)
+    store.close()
+    known = Known(next=30, given_up=(10, 30), store=store.identity)
+    for again in (known, Known()):
+        directory = directory.kill()
+        store = Store.open(directory, octets_max=1 << 20, known=again)
+        assert read_all(store) == ([*range(10)], [])
+        assert (store.next, store.report.messages) == (30, 10)
+        if again is known:
+            store.close()
+    put(store, 5)
+    store.commit()
+    assert read_all(store) == ([*range(10), *range(30, 35)], [])
+    store.settle(35)
+    store.save_cursor(sync=True)
+    assert not [name for name in directory.files if name.endswith(".seg")]
+
+
+def test_what_is_between_the_disk_and_what_was_given_up_is_a_hole_as_well() -> None:
+    """It was delivered before the disk took it, say."""
+    directory = FakeDirectory()
+    store = opened(directory)
+    put(store, 10)
+    store.commit()
+    store.close()
+    known = Known(next=40, given_up=(35, 40), store=store.identity)
+    store = Store.open(directory, octets_max=1 << 20, known=known)
+    put(store, 2)
+    store.commit()
+    assert read_all(store) == ([*range(10), 40, 41], [])
+    assert store.messages(0, store.next) == 12
 
 
 def test_numbers_that_the_crash_page_knows_are_used_up_and_a_hole() -> None:
@@ -441,3 +514,48 @@ def test_a_removed_directory_is_an_error_that_goes_away(tmp_path: Path) -> None:
 
 def test_damage_has_an_end() -> None:
     assert Damaged(5, 3, "in a file").end == 8
+
+
+def test_a_last_segment_of_which_the_disk_gives_nothing_is_kept() -> None:
+    """Nobody knows what is in it, if anything: its numbers are told to no cursor."""
+    directory = FakeDirectory()
+    store = opened(directory)
+    put(store, 5)
+    store.commit()
+    store.save_cursor(sync=True)
+    put(store, 20)
+    put(store, 5)
+    store.commit()
+    store.close()
+    name = segment_name(store.segments()[-1][0])
+    content = bytes(directory.files[name])
+    directory.bad[name] = (0, 1 << 30)
+    with pytest.raises(OSError, match="Input/output"):
+        opened(directory)
+    directory.locked = False
+    again = Store.open(directory, octets_max=1 << 20, salvaging=True)
+    assert read_all(again) == ([*range(25)], [])
+    assert directory.aside[name] == content
+    assert again.report.lines() == [f"the disk does not give all of {name}"]
+    put(again, 3)
+    again.commit()
+
+
+def test_what_cannot_be_written_behind_a_bad_place_goes_into_another_segment() -> None:
+    directory = FakeDirectory()
+    store = opened(directory)
+    put(store, 5)
+    store.commit()
+    [(first, _, _)] = store.segments()
+
+    def fault(kind: str, name: str) -> None:
+        if (kind, name) == ("write", segment_name(first)):
+            raise OSError(errno.EIO, "Input/output error")
+
+    directory.fault = fault
+    with pytest.raises(OSError, match="Input/output"):
+        put(store, 1)
+    put(store, 1)
+    store.commit()
+    assert len(store.segments()) == 2
+    assert read_all(store) == ([*range(6)], [])

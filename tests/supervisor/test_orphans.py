@@ -5,6 +5,7 @@ import socket
 import pytest
 
 from relay.core.account import Drop, PipeAccount
+from relay.spool.cursor import newest
 from relay.spool.page import CrashPage
 from relay.system.drop_counts import boot_id
 from relay.system.machine import SystemMachine
@@ -111,7 +112,9 @@ async def test_what_a_crash_has_cost_an_orphan_is_told_once(bench: Bench) -> Non
     await left_behind(bench, 3)
     file = SystemPageFile.open(str(bench.directory))
     page = CrashPage(file, boot_id())
-    page.take_lost("forward", 0)
+    cursor = newest((bench.directory / "spool/forward/cursor").read_bytes())
+    assert cursor
+    page.take_lost("forward", 0, cursor.store)
     slot = page.slot("forward")
     slot.write(PipeAccount("forward", received=5), next_number=5, head=0, at_risk=2)
     file.close()

@@ -1,15 +1,20 @@
 """Reloads and stops that come while something before them has not ended yet."""
 
+import errno
 import os
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 import pytest
 import trio
 import trio.testing
 
 from relay.core.account import Drop
+from relay.spool.store import Store
+from relay.system.machine import SystemMachine
 from tests.supervisor.conftest import BASE, Bench
 
 LINE = b"<13>Nov 23 07:45:25 web01 app: %d\n"
@@ -228,3 +233,40 @@ async def test_a_file_that_cannot_be_read_delays_no_stop(bench: Bench) -> None:
     assert relay.reloads == 0
     writer = os.open(path, os.O_RDWR | os.O_NONBLOCK)  # lets the thread go
     os.close(writer)
+
+
+@pytest.mark.parametrize("where", ["open", "commit", "close"])
+async def test_a_stop_leaves_a_hanging_spool_behind_that_has_a_successor(
+    where: str, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pipe was removed and came back: its new spool waits for the one that does not end."""
+    bench.machine = SystemMachine(state_dir=str(bench.directory))
+    release, hangs = threading.Event(), threading.Event()
+
+    def hang(*_: object, **__: object) -> NoReturn:
+        hangs.set()
+        release.wait(30)
+        raise OSError(errno.EIO, "Input/output error")
+
+    if where == "commit":
+        monkeypatch.setattr("relay.spool.spool.commit_group", hang)
+    else:
+        monkeypatch.setattr(Store, where, hang)
+    text = BASE + FORWARD.replace("PORT", "9").replace('"never"', '"always"')
+    try:
+        async with bench.running(text) as relay:
+            with socket.create_connection(bench.address("net")) as sock:
+                sock.sendall(LINE % 1)
+            await bench.until(lambda: relay.ledger.pipes["forward"].received == 1)
+            if where != "close":
+                await bench.until(hangs.is_set)
+            await bench.reload(BASE)
+            await bench.until(lambda: hangs.is_set() and relay.spools["forward"].spool.ending)
+            await bench.reload(text)
+            assert relay.spools["forward"].before is not None
+            began = trio.current_time()
+        assert trio.current_time() - began < 2.5, "drain_max is a second"
+        lost = 0 if where == "close" else 1
+        assert relay.ledger.pipes["forward"].dropped[Drop.SHUTDOWN] == lost
+    finally:
+        release.set()

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+from contextlib import suppress
 from typing import TextIO
 
 from relay.cli.failure import Failure, Mistake
@@ -45,16 +46,24 @@ def replay(change: Change, pipe: str, first: int | None) -> int:
 
 
 def put_back(change: Change, pipe: str, file: TextIO) -> int:
-    """Let the next start deliver the messages of an export, behind what is held.
+    """Let the next start deliver the messages of an export, behind what is held: all, or none.
 
     Raises:
         Mistake: a line of the file is none of an export; nothing has changed.
+        Failure: the disk fails, or is full; nothing of the file is delivered.
     """
     messages = count(file)
-    with change.spool(pipe) as store:
-        for batch in batches(file):
-            store.append([(store.next, batch)])
-        store.commit()
+    with change.spool(pipe, octets_max=os.fstat(file.fileno()).st_size) as store:
+        first = store.next
+        change.give_up(pipe, store, first + messages)  # until all of it is there
+        try:
+            for batch in batches(file):
+                store.append([(store.next, batch)])
+            store.commit()
+        except BaseException:
+            with suppress(OSError):  # then it lies there, and is given up all the same
+                store.restart_after(first)
+            raise
     return messages
 
 
@@ -71,7 +80,7 @@ def adopt(change: Change, old: str, new: str) -> int:
     path = change.state.path
     with change.spool(old) as store:
         held, head, next_number = store.report.messages, store.settled, store.next
-    lost = change.lost[old] + change.page.take_lost(new, 0)
+        identity = store.identity
     if new in spool_names(path):
         with change.spool(new) as store:
             if store.report.messages:
@@ -81,11 +90,11 @@ def adopt(change: Change, old: str, new: str) -> int:
         if strangers or os.path.lexists(os.path.join(spool_path(path, new), "quarantine")):
             raise Failure(f"{spool_path(path, new)} has other files: look at them, and remove them")
         shutil.rmtree(spool_path(path, new))
-    # Killed behind the rename, the page must not say that what was moved has left.
-    change.write(new, held=held, lost=0, head=0, next_number=next_number)
+    # Killed on the way: what is moved is nobody's in the book, so that the next start finds it.
+    # What a crash has cost each of them is told by each, and does not move.
+    change.disown(old, next_number)
     _rename(spool_path(path, old), spool_path(path, new))
-    change.write(new, held=held, lost=lost, head=head, next_number=next_number)
-    change.write(old, held=0, lost=0, head=next_number, next_number=next_number)
+    change.adopt(new, identity, held=held, head=head, next_number=next_number)
     return held
 
 

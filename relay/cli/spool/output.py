@@ -1,10 +1,12 @@
 """Messages of a spool as they are shown, or written to a file."""
 
 import base64
+import errno
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from tempfile import mkstemp
 from typing import BinaryIO
 
 import click
@@ -115,14 +117,14 @@ def new_file(path: str, *, force: bool) -> Iterator[BinaryIO]:
     Raises:
         Failure: it exists already, and not `force`; or it cannot be written.
     """
-    part = f"{path}.part"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     if os.path.lexists(path) and not force:
         raise Failure(f"{path} exists already (--force replaces it)")
+    directory, name = os.path.split(path)
     try:
-        number = os.open(part, flags, 0o600)
+        # A name that nobody has: what an export left that was killed is in nobody's way.
+        number, part = mkstemp(".part", f".{name}.", directory or ".")
     except OSError as exc:
-        raise Failure(f"{part}: {(exc.strerror or str(exc)).lower()}") from exc
+        raise Failure(f"{path}: {(exc.strerror or str(exc)).lower()}") from exc
     try:
         with open(number, "wb") as file:
             yield file
@@ -131,11 +133,24 @@ def new_file(path: str, *, force: bool) -> Iterator[BinaryIO]:
         if force:
             os.replace(part, path)
         else:
-            os.link(part, path)  # fails where somebody was faster
-            os.unlink(part)
+            _rename_new(part, path)
     except BaseException as exc:
         with suppress(FileNotFoundError):
             os.unlink(part)
         if isinstance(exc, OSError):
             raise Failure(f"{path}: {(exc.strerror or str(exc)).lower()}") from exc
         raise
+
+
+def _rename_new(old: str, new: str) -> None:
+    """Raises `FileExistsError` where somebody was faster."""
+    try:
+        os.link(old, new)
+    except OSError as exc:
+        if exc.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise
+        # A file system without hard links, such as vfat: the name is taken, then given.
+        os.close(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        os.replace(old, new)
+    else:
+        os.unlink(old)

@@ -9,14 +9,16 @@ from functools import cached_property
 
 from relay.cli.failure import Failure
 from relay.core.account import PipeAccount
-from relay.spool.page import CrashPage
+from relay.spool.page import NO_STORE, CrashPage
 from relay.spool.rewinding import rewind
+from relay.spool.salvage import Salvaging
 from relay.spool.store import Store
 from relay.system.directory import SystemDirectory
 from relay.system.drop_counts import boot_id
 from relay.system.flock import is_held
 from relay.system.owner import become_owner
 from relay.system.page_file import SystemPageFile
+from relay.system.ports import Directory
 from relay.system.snapshot import SnapshotDirectory
 from relay.system.spool_paths import spool_names, spool_path
 
@@ -123,7 +125,8 @@ class State:
     def _snapshot(self, pipe: str, looks: int) -> Store:
         """Look again when a segment goes while it is looked at: a relay delivers."""
         try:
-            return open_store(self.page, pipe, SnapshotDirectory(spool_path(self.path, pipe)))
+            directory = SnapshotDirectory(spool_path(self.path, pipe))
+            return open_store(self.page, pipe, Salvaging(directory))
         except FileNotFoundError as exc:
             if looks > 1:
                 return self._snapshot(pipe, looks - 1)
@@ -141,23 +144,24 @@ class Change:
     lost: dict[str, int] = field(default_factory=dict)  # what a crash has cost, by pipe
 
     @contextmanager
-    def spool(self, pipe: str) -> Iterator[Store]:
-        """The spool, to be settled or rewound; what is done to it lasts when this is left.
+    def spool(self, pipe: str, octets_max: int = OCTETS_MAX) -> Iterator[Store]:
+        """The spool, to be changed; what is done to it lasts when this is left without a fault.
 
         Raises:
             Failure: another process has it, or the disk fails.
         """
         self.state.need(pipe)
         try:
-            store = open_store(self.page, pipe, SystemDirectory(spool_path(self.state.path, pipe)))
+            store = open_store(self.page, pipe, SystemDirectory(spool_path(self.state.path, pipe)),
+                               octets_max)  # fmt: skip
         except OSError as exc:
             raise _failed(pipe, exc) from exc
-        lost = self.lost.setdefault(pipe, self.page.take_lost(pipe, store.report.messages))
+        self._take(pipe, store.report.messages, store.identity)
         try:
             yield store
             store.save_cursor(sync=True)
-            self.write(pipe, held=store.messages(store.settled, store.next), lost=lost,
-                       head=store.settled, next_number=store.next)  # fmt: skip
+            held = store.messages(store.settled, store.next)
+            self._write(pipe, held, store.settled, store.next)
         except OSError as exc:
             raise _failed(pipe, exc) from exc
         finally:
@@ -172,22 +176,46 @@ class Change:
         self.state.need(pipe)
         directory = SystemDirectory(spool_path(self.state.path, pipe))
         try:
-            done = rewind(directory, first, **known_numbers(self.page, pipe))
+            done = rewind(directory, first, known=self.page.known(pipe))
         except OSError as exc:
             raise _failed(pipe, exc) from exc
-        lost = self.page.take_lost(pipe, done.held)
-        self.write(pipe, held=done.held + done.messages, lost=lost,
-                   head=done.first, next_number=done.next)  # fmt: skip
+        self._take(pipe, done.held, done.store)
+        self._write(pipe, done.held + done.messages, done.first, done.next)
         return done.messages
 
-    def write(self, pipe: str, *, held: int, lost: int, head: int, next_number: int) -> None:
+    def give_up(self, pipe: str, store: Store, next_number: int) -> None:
+        """What its spool gets from now on below this number is not delivered, if we end here."""
+        held = store.messages(store.settled, store.next)
+        self._write(pipe, held, store.settled, next_number, end=store.next)
+
+    def disown(self, pipe: str, next_number: int) -> None:
+        """Nothing is said of the spool of this pipe any more: it goes to another one."""
+        self._take(pipe, 0, NO_STORE)
+        self._write(pipe, 0, next_number, next_number)
+
+    def adopt(self, pipe: str, identity: bytes, *, held: int, head: int, next_number: int) -> None:
+        """This pipe has the spool that has this name now, instead of its own."""
+        self._take(pipe, 0, identity)
+        self._write(pipe, held, head, next_number)
+
+    def _take(self, pipe: str, found: int, identity: bytes) -> None:
+        lost = self.page.take_lost(pipe, found, identity)
+        self.lost.setdefault(pipe, lost)
+
+    def _write(
+        self, pipe: str, held: int, head: int, next_number: int, end: int | None = None
+    ) -> None:
         """What the next start will take for the book of the process before it."""
+        lost = self.lost[pipe]
         self.page.slot(pipe).write(
             PipeAccount(pipe, received=held + lost),
             next_number=next_number,
             head=head,
             at_risk=lost,
+            end=end,
         )
+        if self.page.is_broken:
+            raise Failure(f"{self.state.path}: the crash page cannot be written")
 
 
 def _regular(path: str) -> bytes:
@@ -197,18 +225,11 @@ def _regular(path: str) -> bytes:
         return file.read(PAGE_OCTETS_MAX) if stat.S_ISREG(os.fstat(number).st_mode) else b""
 
 
-def open_store(page: CrashPage, pipe: str, directory: SnapshotDirectory | SystemDirectory) -> Store:
-    """Raises `OSError`: see `Store.open`."""
-    return Store.open(directory, octets_max=OCTETS_MAX, **known_numbers(page, pipe))
-
-
-def known_numbers(page: CrashPage, pipe: str) -> dict[str, int]:
-    """What the crash page knows and the spool may not, as a start begins with it."""
-    record, believed = page.before.get(pipe), page.believed().get(pipe)
-    return {
-        "next_min": record.next if record else 0,
-        "settled_min": believed.head if believed else 0,
-    }
+def open_store(
+    page: CrashPage, pipe: str, directory: Directory, octets_max: int = OCTETS_MAX
+) -> Store:
+    """As a start opens it. Raises `OSError`: see `Store.open`."""
+    return Store.open(directory, octets_max=octets_max, known=page.known(pipe))
 
 
 def _failed(pipe: str, fault: OSError) -> Failure:

@@ -50,15 +50,33 @@ class Directory(Protocol):
         """What is in it and is no regular file."""
 
     def open_file(self, name: str) -> RandomFile:
-        """Open a file that exists."""
+        """Open a regular file that exists.
+
+        Raises:
+            FileNotFoundError: there is none of that name, or it is no regular file.
+        """
 
     def create(self, name: str) -> RandomFile:
-        """Make a file that does not exist, for its owner alone."""
+        """Make a file that does not exist, for its owner alone.
+
+        Raises:
+            FileExistsError: something of whatever kind has that name.
+        """
 
     def unlink(self, name: str) -> None: ...
 
     def sync(self) -> None:
         """fsync(2) of the directory: files made or removed stay so."""
+
+    def probe(self) -> None:
+        """Write something, make it durable, and read it back from the medium, as far as one can.
+
+        Raises:
+            OSError: the disk does not work, or has no room.
+        """
+
+    def set_aside(self, name: str) -> None:
+        """Move what has this name, of whatever kind, to where damaged octets are kept."""
 
     def quarantine(self, name: str, data: bytes) -> None:
         """Keep a copy of damaged octets aside; an older one of that name is replaced."""

@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
+from relay.spool.recovery import Known
 from tests.spool.enumeration.crash_states import State, without_cursor
 from tests.spool.enumeration.histories import HISTORIES, History
-from tests.spool.enumeration.outcome import NOTHING, Known, Outcome, everything, observe
+from tests.spool.enumeration.outcome import NOTHING, Outcome, everything, observe
 from tests.spool.enumeration.promise import Promise, breaches
 from tests.spool.enumeration.story import Story
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from relay.spool.cursor import Cursor, CursorFile
 from relay.spool.reader import Damaged
-from relay.spool.recovery import Found, Part
+from relay.spool.recovery import Found, Known, Part
 from relay.spool.segment import HEADER_OCTETS
 from relay.spool.store import Store
 from relay.system.ports import Directory
@@ -156,8 +156,8 @@ def syncs_without_writing(_: Mutant) -> Mutant:
 
 
 def removes_empty_segments_first(shipped: Mutant) -> Mutant:
-    def recover(directory: Directory, **known: int) -> Found:
-        found: Found = shipped(directory, **known)
+    def recover(directory: Directory, known: Known) -> Found:
+        found: Found = shipped(directory, known)
         if found.parts and found.empty:
             before, end = found.cursor.next, int(found.empty[-1][:20])
             found.parts[-1].end = end
@@ -172,12 +172,12 @@ def removes_empty_segments_first(shipped: Mutant) -> Mutant:
 
 
 def knows_no_page(shipped: Mutant) -> Mutant:
-    return lambda directory, **_: shipped(directory, next_min=0, settled_min=0)
+    return lambda directory, _: shipped(directory, Known())
 
 
 def finds_no_holes(shipped: Mutant) -> Mutant:
-    def recover(directory: object, **known: int) -> Found:
-        found: Found = shipped(directory, **known)
+    def recover(directory: object, known: Known) -> Found:
+        found: Found = shipped(directory, known)
         found.cursor = replace(found.cursor, holes=())
         return found
 

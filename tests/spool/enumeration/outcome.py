@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from relay.spool.recovery import Known
 from relay.spool.store import Damaged, Store
 from tests.core.parts import make_batch
 from tests.spool.enumeration.crash_states import CrashStates, State, Surface, as_state
@@ -33,21 +34,11 @@ class Outcome:
         return self.settled, self.next, self.found, self.damaged, self.messages
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What the crash page of the same boot knows; nothing after a power cut."""
-
-    next: int = 0
-    settled: int = 0
-
-
-NOTHING = Known()
+NOTHING = Known()  # of the crash page of the same boot; a power cut takes it
 
 
 def open_store(directory: FakeDirectory, segment_octets: int, known: Known = NOTHING) -> Store:
-    store = Store.open(
-        directory, octets_max=1 << 20, next_min=known.next, settled_min=known.settled
-    )
+    store = Store.open(directory, octets_max=1 << 20, known=known)
     store._segment_octets = segment_octets
     return store
 

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from tests.spool.enumeration.outcome import NOTHING, Known, Outcome
+from relay.spool.recovery import Known
+from tests.spool.enumeration.outcome import NOTHING, Outcome
 
 
 @dataclass(slots=True, eq=False)

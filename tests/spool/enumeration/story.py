@@ -9,10 +9,11 @@ from relay.core.backlog import Segment
 from relay.core.batch import Batch
 from relay.core.queue import Entry
 from relay.spool.group import commit_group
+from relay.spool.recovery import Known
 from relay.spool.store import Store
 from tests.core.parts import make_batch
 from tests.spool.enumeration.crash_states import CrashStates, State, Surface
-from tests.spool.enumeration.outcome import NOTHING, Known, Outcome, directory_of, open_store, read
+from tests.spool.enumeration.outcome import NOTHING, Outcome, directory_of, open_store, read
 from tests.spool.enumeration.promise import Promise
 from tests.spool.parts import Change, FakeDirectory
 

@@ -1,0 +1,36 @@
+"""The crash page of a relay that has started while another process had the state directory."""
+
+import logging
+
+import trio
+
+from relay.spool.page import CrashPage
+from relay.supervisor.orphans import find_orphans
+from relay.supervisor.recovery import lose_forgotten, lose_held
+from relay.supervisor.state import Relay
+
+log = logging.getLogger("relay.supervisor")
+
+
+async def take_late_page(relay: Relay, delivering: trio.Nursery) -> None:
+    """Wait for it, then do what a start does with it; from then on the books are on it.
+
+    Until then no spool is open: what the process before held is not known, and the other one may be
+    changing what is on disk.
+    """
+    await relay.machine.await_page()
+    if relay.phase in ("draining", "stopped"):
+        return
+    file = relay.machine.page
+    if file is not None:
+        relay.page = CrashPage(file, relay.machine.boot_id)
+        lose_forgotten(relay)
+        for pipe in (*relay.pipes.values(), *relay.retiring.values()):
+            if pipe.channel.backlog is None:
+                lose_held(relay, pipe.channel.account)
+        channels = [pipe.channel for pipe in (*relay.pipes.values(), *relay.retiring.values())]
+        for channel in (*channels, *relay.orphans.values()):
+            channel.record = relay.page.slot(channel.account.name)
+            channel.save()
+        log.info("crash page can be opened now: from here on a crash is counted")
+    find_orphans(relay, delivering)

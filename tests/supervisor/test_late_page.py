@@ -1,0 +1,108 @@
+"""A relay that starts while a `relay spool` command has the state directory."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import trio
+
+from relay.core.account import Drop, PipeAccount
+from relay.spool.page import CrashPage
+from relay.system.drop_counts import boot_id
+from relay.system.machine import SystemMachine
+from relay.system.page_file import SystemPageFile
+from tests.supervisor.conftest import BASE, Bench
+from tests.supervisor.test_orphans import AWAY, BACK, LINE, left_behind
+
+
+@contextmanager
+def another_process(bench: Bench) -> Iterator[SystemPageFile]:
+    """It has the page, and a relay is started."""
+    page = SystemPageFile.open(str(bench.directory))
+    bench.machine = SystemMachine.of({}, str(bench.directory))
+    yield page
+    if bench.machine.page is not None:
+        bench.machine.page.close()
+
+
+def send(bench: Bench, *numbers: int) -> None:
+    with socket.create_connection(bench.address("net")) as sock:
+        for number in numbers:
+            sock.sendall(LINE % number)
+
+
+async def test_it_delivers_from_memory_and_takes_the_page_once_it_is_free(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    with another_process(bench) as other:
+        async with bench.running(BASE + BACK) as relay:
+            send(bench, 0)
+            await bench.until(lambda: bench.ring("away") == [b"0"])
+            spool = relay.spools["forward"].spool
+            assert spool.channel.backlog
+            assert "another process" in spool.channel.backlog.failing
+            assert not (bench.directory / "spool").exists(), "the other one may be changing it"
+            other.close()
+            await bench.until(lambda: (it := spool.channel.backlog) is not None and it.ready)
+            send(bench, 1)
+            await bench.until(lambda: bench.ring("away") == [b"0", b"1"])
+        assert caplog.text.count("crash page cannot be opened") == 1
+        assert caplog.text.count("crash page can be opened now") == 1
+        assert bench.machine.page is not None
+        records = CrashPage(bench.machine.page, boot_id()).believed()
+        assert (records["forward"].next, records["forward"].head) == (2, 2)
+        assert records["all"].next == 2
+
+
+async def test_what_the_process_before_held_is_in_the_books_then(bench: Bench) -> None:
+    await left_behind(bench, 3)
+    with another_process(bench) as other:
+        page = CrashPage(other, boot_id())
+        for name, lost in (("all", 5), ("gone", 2), ("forward", 4)):
+            page.take_lost(name, 0)
+            account = PipeAccount(name, received=lost)
+            page.slot(name).write(account, next_number=9, head=0, at_risk=lost)
+        async with bench.running(BASE + AWAY) as relay:
+            send(bench, 0)
+            await bench.until(lambda: bench.ring() == [b"0"])
+            other.close()
+            await bench.until(lambda: relay.ledger.pipes["forward"].recovered)
+            pipes = relay.ledger.pipes
+            assert {name: it.dropped[Drop.CRASH] for name, it in pipes.items()} == {
+                "all": 5, "gone": 2, "forward": 4,
+            }  # fmt: skip
+            assert {name: it.recovered for name, it in pipes.items()} == {
+                "all": 5, "gone": 2, "forward": 3 + 4,
+            }  # fmt: skip
+
+
+async def test_spools_without_a_pipe_are_found_then(bench: Bench) -> None:
+    await left_behind(bench, 3)
+    with another_process(bench) as other:
+        async with bench.running(BASE) as relay:
+            await trio.sleep(0.1)
+            assert not relay.orphans
+            other.close()
+            await bench.until(lambda: "forward" in relay.orphans)
+            await bench.until(lambda: relay.orphans["forward"].held().orphan == 3)
+
+
+async def test_a_stop_does_not_wait_for_it(bench: Bench) -> None:
+    with another_process(bench) as other:
+        async with bench.running(BASE + AWAY) as relay:
+            send(bench, 0)
+            await bench.until(lambda: relay.ledger.pipes["forward"].received == 1)
+        assert relay.ledger.pipes["forward"].dropped[Drop.SHUTDOWN] == 1
+        other.close()
+
+
+async def test_a_page_that_cannot_be_had_for_another_reason_is_not_waited_for(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    (bench.directory / "crash-page").mkdir()
+    bench.machine = SystemMachine.of({}, str(bench.directory))
+    async with bench.running(BASE + BACK) as relay:
+        await bench.until(lambda: (bench.directory / "spool/forward/cursor").exists())
+        assert relay.page is None
+    assert caplog.text.count("crash page cannot be opened") == 1
