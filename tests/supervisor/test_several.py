@@ -138,3 +138,30 @@ async def test_the_relay_s_name_changes_for_all_members(bench: Bench, strategy: 
         await bench.reload(text.replace("edge01", "edge02"))
         names = {it.outlet.host.name for it in relay.pipes["all"].members}
         assert names == {"edge02"}
+
+
+@pytest.mark.parametrize("strategy", ["", BALANCE])
+async def test_a_stop_leaves_what_nobody_takes_in_the_spool(bench: Bench, strategy: str) -> None:
+    """Two deaf servers have a window in hand; the next process delivers it all."""
+    text = several('["x", "y"]', strategy).replace('spool = "never"', 'spool = "always"')
+    text = text.replace('drain_max = "1s"', 'drain_max = "0.5s"\nstate_dir = "DIR"')
+    with (
+        socket.create_server(("127.0.0.1", 0)) as one,
+        socket.create_server(("127.0.0.1", 0)) as two,
+    ):
+        for name, server in (("x", one), ("y", two)):
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            port = server.getsockname()[1]
+            text = text.replace("[pipes.all]", f'[destinations.{name}]\ntype = "relp"\n'
+                                f'address = "127.0.0.1:{port}"\n[pipes.all]', 1)  # fmt: skip
+        async with bench.running(text) as relay:
+            account = relay.ledger.pipes["all"]
+            with connected(bench) as sock:
+                sock.sendall(b"".join(LINE % n for n in range(300)))
+                await bench.until(lambda: account.received == 300)
+        assert account.held().spool == 300
+    async with bench.running(text.replace('["x", "y"]', '["a", "b"]')) as relay:
+        account = relay.ledger.pipes["all"]
+        await bench.until(lambda: sum(account.delivered.values()) == 300)
+        assert account.recovered == 300
+        assert sorted(bench.ring("a") + bench.ring("b")) == sorted(b"%d" % n for n in range(300))
