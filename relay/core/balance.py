@@ -128,6 +128,10 @@ class Balance:
     def full(self) -> bool:
         return self._lease is not None and self._lease.full
 
+    @property
+    def waiting(self) -> bool:
+        return self.channel.held().memory > 0
+
     def seat(self, health: Health) -> Place:
         return Place(self, health, Patience(self.sharing))
 

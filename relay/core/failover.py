@@ -215,11 +215,15 @@ class Failover:
         self.channel.account.failovers += 1
         self._last = successor
         pipe, name = self.channel.account.name, successor.health.destination
-        if self._place(successor) < self._place(before):
+        if self._place(successor) < self._place(before) < len(self.standings):
             successor.patience.back(now)
             log.info("pipe %s returns to %s", pipe, name)
             return
-        why = "is stalled" if before.given_up else f"is down: {before.health.down_reason}"
+        why = f"is down: {before.health.down_reason}"
+        if before not in self.standings:
+            why = "is no longer its destination"
+        elif before.given_up:
+            why = "is stalled"
         log.warning("pipe %s goes over to %s: %s %s", pipe, name, before.health.destination, why)
 
     def _better(self, active: Standing, now: float) -> Standing | None:

@@ -25,6 +25,10 @@ class Sharer(Protocol):
     def full(self) -> bool:
         """No more than what it has given is to be had, before the oldest of all has left."""
 
+    @property
+    def waiting(self) -> bool:
+        """There is something that nobody has been given."""
+
     def take(self, share: "Share") -> None:
         """This one lends from now on, and has nothing waiting."""
 
@@ -62,7 +66,7 @@ class Share:
 
     @property
     def waiting(self) -> bool:
-        return bool(self._inbox)
+        return bool(self._inbox) or self._sharer.waiting
 
     async def lend(self, messages_max: int = LEND_MESSAGES) -> Sequence[Batch]:
         self._check()
