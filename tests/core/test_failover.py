@@ -1,6 +1,8 @@
 """Several destinations for one channel, one of which has it."""
 
 import logging
+import random
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -462,3 +464,39 @@ async def test_one_is_removed_and_another_added_without_a_break_of_the_third(
         bench.failover.arrange([bench.standings[1], bench.standings[0]], KEYS)
         await trio.sleep(1)
         assert (b.attempts, bench.active) == (1, "b")
+
+
+def changes(chance: random.Random) -> dict[str, object]:
+    if chance.random() < 0.4:
+        return {"down": "", "deaf": False, "silent": False}
+    return chance.choice([{"down": "reset"}, {"deaf": True}, {"silent": True}, {"refuses": "odd"}])
+
+
+@pytest.mark.parametrize("seed", range(60))
+async def test_whatever_happens_nothing_is_lost_and_order_is_kept(
+    autojump_clock: trio.testing.MockClock, seed: int
+) -> None:
+    chance = random.Random(seed)
+    keeps = chance.choice((0, 0, 50))
+    peers = [Peer(name, keeps=keeps, unread=bool(keeps)) for name in "abc"]
+    async with delivering(*peers) as bench:
+        for _ in range(150):
+            bench.more(chance.choice((1, 3, 50)))
+            await trio.sleep(chance.choice((0.0, 0.01, 1.0, 20.0)))
+            check(bench.channel)
+            if chance.random() < 0.3:
+                chance.choice(peers).become(**changes(chance))
+        for peer in peers:
+            peer.become(down="", deaf=False, silent=False, refuses="")
+        with trio.fail_after(1000):
+            await bench.channel.empty()
+        account = bench.channel.account
+        got = Counter(n for it in peers for n in it.got)
+        refused = account.dropped[Drop.REFUSED]
+        assert len(set(range(bench.put)) - got.keys()) == refused
+        assert sum(account.delivered.values()) == bench.put - refused
+        assert sum(it.delivered for it in account.healths.values()) == bench.put - refused
+        assert got.total() - len(got) <= account.retried + account.replayed
+        for peer in peers:
+            once = [n for n in peer.got if got[n] == 1]
+            assert once == sorted(once)
