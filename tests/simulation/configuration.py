@@ -49,6 +49,10 @@ class PipePlan:
     twin: str = ""  # where the peer of the second destination listens
 
     @property
+    def balances(self) -> bool:
+        return bool(self.twin) and self.keys["strategy"] == "balance"
+
+    @property
     def addresses(self) -> Sequence[str]:
         return (self.address, self.twin) if self.twin else (self.address,)
 

@@ -236,14 +236,6 @@ def keeps_what_it_had(close: Shipped) -> Shipped:
     return close_wrong
 
 
-def gives_the_older_last(_: Shipped) -> Shipped:
-    def give_first(self: Share, portions: Sequence[Portion]) -> None:
-        for portion in portions:
-            self.give(portion)
-
-    return give_first
-
-
 def settles_from_the_front(settle: Shipped) -> Shipped:
     def settle_wrong(self: Spread, places: Sequence[int], level: Confirmation) -> None:
         settle(self, range(self.gone, self.gone + len(places)), level)
