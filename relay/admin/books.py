@@ -55,6 +55,8 @@ def _pipe(relay: Relay, account: PipeAccount) -> View:
         "replayed": account.replayed,
         "in_doubt": account.in_doubt,
         "epochs": account.epochs,
+        "unseen": account.unseen,
+        "missed": account.missed,
         "truncated": account.truncated,
         "truncated_bytes": account.truncated_octets,
         "network_errors": account.network_errors,
@@ -159,6 +161,7 @@ def _listener(relay: Relay, account: ListenerAccount) -> View:
             "accepted": account.connections_accepted,
             "refused": _named(account.connections_refused),
             "failed": _named(account.connections_failed),
+            "deferred": account.accept_deferred,
         },
         "restarts": account.restarts,
         "identity": (

@@ -151,6 +151,12 @@ class PipeKeys(Keys):
         return Sharing(self.strategy, self.return_after, self.stalled_max)
 
 
+# Standard input and output, what Trio waits with, the crash page, the file of the configuration at
+# a reload, the service manager, and the admin server with some connections.
+BASE_DESCRIPTORS = 24
+SPOOL_DESCRIPTORS = 8  # directory, lock, cursor, the segments that are written and read
+
+
 def dead_letter_pipe(pipe: str) -> str:
     """The name of the pipe for the dead letters of a pipe."""
     return f"{pipe}.dead-letter"
@@ -190,6 +196,16 @@ class Config:
             modes = {self.destinations[name].spool for name in keys.to}
             return next(mode for mode in SPOOL_MODES if mode in modes)
         return keys.spool
+
+    @property
+    def descriptors(self) -> int:
+        """How many this may need at the most, connections of senders left aside."""
+        listening = sum(2 * len(it.endpoints()) + 2 for it in self.listeners.values())
+        delivering = sum(
+            self.destinations[name].descriptors for it in self.pipes.values() for name in it.to
+        )
+        spools = sum(SPOOL_DESCRIPTORS for name in self.pipes if self.spool(name) != "never")
+        return BASE_DESCRIPTORS + listening + delivering + spools
 
     def feeding(self, pipe: str) -> tuple[str, ...]:
         """The names of the listeners that feed a pipe, "*" resolved."""

@@ -1,12 +1,15 @@
 """What `relay check` says of a valid configuration: what runs, and what may surprise."""
 
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 
 from relay.config.addresses import reaches
 from relay.config.model import Config, PipeKeys
 from relay.config.words import duration_text, size_text
 from relay.core.component import Destination
+from relay.destinations.file import FileDestination
+from relay.destinations.template import PathTemplate
 
 Loops = Mapping[tuple[str, str], tuple[str, ...]]
 
@@ -19,6 +22,7 @@ def summary(config: Config) -> list[str]:
 def warnings(config: Config) -> list[str]:
     """What is allowed, and probably not meant."""
     return [
+        *_not_there(config),
         *_unused(config),
         *_blocking(config),
         *_not_keeping(config),
@@ -26,6 +30,7 @@ def warnings(config: Config) -> list[str]:
         *_own_listeners(config),
         *_refused_again(config),
         *_nothing_to_share(config),
+        *_not_executable(config),
         *_silent(config),
     ]
 
@@ -71,6 +76,9 @@ def _destination_text(destination: Destination) -> str:
     for key in ("address", "path"):
         if where := getattr(destination, key, None):
             return f"{destination.type} {where}"
+    for key in ("users", "command"):
+        if words := getattr(destination, key, None):
+            return f"{destination.type} {' '.join(words)}"
     size = getattr(destination, "size", None)
     return f"{destination.type} {size_text(size)}" if size else destination.type
 
@@ -188,6 +196,26 @@ def _nothing_to_share(config: Config) -> Iterator[str]:
                 yield f"pipe {name}: {key} means nothing: it has one destination"
 
 
+def _not_there(config: Config) -> Iterator[str]:
+    directories = {"relay.state_dir": config.relay.state_dir} | {
+        f"destination {name}": PathTemplate.of(it.path, it.base).base
+        for name, it in config.destinations.items()
+        if isinstance(it, FileDestination)
+    }
+    made = os.path.abspath(config.relay.state_dir)
+    for what, directory in directories.items():
+        above = os.path.dirname(os.path.abspath(directory))
+        if above != made and not os.path.isdir(above):
+            yield f"{what}: {above} is not there: it is waited for, and not made"
+
+
 def _silent(config: Config) -> Iterator[str]:
     if not any(listener.type == "internal" for listener in config.listeners.values()):
         yield 'no listener of type "internal": losses are told in the log only'
+
+
+def _not_executable(config: Config) -> Iterator[str]:
+    for name, destination in config.destinations.items():
+        command = getattr(destination, "command", None)
+        if command and shutil.which(command[0]) is None:
+            yield f"destination {name}: there is no program {command[0]} that can be executed"

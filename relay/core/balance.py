@@ -129,6 +129,10 @@ class Balance:
         return self._lease is not None and self._lease.full
 
     @property
+    def owes(self) -> bool:
+        return self._lease is not None and self._lease.owes
+
+    @property
     def waiting(self) -> bool:
         return self.channel.held().memory > 0
 

@@ -1,6 +1,7 @@
 """The delivery: lend, send, settle, and try again when the destination is down."""
 
 import logging
+import math
 import random
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -129,7 +130,7 @@ async def deliver_from(source: Source, destination: Destination, outlet: Outlet)
     while True:
         await source.wanted()
         delivered = source.delivered
-        reason = ""
+        reason, pause_max = "", math.inf
         try:
             with source.lease() as lease:
                 await _attempt(destination, lease, outlet, source, outage)
@@ -141,7 +142,7 @@ async def deliver_from(source: Source, destination: Destination, outlet: Outlet)
                 continue
             # It has been lent no message that it could refuse.
         except DestinationDown as down:
-            reason = str(down)
+            reason, pause_max = str(down), down.pause_max
         finally:
             health.up = health.stalled = False
             if source.delivered > delivered:
@@ -149,7 +150,7 @@ async def deliver_from(source: Source, destination: Destination, outlet: Outlet)
         if not reason:
             continue  # it is not wanted any more
         health.failures += 1
-        pause = next(outage.pauses)
+        pause = min(next(outage.pauses), pause_max)
         outage.tell(reason, pause)
         await source.pause(pause)
 

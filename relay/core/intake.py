@@ -14,6 +14,7 @@ from relay.core.streams import Streams
 from relay.system.ports import Host
 from relay.wire.clip import clip
 from relay.wire.normalise import normalise
+from relay.wire.timestamp import zone
 
 
 @dataclass(slots=True, eq=False)
@@ -26,6 +27,7 @@ class Intake:
     account: ListenerAccount
     message_max: int
     timezone: str = "local"
+    restamp: bool = False  # the time of receipt takes the place of each stamp
     local: bool = False  # senders are programs on this machine
     acknowledges: bool = False  # senders are told yes: wait for every pipe that keeps
     draining: trio.Event = field(default_factory=trio.Event)  # read what is there, then return
@@ -91,12 +93,15 @@ class Intake:
     ) -> None:
         account = self.account
         received_ns = self.host.clock.wall_ns()
+        if not self.local:  # programs of this machine have our clock
+            account.skews.look(messages, senders, received_ns, zone(self.timezone))
         messages, invalid = normalise(
             messages,
             senders,
             received_ns=received_ns,
             host=self.host.name.encode() if self.local else None,
             local=self.local,
+            restamp=self.restamp,
         )
         account.invalid_headers += invalid
         octets = sum(map(len, messages))

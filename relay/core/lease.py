@@ -36,6 +36,10 @@ class Lease(Protocol):
     def given_up(self) -> bool:
         """True when the delivery is ended because its peer does not read: others are to."""
 
+    @property
+    def owes(self) -> bool:
+        """True while a sender waits to be told that a message held here is secured."""
+
     async def lend(self, messages_max: int = LEND_MESSAGES) -> Sequence[Batch]:
         """Batches, oldest first, as soon as there are any and the window has room.
 
@@ -78,6 +82,10 @@ class ChannelLease:
     @property
     def full(self) -> bool:
         return not _window_open(self._held)
+
+    @property
+    def owes(self) -> bool:
+        return bool(self._held.debts)
 
     @property
     def waiting(self) -> bool:

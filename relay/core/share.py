@@ -26,6 +26,10 @@ class Sharer(Protocol):
         """No more than what it has given is to be had, before the oldest of all has left."""
 
     @property
+    def owes(self) -> bool:
+        """A sender waits to be told that a message of the channel is secured."""
+
+    @property
     def waiting(self) -> bool:
         """There is something that nobody has been given."""
 
@@ -63,6 +67,10 @@ class Share:
     @property
     def full(self) -> bool:
         return not self._window_open or (not self._inbox and self._sharer.full)
+
+    @property
+    def owes(self) -> bool:
+        return self._sharer.owes
 
     @property
     def waiting(self) -> bool:

@@ -41,6 +41,10 @@ class Standby:
         return self._whole.full if self._whole else False
 
     @property
+    def owes(self) -> bool:
+        return self._whole.owes if self._whole else False
+
+    @property
     def waiting(self) -> bool:
         return self._whole.waiting if self._whole else False
 

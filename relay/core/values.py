@@ -141,4 +141,5 @@ Listen = Annotated[
     BeforeValidator(_check_listen),
     WithJsonSchema({"type": "string", "examples": ["0.0.0.0:5514", "[::]:5514", "fd:syslog"]}),
 ]
+Word = Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^[^\x00]+$")]
 Path = Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^[^\x00]+$")]

@@ -45,6 +45,7 @@ def apply(relay: Relay, new: Config, nurseries: Nurseries) -> None:
     old, relay.config = relay.config, new
     renamed = old.relay.name != new.relay.name
     relay.memory.resize(new.relay.memory_max)
+    relay.machine.reserve(new.descriptors)
     pipes = {name: _pipe(relay, name, old, renamed, nurseries) for name in new.pipes}
     for name in relay.pipes.keys() - new.pipes.keys():
         going = relay.retiring[name] = relay.pipes.pop(name)
@@ -56,7 +57,7 @@ def apply(relay: Relay, new: Config, nurseries: Nurseries) -> None:
     relay.router.routes = routes(new, pipes)
     _listeners(relay, old, renamed, before, nurseries)
     relay.rings.keep_only([name for name, it in new.destinations.items() if it.type == "memory"])
-    relay.own.wanted = any(it.type == "internal" for it in new.listeners.values())
+    relay.own.want(any(it.type == "internal" for it in new.listeners.values()))
 
 
 # -- pipes
@@ -179,6 +180,7 @@ def _listen(
         account=relay.ledger.listener(name),
         message_max=component.message_max,
         timezone=component.timezone,
+        restamp=component.timestamp == "received",
         local=component.local,
         acknowledges=component.acknowledges,
         own=relay.own,
@@ -245,6 +247,7 @@ def _part(
         account=old.intake.account,
         message_max=old.intake.message_max,
         timezone=old.intake.timezone,
+        restamp=old.intake.restamp,
         local=old.intake.local,
         streams=Streams() if inherits else old.intake.streams,
     )

@@ -96,6 +96,8 @@ async def _listen(listening: Listening, bindings: Bindings) -> None:
         if faults and (text := "; ".join(faults)) != told:
             log.error("listener %s cannot listen on %s", listening.name, text)
             told = text
+        if told and not faults:
+            log.info("listener %s listens on all its addresses", listening.name)
         if faults:
             listening.tried.set()
         pause = next(pauses) if faults else float("inf")

@@ -38,8 +38,11 @@ class Machine(Protocol):
         """The file of the crash page; None where there is no place for it, or not yet."""
 
     @property
-    def page_is_awaited(self) -> bool:
-        """Another process has the page, and with it the state directory."""
+    def awaited(self) -> str:
+        """Why the state directory, and with it the page, cannot be had yet; else empty.
+
+        Another process has it, or its file system is not mounted.
+        """
 
     async def await_page(self) -> None:
         """Return when `page` is there, or cannot be had for another reason, which is told."""
@@ -69,3 +72,12 @@ class Machine(Protocol):
             FamilyMissing: the kernel lacks the address family.
             OSError: anything else; the text says what and where.
         """
+
+    def absent(self, endpoint: Endpoint) -> str:
+        """Why nothing arrives yet at an endpoint that is open; empty when something can.
+
+        It is bound to an address that this host does not have yet.
+        """
+
+    def reserve(self, descriptors: int) -> None:
+        """So many are needed for other things than connections, at the most."""

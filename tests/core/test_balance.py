@@ -46,6 +46,7 @@ class Peer:
     attempts: int = 0
     type: str = "acting"
     spool: SpoolMode = "never"
+    descriptors: int = 2
     _news: trio.lowlevel.ParkingLot = field(default_factory=trio.lowlevel.ParkingLot)
 
     def become(self, **changes: object) -> None:

@@ -43,6 +43,7 @@ class Peer:
     got: list[int] = field(default_factory=list)
     type: str = "acting"
     spool: SpoolMode = "never"
+    descriptors: int = 2
     keeps: int = 0
     unread: bool = False  # says that the tail is to come again when it breaks
     _news: trio.lowlevel.ParkingLot = field(default_factory=trio.lowlevel.ParkingLot)

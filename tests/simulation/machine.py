@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import trio
 
+from relay.system.local import SystemLocal
 from relay.system.ports import Directory, Endpoint, Host
 from tests.simulation.network import Internet, SimulatedNetwork
 from tests.simulation.sockets import SimulatedAcceptor, SimulatedReceiver
@@ -64,8 +65,8 @@ class SimulatedMachine:
     # -- the port
 
     @property
-    def page_is_awaited(self) -> bool:
-        return False  # no other process has anything of this world
+    def awaited(self) -> str:
+        return ""  # no other process has anything of this world
 
     async def await_page(self) -> None:
         await trio.lowlevel.checkpoint()
@@ -81,6 +82,7 @@ class SimulatedMachine:
             clock=SimulatedClock(),
             network=SimulatedNetwork(self.internet, limiter, self.born.append),
             disk=SimulatedDisk(self.storage, limiter),
+            local=SystemLocal(limiter),  # no terminal and no program is in any story
         )
 
     def spools(self) -> Collection[str]:
@@ -121,6 +123,11 @@ class SimulatedMachine:
             self.internet.datagrams[address] = socket
         self.opened.append(socket)
         return [socket]
+
+    def absent(self, endpoint: Endpoint) -> str:
+        return ""
+
+    def reserve(self, descriptors: int) -> None: ...
 
     # -- the kernel
 

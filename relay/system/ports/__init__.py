@@ -13,6 +13,7 @@ from relay.system.ports.directory import Directory, RandomFile
 from relay.system.ports.disk import Disk, File, PageFile
 from relay.system.ports.endpoint import Endpoint, FamilyMissing
 from relay.system.ports.host import Clock, Host
+from relay.system.ports.local import Local, Login, Output, Program
 from relay.system.ports.network import Network, Unreachable
 from relay.system.ports.stream import Acceptor, Connection, ConnectionBroken, ReadySet
 
@@ -29,8 +30,12 @@ __all__ = [
     "FamilyMissing",
     "File",
     "Host",
+    "Local",
+    "Login",
     "Network",
+    "Output",
     "PageFile",
+    "Program",
     "RandomFile",
     "ReadySet",
     "Unreachable",
