@@ -1,6 +1,7 @@
 """The ledger for people and scripts: every account with its identity written out."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from relay import __version__
@@ -156,6 +157,9 @@ def _listener(relay: Relay, account: ListenerAccount) -> View:
         "incomplete_bytes": frames.incomplete_octets,
         "invalid_headers": account.invalid_headers,
         "kernel_dropped": account.kernel_dropped,
+        "missed": account.missed,
+        "credentials_mended": account.credentials_mended,
+        "repeats_possible": account.repeats_possible,
         "connections": {
             "open": account.connections_open,
             "accepted": account.connections_accepted,
@@ -163,6 +167,7 @@ def _listener(relay: Relay, account: ListenerAccount) -> View:
             "failed": _named(account.connections_failed),
             "deferred": account.accept_deferred,
         },
+        "files": asdict(account.files) if account.files else None,
         "restarts": account.restarts,
         "identity": (
             f"received {account.received} = accepted {account.accepted} + "

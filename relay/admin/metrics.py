@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from relay import __version__
+from relay.admin.file_metrics import FILE_METRICS
 from relay.admin.metric import (
     Metric,
     Numbers,
@@ -239,6 +240,15 @@ _LISTENERS = (
            "negative.", ("listener", "sender"), _skews),
     by_listener("kernel_dropped_total", "counter",
                 "Datagrams that the kernel dropped on our sockets.", lambda it: it.kernel_dropped),
+    by_listener("missed_total", "counter",
+                "Messages removed from the listener's source before they were read.",
+                lambda it: it.missed),
+    by_listener("credentials_mended_total", "counter",
+                "Messages with a process id that was not their sender's, and was replaced.",
+                lambda it: it.credentials_mended),
+    by_listener("repeats_possible_total", "counter",
+                "Messages read again after an unclean end, that may have been put before it.",
+                lambda it: it.repeats_possible),
     by_listener("connections_open", "gauge", "Connections open.", lambda it: it.connections_open),
     by_listener("connections_accepted_total", "counter",
                 "Connections accepted.", lambda it: it.connections_accepted),
@@ -295,4 +305,4 @@ _RELAY = (
            lambda _: [((__version__,), 1)]),
 )  # fmt: skip
 
-METRICS: Sequence[Metric] = (*_PIPES, *_LISTENERS, *_RELAY)
+METRICS: Sequence[Metric] = (*_PIPES, *_LISTENERS, *FILE_METRICS, *_RELAY)

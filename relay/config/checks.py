@@ -19,6 +19,7 @@ from relay.destinations.console import ConsoleDestination
 from relay.destinations.fifo import FifoDestination
 from relay.destinations.file import FileDestination
 from relay.destinations.template import PathTemplate
+from relay.listeners.journal import JournalListener, is_installed
 from relay.system.ports import Endpoint
 
 NOT_DEPTH_MAX = 16  # tables in tables; each is a few calls deep when messages are matched
@@ -96,6 +97,15 @@ def _check_no_directory(path: KeyPath, file: str) -> Iterator[Problem]:
         yield Problem(path, f"{os.path.abspath(file)} is a directory")
 
 
+def check_modules(tables: Tables) -> Iterator[Problem]:
+    """Listeners that need a package of Python which is missing here."""
+    for name, listener in tables.listeners.items():
+        if isinstance(listener, JournalListener) and not is_installed():
+            how = "pip install syslog-relay[journal]"
+            text = f"needs systemd-python, which is not installed ({how})"
+            yield Problem(("listeners", name, "type"), text)
+
+
 def _check_each(
     document: Mapping[str, Any], kind: Section, path: KeyPath, names: object
 ) -> Iterator[Problem]:
@@ -161,7 +171,8 @@ def _claims(tables: Tables) -> Iterator[_Claim]:
     for name, listener in tables.listeners.items():
         for place, endpoint in enumerate(cast(Listener, listener).endpoints()):
             inet = endpoint.kind in ("udp", "tcp")
-            key: KeyPath = ("listen", place) if inet else ("path",)
+            several = isinstance(getattr(listener, "path", None), tuple) and place
+            key: KeyPath = ("listen", place) if inet else ("path", place) if several else ("path",)
             yield _Claim(("listeners", name, *key), f"listener {name}", endpoint)
 
 

@@ -25,7 +25,7 @@ from relay.core.component import Destination, Listener
 from relay.core.keys import Keys
 from relay.core.match import Match
 from relay.core.sharing import Sharing, StrategyName
-from relay.core.values import Duration, Listen, Path, Size
+from relay.core.values import Duration, Listen, Path, Size, listed, or_one
 
 EVERY = "*"  # in `from`: every listener
 DESTINATIONS_MAX = 16  # of one pipe
@@ -48,15 +48,6 @@ def _host_name() -> str:
 
 def _listen_or_off(value: object, check: ValidatorFunctionWrapHandler) -> object:
     return value if value == "off" else check(value)
-
-
-def _listed(value: object) -> object:
-    return [value] if isinstance(value, (str, dict)) else value
-
-
-def _or_one(field: dict[str, Any]) -> None:
-    """In the schema of a list: one of its elements will do."""
-    field["anyOf"] = [field["items"], {"type": field.pop("type"), "items": field.pop("items")}]
 
 
 def _names(examples: list[Any]) -> dict[str, Any]:
@@ -100,7 +91,7 @@ class PipeKeys(Keys):
 
     from_: Annotated[
         tuple[str, ...],
-        BeforeValidator(_listed),
+        BeforeValidator(listed),
         Field(min_length=1, alias="from"),
         AfterValidator(_check_from),
         WithJsonSchema(_names(["*", ["net-udp", "net-tcp"]])),
@@ -108,7 +99,7 @@ class PipeKeys(Keys):
     """Names of the listeners that feed this pipe; "*": every one, `internal` included."""
     to: Annotated[
         tuple[str, ...],
-        BeforeValidator(_listed),
+        BeforeValidator(listed),
         Field(min_length=1, max_length=DESTINATIONS_MAX),
         WithJsonSchema(_names([["siem-a", "siem-b"]])),
     ]
@@ -120,7 +111,7 @@ class PipeKeys(Keys):
     stalled_max: Annotated[Duration, Field(ge=1, le=31_536_000)] = 60.0
     """Of several: for how long one may be shown as stalled before others take over."""
     match: Annotated[
-        tuple[Match, ...], BeforeValidator(_listed), Field(json_schema_extra=_or_one)
+        tuple[Match, ...], BeforeValidator(listed), Field(json_schema_extra=or_one)
     ] = ()
     """Tables of which a message must match any, with all keys in it; default: every message."""
     dead_letter: str | None = None

@@ -11,6 +11,9 @@ from relay.core.component import Destination
 from relay.destinations.file import FileDestination
 from relay.destinations.template import PathTemplate
 
+SOURCES = ("kmsg", "journal", "file")  # what is read again from where it was left
+FORWARDED = "systemd/journal/syslog"  # the socket to which journald hands on what it gets
+
 Loops = Mapping[tuple[str, str], tuple[str, ...]]
 
 
@@ -25,6 +28,7 @@ def warnings(config: Config) -> list[str]:
         *_not_there(config),
         *_unused(config),
         *_blocking(config),
+        *_twice(config),
         *_not_keeping(config),
         *_never_matching(config),
         *_own_listeners(config),
@@ -106,14 +110,36 @@ def _blocking(config: Config) -> Iterator[str]:
                 )
 
 
+def _twice(config: Config) -> Iterator[str]:
+    """What the journal brings, and another listener beside it."""
+    for name in config.pipes:
+        feeding = {listener: config.listeners[listener] for listener in config.feeding(name)}
+        journals = [listener for listener, it in feeding.items() if it.type == "journal"]
+        for listener, it in feeding.items():
+            forwarded = any(FORWARDED in end.address for end in it.endpoints())
+            if journals and (it.type == "kmsg" or (it.type == "unix" and forwarded)):
+                yield (
+                    f"pipe {name}: the journal has what listener {listener} receives: "
+                    f"with listener {journals[0]} each of these messages comes twice"
+                )
+    for listener, it in config.listeners.items():
+        if any(FORWARDED in end.address and end.credentials for end in it.endpoints()):
+            yield (
+                f"listener {listener}: of a process that has ended the journal gives its own id, "
+                'which credentials puts in place of the right one (credentials = "off")'
+            )
+
+
 def _not_keeping(config: Config) -> Iterator[str]:
     for name, pipe in config.pipes.items():
         if config.spool(name) != "never" or pipe.overflow == "block":
             continue
         for listener in config.feeding(name):
-            if config.listeners[listener].acknowledges:
+            it = config.listeners[listener]
+            if it.acknowledges:
+                does = "goes on" if it.type in SOURCES else "says yes to its senders"
                 yield (
-                    f"pipe {name} does not keep: listener {listener} says yes to its senders "
+                    f"pipe {name} does not keep: listener {listener} {does} "
                     'without it (spool = "always" or overflow = "block" would change that)'
                 )
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from relay.core.files import FileCounts
 from relay.core.health import Health
 from relay.core.skew import Skews
 from relay.wire.framing import FramingCounts
@@ -45,6 +46,7 @@ class Refusal(StrEnum):
 
     EMPTY = "empty"  # a frame or datagram without a single octet
     BACKLOG = "backlog"  # own messages while the book of own messages is full
+    DAMAGED = "damaged"  # an entry of the journal that cannot be read
     INTERNAL_ERROR = "internal-error"  # a bug of ours; the traceback is in the log
 
 
@@ -222,6 +224,9 @@ class ListenerAccount:
     truncated_octets: int = 0
     invalid_headers: int = 0
     kernel_dropped: int = 0
+    missed: int = 0  # removed from a source before they were read
+    credentials_mended: int = 0  # process ids that were not their sender's
+    repeats_possible: int = 0  # read again after an unclean end, perhaps put before it already
     connections_open: int = 0
     connections_accepted: int = 0
     connections_refused: dict[ConnectionRefusal, int] = field(
@@ -231,6 +236,7 @@ class ListenerAccount:
         default_factory=lambda: dict.fromkeys(CONNECTION_FAILURES, 0)
     )
     accept_deferred: int = 0  # times that whoever connects had to wait in the kernel
+    files: FileCounts | None = None  # of one that follows files
     restarts: int = 0
     bound: bool = False
     skews: Skews = field(default_factory=Skews)

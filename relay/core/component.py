@@ -16,7 +16,7 @@ from relay.core.keys import Keys
 from relay.core.lease import Lease
 from relay.core.outlet import Outlet
 from relay.core.values import Size
-from relay.system.ports import Acceptor, DatagramReceiver, Endpoint
+from relay.system.ports import Endpoint, Socket
 from relay.wire.formats import Format
 from relay.wire.timestamp import zone
 
@@ -88,7 +88,7 @@ class Listener(Protocol):
 
     async def run(
         self,
-        sockets: Sequence[DatagramReceiver | Acceptor],
+        sockets: Sequence[Socket],
         intake: Intake,
         *,
         task_status: TaskStatus[None],

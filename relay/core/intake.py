@@ -8,6 +8,7 @@ import trio
 from relay.core.account import ListenerAccount, Refusal
 from relay.core.batch import Batch
 from relay.core.own import OwnMessages
+from relay.core.position import Positions
 from relay.core.receipt import Receipt
 from relay.core.router import Router
 from relay.core.streams import Streams
@@ -33,6 +34,7 @@ class Intake:
     draining: trio.Event = field(default_factory=trio.Event)  # read what is there, then return
     own: OwnMessages = field(default_factory=OwnMessages)  # what `internal` listens to
     streams: Streams = field(default_factory=Streams)  # outlive a restart of the listener
+    positions: Positions = field(default_factory=Positions)  # likewise; of what is read again
     drain_by: list[float] = field(default_factory=lambda: [float("inf")])  # latest time for it
 
     async def room(self) -> None:
@@ -93,7 +95,7 @@ class Intake:
     ) -> None:
         account = self.account
         received_ns = self.host.clock.wall_ns()
-        if not self.local:  # programs of this machine have our clock
+        if not self.local and senders[0] != "local":  # what is of this machine has our clock
             account.skews.look(messages, senders, received_ns, zone(self.timezone))
         messages, invalid = normalise(
             messages,

@@ -5,7 +5,7 @@ expects, and each has a JSON schema, so that an editor can say the same.
 """
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
@@ -78,6 +78,16 @@ def split_address(address: str) -> tuple[str, int]:
     if not host or len(host) > 253 or not re.fullmatch(r"\*|[\w.:%-]+", host):
         raise ValueError(f"{host[:40]!r} is not a host name or address")
     return host, int(port)
+
+
+def listed(value: object) -> object:
+    """For a list of which one element may stand alone."""
+    return [value] if isinstance(value, (str, dict)) else value
+
+
+def or_one(field: dict[str, Any]) -> None:
+    """In the schema of a list: one of its elements will do."""
+    field["anyOf"] = [field["items"], {"type": field.pop("type"), "items": field.pop("items")}]
 
 
 def _check_address(value: object) -> str:

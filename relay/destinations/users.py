@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import trio
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -14,7 +14,7 @@ from relay.core.component import DestinationKeys
 from relay.core.errors import DestinationDown
 from relay.core.lease import Lease
 from relay.core.outlet import Outlet
-from relay.core.values import Duration, Word
+from relay.core.values import Duration, Word, listed, or_one
 from relay.destinations.session import all_formatted, plain, wait_for_room
 from relay.destinations.terminals import Note, Screen
 from relay.system.ports import Login
@@ -27,19 +27,10 @@ LEND_MESSAGES = 64  # that is more than anybody reads at once
 END = b"\r\n"
 
 
-def _listed(value: object) -> object:
-    return [value] if isinstance(value, str) else value
-
-
 def _check_users(users: tuple[str, ...]) -> tuple[str, ...]:
     if EVERYBODY in users and len(users) > 1:
         raise ValueError('"*" is everybody; no other name stands beside it')
     return users
-
-
-def _or_one(field: dict[str, Any]) -> None:
-    """In the schema: one name needs no list."""
-    field["anyOf"] = [field["items"], {"type": field.pop("type"), "items": field.pop("items")}]
 
 
 class UsersDestination(DestinationKeys):
@@ -48,8 +39,8 @@ class UsersDestination(DestinationKeys):
     type: Literal["users"]
     users: Annotated[
         tuple[Word, ...],
-        BeforeValidator(_listed),
-        Field(min_length=1, json_schema_extra=_or_one),
+        BeforeValidator(listed),
+        Field(min_length=1, json_schema_extra=or_one),
         AfterValidator(_check_users),
     ]
     """Names of users; "*": everybody, with a line in front that says whom it is from."""

@@ -13,7 +13,7 @@ from relay.core.account import Refusal
 from relay.core.component import ListenerKeys
 from relay.core.intake import Intake
 from relay.core.own import OwnMessage
-from relay.system.ports import Acceptor, DatagramReceiver, Endpoint
+from relay.system.ports import Endpoint, Socket
 from relay.wire.escape import escape_text
 from relay.wire.timestamp import rfc3339
 
@@ -36,7 +36,7 @@ class InternalListener(ListenerKeys):
 
     async def run(
         self,
-        sockets: Sequence[DatagramReceiver | Acceptor],
+        sockets: Sequence[Socket],
         intake: Intake,
         *,
         task_status: TaskStatus[None],

@@ -24,12 +24,12 @@ from relay.core.streams import Streams
 from relay.supervisor.bindings import key
 from relay.supervisor.delivering import Delivering
 from relay.supervisor.listening import Listening, drain_sockets, listen
-from relay.supervisor.machine import Socket
 from relay.supervisor.recovery import open_channel
 from relay.supervisor.retire import retire
 from relay.supervisor.several import Member
 from relay.supervisor.spools import give_spool
 from relay.supervisor.state import Relay, routes
+from relay.system.ports import Socket
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +185,7 @@ def _listen(
         acknowledges=component.acknowledges,
         own=relay.own,
         streams=_streams(component, before.get(name)),
+        positions=relay.positions_of(component.type, name),
     )
     have = relay.bindings.sockets
     intake.account.bound = all(key(endpoint) in have for endpoint in component.endpoints())
@@ -249,6 +250,8 @@ def _part(
         timezone=old.intake.timezone,
         restamp=old.intake.restamp,
         local=old.intake.local,
+        acknowledges=old.intake.acknowledges,
+        positions=old.intake.positions,
         streams=Streams() if inherits else old.intake.streams,
     )
     leaving = Listening(old.name, old.component, rest)

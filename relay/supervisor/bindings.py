@@ -4,8 +4,8 @@ import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from relay.supervisor.machine import Machine, Socket
-from relay.system.ports import Endpoint, FamilyMissing
+from relay.supervisor.machine import Machine
+from relay.system.ports import Endpoint, FamilyMissing, Socket
 
 log = logging.getLogger("relay.supervisor")
 

@@ -13,8 +13,8 @@ from relay.core.component import Listener
 from relay.core.delivery import backoff
 from relay.core.intake import Intake
 from relay.supervisor.bindings import Bindings
-from relay.supervisor.machine import Socket
 from relay.supervisor.restart import supervise
+from relay.system.ports import Socket
 
 log = logging.getLogger("relay.supervisor")
 

@@ -3,9 +3,14 @@
 from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
 
-from relay.system.ports import Acceptor, DatagramReceiver, Directory, Endpoint, Host, PageFile
-
-Socket = DatagramReceiver | Acceptor
+from relay.system.ports import (
+    Directory,
+    Endpoint,
+    Host,
+    PageFile,
+    PositionStore,
+    Socket,
+)
 
 
 class Service(Protocol):
@@ -46,6 +51,10 @@ class Machine(Protocol):
 
     async def await_page(self) -> None:
         """Return when `page` is there, or cannot be had for another reason, which is told."""
+
+    @property
+    def positions(self) -> PositionStore | None:
+        """Where the positions of listeners are kept; None where there is no place for them."""
 
     def spools(self) -> Collection[str]:
         """The names of the pipes for which a process before this one has kept a spool."""

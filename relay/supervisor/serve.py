@@ -157,6 +157,7 @@ async def _remember(relay: Relay) -> None:
     while True:
         await trio.sleep(REMEMBER_SECONDS)
         await relay.machine.remember()
+        await relay.keep_positions()
 
 
 def _status(relay: Relay) -> str:

@@ -17,17 +17,23 @@ from relay.system.directory import SystemDirectory
 from relay.system.disk import SystemDisk
 from relay.system.drop_counts import DropCounts, boot_id
 from relay.system.inherited import inherited_sockets
+from relay.system.journal import SystemJournal
+from relay.system.kernel_log import SystemKernelLog
 from relay.system.listen_names import ListenNames
 from relay.system.local import SystemLocal
+from relay.system.log_files import SystemLogFiles
 from relay.system.make import make_directory
 from relay.system.net import SystemNetwork
 from relay.system.page_file import SystemPageFile
 from relay.system.ports import Endpoint, Host
+from relay.system.position_files import PositionFiles
 from relay.system.service import ServiceManager, watchdog_seconds
 from relay.system.sockets import Opened, is_on_this_host, open_endpoint
 from relay.system.spool_paths import spool_names, spool_path
 
 log = logging.getLogger("relay.system")
+
+Source = Opened | SystemKernelLog | SystemJournal
 
 # Hanging look-ups of one pipe hold these, and nobody else's: 45 of them in Trio's default limiter
 # delayed an fsync by 6 s (Python 3.11, Trio 0.35).
@@ -54,12 +60,13 @@ class SystemMachine:
     page: SystemPageFile | None = None  # likewise
     awaited: str = ""  # why not yet
     state_dir: str | None = None  # that place
+    positions: PositionFiles | None = None  # in that place
     boot_id: str = field(default_factory=boot_id)
     descriptors: Descriptors = field(default_factory=Descriptors)
     _forgetting: bool = False  # it was told that what is to be kept cannot be
     _capped: set[str] = field(default_factory=set)
     _names: ListenNames = field(default_factory=ListenNames)
-    _opened: dict[tuple[str, str], Sequence[Opened]] = field(default_factory=dict)  # or closed
+    _opened: dict[tuple[str, str], Sequence[Source]] = field(default_factory=dict)  # or closed
 
     @classmethod
     def of(cls, environ: MutableMapping[str, str], state_dir: str) -> Self:
@@ -71,10 +78,12 @@ class SystemMachine:
         machine = cls(
             drop_counts=DropCounts(state_dir),
             state_dir=state_dir,
+            positions=PositionFiles(state_dir),
             service=ServiceManager.of(environ),
             watchdog_seconds=watchdog_seconds(environ),
             inherited=inherited_sockets(environ),
         )
+        machine.positions = PositionFiles(state_dir, lambda: machine.awaited)
         machine.open_page()
         return machine
 
@@ -87,12 +96,12 @@ class SystemMachine:
             self.page = SystemPageFile.open(state_dir)
         except BlockingIOError:
             self.awaited = "another process has the state directory"
-            text = "another process has it; the spools wait for it"
+            text = "another process has it; spools and positions wait for it"
         except OSError as exc:
             text = exc.strerror or str(exc)
             if _may_come(exc, state_dir):
                 self.awaited = f"the state directory is not there yet: {text}"
-                text = f"{text}; it is waited for, and so are the spools"
+                text = f"{text}; it is waited for, and so are spools and positions"
         else:
             return
         if self.awaited != before or not before:
@@ -119,6 +128,7 @@ class SystemMachine:
             network=SystemNetwork(limiter),
             disk=SystemDisk(limiter),
             local=SystemLocal(limiter),
+            log_files=SystemLogFiles(limiter),
         )
 
     def abandon(self, host: Host) -> None:
@@ -131,8 +141,14 @@ class SystemMachine:
         # Of open ones nobody needs the address: a listener that takes them over must not wait.
         await self._names.look_up(it for it in endpoints if not self._is_open(it))
 
-    def open(self, endpoint: Endpoint) -> Sequence[Opened]:
-        opened = open_endpoint(endpoint, self.inherited, self._names.find, self.descriptors)
+    def open(self, endpoint: Endpoint) -> Sequence[Source]:
+        opened: Sequence[Source]
+        if endpoint.kind == "kmsg":
+            opened = [SystemKernelLog.open(endpoint.address, self.boot_id)]
+        elif endpoint.kind == "journal":
+            opened = [SystemJournal.of(endpoint)]
+        else:
+            opened = open_endpoint(endpoint, self.inherited, self._names.find, self.descriptors)
         self._opened[endpoint.kind, endpoint.address] = opened
         for each in opened:
             self._say_capped(endpoint, each)
@@ -144,7 +160,8 @@ class SystemMachine:
         if endpoint.kind not in ("udp", "tcp"):
             return ""
         opened = self._opened.get((endpoint.kind, endpoint.address), ())
-        missing = [it.address for it in opened if not it.shared and not is_on_this_host(it.address)]
+        sockets = [it for it in opened if isinstance(it, Opened) and not it.shared]
+        missing = [it.address for it in sockets if not is_on_this_host(it.address)]
         return ", ".join(f"{endpoint.kind} {address}: not an address of this host yet"
                          for address in missing)  # fmt: skip
 
@@ -178,9 +195,9 @@ class SystemMachine:
 
     def _is_open(self, endpoint: Endpoint) -> bool:
         opened = self._opened.get((endpoint.kind, endpoint.address), ())
-        return any(it.fileno() >= 0 for it in opened)
+        return any(not isinstance(it, SystemJournal) and it.fileno() >= 0 for it in opened)
 
-    def _say_capped(self, endpoint: Endpoint, opened: Opened) -> None:
+    def _say_capped(self, endpoint: Endpoint, opened: Source) -> None:
         wanted = endpoint.receive_buffer
         granted = (
             opened.receive_buffer_granted if isinstance(opened, SocketDatagramReceiver) else None

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from relay.system.address import SocketAddress, look_up, split_host_port
-from relay.system.datagram import SocketDatagramReceiver
+from relay.system.datagram import SocketDatagramReceiver, pass_credentials
 from relay.system.descriptors import Descriptors
 from relay.system.inherited import inherited_sockets
 from relay.system.ports import Endpoint, FamilyMissing
@@ -118,6 +118,7 @@ def _inherit(
         raise OSError(errno.ENOENT, f"no such inherited socket (there are: {handed})")
     for sock in sockets:
         _check_kind(endpoint, sock)
+        pass_credentials(sock, endpoint)
         yield sock.dup()
 
 
@@ -139,6 +140,7 @@ def _open_inet(endpoint: Endpoint, find: Find) -> Iterator[socket.socket]:
 def _open_unix(endpoint: Endpoint) -> tuple[socket.socket, UnixFile]:
     sock = socket.socket(socket.AF_UNIX, _KINDS[endpoint.kind])
     try:
+        pass_credentials(sock, endpoint)  # before anybody can send
         return sock, bind_unix(sock, endpoint)
     except OSError:
         sock.close()

@@ -118,6 +118,12 @@ def elements(structured_data: bytes) -> Elements:
     return found
 
 
+def split_tag(text: bytes) -> tuple[bytes | None, bytes | None, bytes]:
+    """Program, process id and the rest of a text that may begin with a tag, as in RFC 3164."""
+    _, program, procid, front, end = read_tag(text, 0)
+    return program, procid, front + text[end:]
+
+
 def _rfc5424(message: bytes, value: int | None, at: int) -> HeaderView | None:
     head = _head5424(message, at)
     if not head:

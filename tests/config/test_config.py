@@ -119,8 +119,8 @@ def test_what_is_shipped_is_valid(
 
 def test_the_examples_are_there() -> None:
     assert [path.stem for path in SHIPPED] == [
-        "forward-everything", "local-destinations", "several-destinations", "socket-activation",
-        "split-by-facility", "two-collectors", "relay",
+        "forward-everything", "local-destinations", "local-machine", "several-destinations",
+        "socket-activation", "split-by-facility", "two-collectors", "relay",
     ]  # fmt: skip
 
 
@@ -259,6 +259,21 @@ to = "journal"
             ],
         ),
         ("[listeners.b]\ntype = 'udp'\nlisten = ['*:1']\n", []),
+        (
+            "[listeners.k]\ntype = 'kmsg'\n",
+            [
+                'pipe p does not keep: listener k goes on without it '
+                '(spool = "always" or overflow = "block" would change that)',
+            ],
+        ),
+        (
+            "[listeners.s]\ntype = 'unix'\npath = '/run/systemd/journal/syslog'\n"
+            "credentials = 'add'\n",
+            [
+                "listener s: of a process that has ended the journal gives its own id, "
+                'which credentials puts in place of the right one (credentials = "off")',
+            ],
+        ),
         ("[destinations.x]\ntype = 'stdout'\n", ["destination x is used by no pipe"]),
         ("[destinations.x]\ntype = 'program'\ncommand = ['/none/such', 'a']\n"
          "[destinations.y]\ntype = 'program'\ncommand = ['sh']\n"

@@ -9,7 +9,7 @@ import pytest
 
 from relay.config import Config, load
 from relay.config.summary import warnings
-from tests.config.files import WHOLE, check, check_more, errors_of, write
+from tests.config.files import LISTENER_TYPES, WHOLE, check, check_more, errors_of, write
 
 
 def test_the_whole_is_valid(tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ overflow = "block!"
         "12: listeners.b.listen[1]: expected \"HOST:PORT\", not 'nonsense'",
         "13: listeners.b.idle_max: unknown key (known: message_max, timezone, timestamp, type, "
         "listen, receive_buffer)",
-        '15: listeners.c.type: unknown type "smoke" (known: internal, relp, tcp, udp, unix)',
+        f'15: listeners.c.type: unknown type "smoke" (known: {LISTENER_TYPES})',
         "16: destinations.d.address: is required",
         "18: destinations.e.type: is required (known: console, fifo, file, "
         "memory, program, relp, stdout, tcp, udp, unix, users)",

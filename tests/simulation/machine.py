@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 import trio
 
 from relay.system.local import SystemLocal
-from relay.system.ports import Directory, Endpoint, Host
+from relay.system.log_files import SystemLogFiles
+from relay.system.ports import Directory, Endpoint, Host, PositionStore
 from tests.simulation.network import Internet, SimulatedNetwork
 from tests.simulation.sockets import SimulatedAcceptor, SimulatedReceiver
 from tests.simulation.storage import SimulatedDirectory, SimulatedDisk, SimulatedPage, Storage
@@ -65,6 +66,10 @@ class SimulatedMachine:
     # -- the port
 
     @property
+    def positions(self) -> PositionStore | None:
+        return None  # no listener here reads anything again
+
+    @property
     def awaited(self) -> str:
         return ""  # no other process has anything of this world
 
@@ -83,6 +88,7 @@ class SimulatedMachine:
             network=SimulatedNetwork(self.internet, limiter, self.born.append),
             disk=SimulatedDisk(self.storage, limiter),
             local=SystemLocal(limiter),  # no terminal and no program is in any story
+            log_files=SystemLogFiles(limiter),  # no listener here follows files
         )
 
     def spools(self) -> Collection[str]:
