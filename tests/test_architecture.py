@@ -48,6 +48,9 @@ ANY_EXCEPTION = {  # where a bug is met, each with a traceback in the log
 TESTED_ELSEWHERE = {
     "core/bounds.py": "three fields: tests/core/test_channel.py",
     "core/errors.py": "names only",
+    "core/health.py": "names and numbers: tests/core/test_account.py",
+    "core/share.py": "a lease of balance: tests/core/test_balance.py",
+    "core/standby.py": "a lease of failover: tests/core/test_failover.py",
     "core/holding.py": "numbers of a channel: tests of lease and spooling",
     "core/keys.py": "a base class: tests/core/test_component.py",
     "destinations/datagram.py": "what udp and unix share: their tests",
