@@ -9,11 +9,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from relay import __version__
+from relay.admin.file_metrics import FILE_METRICS
 from relay.admin.metric import (
     Metric,
     Numbers,
     Sample,
     by_destination,
+    by_each_destination,
     by_listener,
     by_listener_and,
     by_pipe,
@@ -82,6 +84,12 @@ def _frames(account: ListenerAccount) -> Numbers:
     }
 
 
+def _skews(admin: Admin) -> Iterator[Sample]:
+    for account in admin.relay.ledger.listeners.values():
+        for sender, seconds in account.skews.seconds(time.time_ns()).items():
+            yield (account.name, sender), seconds
+
+
 def _bound(admin: Admin) -> Iterator[Sample]:
     for name, listening in admin.relay.listeners.items():
         yield (name,), listening.intake.account.bound
@@ -130,6 +138,12 @@ _PIPES = (
     by_pipe("in_doubt_total", "counter",
             "Messages delivered that a peer may not have read when its connection broke, and that "
             "were not sent again.", lambda it: it.in_doubt),
+    by_pipe("unseen_total", "counter",
+            "Messages delivered while none of the users they are for was logged in.",
+            lambda it: it.unseen),
+    by_pipe("missed_total", "counter",
+            "Messages that a user's terminal did not take, counted for each terminal.",
+            lambda it: it.missed),
     by_pipe("truncated_total", "counter",
             "Messages cut because the destination takes no longer ones.", lambda it: it.truncated),
     by_pipe("truncated_bytes_total", "counter",
@@ -175,6 +189,26 @@ _PIPES = (
     by_destination("epochs_total", "counter",
                    "Times the destination has confirmed all that was sent over a connection.",
                    lambda it: it.epochs),
+    by_pipe("failovers_total", "counter",
+            "Times the messages of a pipe with several destinations went over to another one.",
+            lambda it: it.failovers),
+    by_each_destination("active", "gauge",
+                        "1 while the messages go to this one of several destinations, or would.",
+                        lambda it: it.active),
+    by_each_destination("up", "gauge", "1 while this one of several destinations is reached.",
+                        lambda it: it.up),
+    by_each_destination("failing", "gauge",
+                        "1 while it was found down and has not been reached since.",
+                        lambda it: bool(it.down_reason)),
+    by_each_destination("stalled", "gauge", "1 while it is reached and does not read.",
+                        lambda it: it.stalled),
+    by_each_destination("delivered_total", "counter",
+                        "Messages that it has taken, those that it was sent again included.",
+                        lambda it: it.delivered),
+    by_each_destination("connections_total", "counter", "Times it was reached.",
+                        lambda it: it.connections),
+    by_each_destination("failures_total", "counter", "Times it was found down.",
+                        lambda it: it.failures),
 )  # fmt: skip
 
 _LISTENERS = (
@@ -204,8 +238,20 @@ _LISTENERS = (
     by_listener("invalid_headers_total", "counter",
                 "Messages that no parser understood; forwarded as they came.",
                 lambda it: it.invalid_headers),
+    Metric("relay_listener_skew_seconds", "gauge",
+           "How far a sender's clock was ahead of ours in its last message looked at; behind is "
+           "negative.", ("listener", "sender"), _skews),
     by_listener("kernel_dropped_total", "counter",
                 "Datagrams that the kernel dropped on our sockets.", lambda it: it.kernel_dropped),
+    by_listener("missed_total", "counter",
+                "Messages removed from the listener's source before they were read.",
+                lambda it: it.missed),
+    by_listener("credentials_mended_total", "counter",
+                "Messages with a process id that was not their sender's, and was replaced.",
+                lambda it: it.credentials_mended),
+    by_listener("repeats_possible_total", "counter",
+                "Messages read again after an unclean end, that may have been put before it.",
+                lambda it: it.repeats_possible),
     by_listener("connections_open", "gauge", "Connections open.", lambda it: it.connections_open),
     by_listener("connections_waiting", "gauge",
                 "Of the open connections: not read now, because their senders' rates are spent.",
@@ -219,6 +265,9 @@ _LISTENERS = (
                     lambda it: it.connections_refused),
     by_listener_and("connections_failed_total", "Connections that ended badly, by reason.",
                     "reason", lambda it: it.connections_failed),
+    by_listener("accept_deferred_total", "counter",
+                "Times that accepting was put off for a second, for want of descriptors.",
+                lambda it: it.accept_deferred),
     Metric("relay_listener_bound", "gauge",
            "1 while all addresses of the listener are bound.", ("listener",), _bound),
     Metric("relay_ledger_listener_residual", "gauge",
@@ -244,6 +293,9 @@ _RELAY = (
         lambda admin: admin.relay.memory.octets_max),
     by_ring("overwritten_total", "counter",
             "Lines of a memory ring overwritten by newer ones.", lambda it: it.overwritten),
+    by_ring("overflowed", "gauge",
+            "1 while lines were overwritten since the ring was cleared.",
+            lambda it: it.overflowed),
     by_ring("held_messages", "gauge", "Lines in a memory ring.", lambda it: len(it.lines)),
     by_ring("held_bytes", "gauge", "Bytes in a memory ring, overhead included.",
             lambda it: it.octets),
@@ -262,4 +314,4 @@ _RELAY = (
            lambda _: [((__version__,), 1)]),
 )  # fmt: skip
 
-METRICS: Sequence[Metric] = (*_PIPES, *_LISTENERS, *_RELAY)
+METRICS: Sequence[Metric] = (*_PIPES, *_LISTENERS, *FILE_METRICS, *_RELAY)

@@ -1,12 +1,18 @@
 """What `relay check` says of a valid configuration: what runs, and what may surprise."""
 
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 
 from relay.config.addresses import reaches
 from relay.config.model import Config, PipeKeys
-from relay.config.words import size_text
+from relay.config.words import duration_text, size_text
 from relay.core.component import Destination
+from relay.destinations.file import FileDestination
+from relay.destinations.template import PathTemplate
+
+SOURCES = ("kmsg", "journal", "file")  # what is read again from where it was left
+FORWARDED = "systemd/journal/syslog"  # the socket to which journald hands on what it gets
 
 Loops = Mapping[tuple[str, str], tuple[str, ...]]
 
@@ -19,12 +25,16 @@ def summary(config: Config) -> list[str]:
 def warnings(config: Config) -> list[str]:
     """What is allowed, and probably not meant."""
     return [
+        *_not_there(config),
         *_unused(config),
         *_blocking(config),
+        *_twice(config),
         *_not_keeping(config),
         *_never_matching(config),
         *_own_listeners(config),
         *_refused_again(config),
+        *_nothing_to_share(config),
+        *_not_executable(config),
         *_silent(config),
     ]
 
@@ -42,11 +52,11 @@ def _parts(config: Config) -> Iterator[str]:
 def _pipe_text(name: str, pipe: PipeKeys, config: Config) -> str:
     rules = len(pipe.match)
     match = f"match {rules} rule{'s' * (rules > 1)}" if rules else "match everything"
-    destination = f"{pipe.to} ({_destination_text(config.destinations[pipe.to])})"
+    to = " | ".join(f"{it} ({_destination_text(config.destinations[it])})" for it in pipe.to)
     # Only a pipe for dead letters is fed by no listener.
     feeding = ", ".join(config.feeding(name)) or "what is refused"
     return (
-        f"{name}: {feeding} -> {destination} {match}, {_rules_text(pipe)}"
+        f"{name}: {feeding} -> {to} {match}, {_rules_text(pipe)}{_sharing_text(pipe)}"
         f"memory {size_text(pipe.memory)}, overflow {pipe.overflow}"
         f"{_spool_text(name, pipe, config)}"
     )
@@ -63,6 +73,15 @@ def _rules_text(pipe: PipeKeys) -> str:
     return "".join(f"{text}, " for text in texts)
 
 
+def _sharing_text(pipe: PipeKeys) -> str:
+    if pipe.sharing is None:
+        return ""
+    return (
+        f"{pipe.strategy}, return_after {duration_text(pipe.return_after)}, "
+        f"stalled_max {duration_text(pipe.stalled_max)}, "
+    )
+
+
 def _spool_text(name: str, pipe: PipeKeys, config: Config) -> str:
     mode = config.spool(name)
     return "" if mode == "never" else f", spool {mode} {size_text(pipe.spool_size)}"
@@ -72,13 +91,16 @@ def _destination_text(destination: Destination) -> str:
     for key in ("address", "path"):
         if where := getattr(destination, key, None):
             return f"{destination.type} {where}"
+    for key in ("users", "command"):
+        if words := getattr(destination, key, None):
+            return f"{destination.type} {' '.join(words)}"
     size = getattr(destination, "size", None)
     return f"{destination.type} {size_text(size)}" if size else destination.type
 
 
 def _unused(config: Config) -> Iterator[str]:
     feeding = {name for pipe in config.pipes for name in config.feeding(pipe)}
-    used = {pipe.to for pipe in config.pipes.values()}
+    used = {name for pipe in config.pipes.values() for name in pipe.to}
     for name in config.listeners:
         if name not in feeding:
             yield f"listener {name} feeds no pipe: what it receives goes nowhere"
@@ -99,14 +121,36 @@ def _blocking(config: Config) -> Iterator[str]:
                 )
 
 
+def _twice(config: Config) -> Iterator[str]:
+    """What the journal brings, and another listener beside it."""
+    for name in config.pipes:
+        feeding = {listener: config.listeners[listener] for listener in config.feeding(name)}
+        journals = [listener for listener, it in feeding.items() if it.type == "journal"]
+        for listener, it in feeding.items():
+            forwarded = any(FORWARDED in end.address for end in it.endpoints())
+            if journals and (it.type == "kmsg" or (it.type == "unix" and forwarded)):
+                yield (
+                    f"pipe {name}: the journal has what listener {listener} receives: "
+                    f"with listener {journals[0]} each of these messages comes twice"
+                )
+    for listener, it in config.listeners.items():
+        if any(FORWARDED in end.address and end.credentials for end in it.endpoints()):
+            yield (
+                f"listener {listener}: of a process that has ended the journal gives its own id, "
+                'which credentials puts in place of the right one (credentials = "off")'
+            )
+
+
 def _not_keeping(config: Config) -> Iterator[str]:
     for name, pipe in config.pipes.items():
         if config.spool(name) != "never" or pipe.overflow == "block":
             continue
         for listener in config.feeding(name):
-            if config.listeners[listener].acknowledges:
+            it = config.listeners[listener]
+            if it.acknowledges:
+                does = "goes on" if it.type in SOURCES else "says yes to its senders"
                 yield (
-                    f"pipe {name} does not keep: listener {listener} says yes to its senders "
+                    f"pipe {name} does not keep: listener {listener} {does} "
                     'without it (spool = "always" or overflow = "block" would change that)'
                 )
 
@@ -162,7 +206,7 @@ def _loop(
             if here not in config.feeding(name):
                 continue
             way = [*ways[here], name]
-            to = [pipe.to] if pipe.dead_letter is None else [pipe.to, pipe.dead_letter]
+            to = [*pipe.to, *(() if pipe.dead_letter is None else (pipe.dead_letter,))]
             if destination in to:
                 return way
             new = [it for each in to for it in ours.get(each, ()) if it not in ways]
@@ -173,13 +217,42 @@ def _loop(
 
 def _refused_again(config: Config) -> Iterator[str]:
     for name, pipe in config.pipes.items():
-        if pipe.dead_letter == pipe.to:
+        if pipe.dead_letter in pipe.to:
             yield (
-                f"pipe {name}: dead_letter is its own destination {pipe.to}: "
+                f"pipe {name}: dead_letter is its own destination {pipe.dead_letter}: "
                 "what is too large for it is so again, and then lost"
             )
+
+
+def _nothing_to_share(config: Config) -> Iterator[str]:
+    for name, pipe in config.pipes.items():
+        if pipe.sharing is not None or not pipe.from_:
+            continue
+        for key in ("strategy", "return_after", "stalled_max"):
+            if key in pipe.model_fields_set:
+                yield f"pipe {name}: {key} means nothing: it has one destination"
+
+
+def _not_there(config: Config) -> Iterator[str]:
+    directories = {"relay.state_dir": config.relay.state_dir} | {
+        f"destination {name}": PathTemplate.of(it.path, it.base).base
+        for name, it in config.destinations.items()
+        if isinstance(it, FileDestination)
+    }
+    made = os.path.abspath(config.relay.state_dir)
+    for what, directory in directories.items():
+        above = os.path.dirname(os.path.abspath(directory))
+        if above != made and not os.path.isdir(above):
+            yield f"{what}: {above} is not there: it is waited for, and not made"
 
 
 def _silent(config: Config) -> Iterator[str]:
     if not any(listener.type == "internal" for listener in config.listeners.values()):
         yield 'no listener of type "internal": losses are told in the log only'
+
+
+def _not_executable(config: Config) -> Iterator[str]:
+    for name, destination in config.destinations.items():
+        command = getattr(destination, "command", None)
+        if command and shutil.which(command[0]) is None:
+            yield f"destination {name}: there is no program {command[0]} that can be executed"

@@ -3,11 +3,14 @@
 Everything runs in one thread, so a reader that does not await sees books that balance.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from relay.core.files import FileCounts
+from relay.core.health import Health
+from relay.core.skew import Skews
 from relay.wire.framing import FramingCounts
 
 
@@ -33,7 +36,7 @@ class Confirmation(StrEnum):
     """Who is known to have a delivered message."""
 
     SENT = "sent"  # our kernel took it
-    ACKED = "acked"  # the peer's kernel has it
+    ACKED = "acked"  # the peer's kernel has it, or who reads a pipe has read it
     CONFIRMED = "confirmed"  # the peer's application said so
     STORED = "stored"  # written to a file or a ring of ours
 
@@ -45,6 +48,7 @@ class Refusal(StrEnum):
     NOT_ALLOWED = "not-allowed"  # its sender is not in `allow`
     RATE = "rate"  # a datagram of a sender above its `rate_limit`
     BACKLOG = "backlog"  # own messages while the book of own messages is full
+    DAMAGED = "damaged"  # an entry of the journal that cannot be read
     INTERNAL_ERROR = "internal-error"  # a bug of ours; the traceback is in the log
 
 
@@ -57,7 +61,7 @@ class ConnectionRefusal(StrEnum):
 
 # How a sender's connection ends badly; docs/ledger.md describes each.
 CONNECTION_FAILURES = (
-    "reset", "idle", "accept", "protocol", "too-large", "unanswered", "internal-error",
+    "reset", "idle", "protocol", "too-large", "unanswered", "internal-error",
 )  # fmt: skip
 
 
@@ -128,16 +132,63 @@ class PipeAccount:
     retried: int = 0
     replayed: int = 0
     in_doubt: int = 0  # delivered, perhaps unread by a peer that broke off, and not sent again
+    unseen: int = 0  # delivered while nobody was there to see them
+    missed: int = 0  # messages times the terminals that did not show them
     epochs: int = 0  # times a peer has confirmed all of a connection by ending it after us
     truncated: int = 0
     truncated_octets: int = 0
     network_errors: int = 0  # ICMP errors on a UDP destination; no message is dropped for one
-    connections: int = 0  # times the destination was reached
-    failures: int = 0  # times it was found down
+    failovers: int = 0  # times the messages went over to another of several destinations
     restarts: int = 0  # unexpected exceptions
-    up: bool = False
-    stalled: bool = False
-    down_reason: str = ""
+    healths: dict[str, Health] = field(default_factory=dict)  # of all it ever had, by name
+    shared: bool = False  # it has had several at a time
+
+    def health(self, destination: str) -> Health:
+        """Of this destination, for the life of the account."""
+        found = self.healths.get(destination)
+        if found is None:
+            found = self.healths[destination] = Health(destination)
+        return found
+
+    def configure(self, destinations: Sequence[str]) -> None:
+        """The messages go to these from now on; until more is known, to any that is new."""
+        self.shared = self.shared or len(destinations) > 1
+        for name in destinations:
+            self.health(name)
+        for name, health in self.healths.items():
+            configured = name in destinations
+            if configured != health.configured:
+                health.active = configured
+            health.configured = configured
+
+    @property
+    def up(self) -> bool:
+        """A destination that the messages go to is reached."""
+        return any(it.up and it.active for it in self.healths.values())
+
+    @property
+    def stalled(self) -> bool:
+        """A destination that the messages go to is reached, and does not read."""
+        return any(it.stalled and it.active for it in self.healths.values())
+
+    @property
+    def down_reason(self) -> str:
+        """Why none is reached; of several with their names."""
+        configured = [it for it in self.healths.values() if it.configured]
+        down = [it for it in configured if it.down_reason]
+        if self.up:
+            return ""
+        if len(configured) == 1:
+            return "".join(it.down_reason for it in down)
+        return "; ".join(f"{it.destination}: {it.down_reason}" for it in down)
+
+    @property
+    def connections(self) -> int:
+        return sum(it.connections for it in self.healths.values())
+
+    @property
+    def failures(self) -> int:
+        return sum(it.failures for it in self.healths.values())
 
     def drop(self, messages: int, reason: Drop, *, notice: bool = False) -> None:
         self.dropped[reason] += messages
@@ -177,6 +228,9 @@ class ListenerAccount:
     truncated_octets: int = 0
     invalid_headers: int = 0
     kernel_dropped: int = 0
+    missed: int = 0  # removed from a source before they were read
+    credentials_mended: int = 0  # process ids that were not their sender's
+    repeats_possible: int = 0  # read again after an unclean end, perhaps put before it already
     connections_open: int = 0
     connections_waiting: int = 0  # of the open ones: not read now, their senders' rates are spent
     connections_paced: int = 0  # times one had to wait for that
@@ -187,8 +241,11 @@ class ListenerAccount:
     connections_failed: dict[str, int] = field(
         default_factory=lambda: dict.fromkeys(CONNECTION_FAILURES, 0)
     )
+    accept_deferred: int = 0  # times that whoever connects had to wait in the kernel
+    files: FileCounts | None = None  # of one that follows files
     restarts: int = 0
     bound: bool = False
+    skews: Skews = field(default_factory=Skews)
     probes: list[Callable[[], None]] = field(default_factory=list)  # see `refresh`
 
     def refresh(self) -> None:

@@ -17,12 +17,13 @@ class Ledger:
     pipes: dict[str, PipeAccount] = field(default_factory=dict)
     listeners: dict[str, ListenerAccount] = field(default_factory=dict)
 
-    def pipe(self, name: str, destination: str) -> PipeAccount:
-        """The account of this name; `destination` is what loss notices call it from now on."""
+    def pipe(self, name: str, *destinations: str) -> PipeAccount:
+        """The account of this name; loss notices name these destinations from now on."""
         account = self.pipes.get(name)
         if account is None:
             account = self.pipes[name] = PipeAccount(name, self._tell)
-        account.destination = destination
+        account.destination = ",".join(destinations)
+        account.configure(destinations)
         return account
 
     def listener(self, name: str) -> ListenerAccount:
@@ -47,6 +48,16 @@ class Ledger:
     ) -> None:
         """Have it told that a listener did not accept messages of this sender."""
         self.losses.add_from(sender, f"to listener {account.name}: {reason}", messages)
+
+    def kernel_overwrote(self, account: ListenerAccount, messages: int) -> None:
+        """Book records of the kernel's own log that were overwritten unread, and have it told."""
+        account.kernel_dropped += messages
+        self.losses.add(", buffer full", messages, noun="kernel message")
+
+    def removed(self, account: ListenerAccount, messages: int) -> None:
+        """Book what was removed from this listener's source before it was read; have it told."""
+        account.missed += messages
+        self.losses.add(f"to listener {account.name}: removed", messages)
 
     def _tell(self, account: PipeAccount, reason: Drop, messages: int) -> None:
         self.losses.add(f"to destination {account.destination}: {reason}", messages)

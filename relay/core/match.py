@@ -30,16 +30,6 @@ class Views:
         return [view(message) for message in self.batch.messages]
 
 
-def listed(value: object) -> object:
-    """Where one value or table may stand for a list of one."""
-    return [value] if isinstance(value, (str, dict)) else value
-
-
-def or_one(field: dict[str, Any]) -> None:
-    """In the schema of a list: one of its elements will do."""
-    field["anyOf"] = [field["items"], {"type": field.pop("type"), "items": field.pop("items")}]
-
-
 def select(rules: Iterable["Match"], views: Views) -> list[int]:
     """The places of the messages that any of the rules matches, in order."""
     chosen: set[int] = set()

@@ -8,6 +8,7 @@ import trio
 
 from relay.core.account import PipeAccount
 from relay.core.batch import Batch
+from relay.core.health import Health
 from relay.core.ring import Rings
 from relay.system.ports import Host
 from relay.wire.formats import Form, Format, convert
@@ -47,6 +48,11 @@ class Outlet:
     account: PipeAccount
     rings: Rings
     reopening: Reopening
+
+    @property
+    def health(self) -> Health:
+        """Of this destination, as its deliveries see it."""
+        return self.account.health(self.destination)
 
     def form(self, kind: Format) -> Form:
         """What messages become, the host of local ones being what we are called."""

@@ -9,7 +9,8 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from relay.core.batch import Batch
 from relay.core.keys import Keys
-from relay.core.match import Facility, Match, Severity, Views, listed, or_one, select_in
+from relay.core.match import Facility, Match, Severity, Views, select_in
+from relay.core.values import listed, or_one
 from relay.wire.formats import Form, convert
 from relay.wire.rewrite import Change, rewrite
 from relay.wire.timestamp import zone

@@ -15,12 +15,12 @@ from relay.core.account import Drop
 from relay.core.batch import Batch
 from relay.core.keys import Keys
 from relay.core.mask import Mask, Masking
-from relay.core.match import Views, listed, or_one
+from relay.core.match import Views
 from relay.core.rate import Bucket, Burst, Limit, Rate, check_burst
 from relay.core.rewrite import Rewrite, Rewriting
 from relay.core.sample import Sample, Sampling
 from relay.core.shed import Shed, Shedding, fullness
-from relay.core.values import Duration
+from relay.core.values import Duration, listed, or_one
 
 if TYPE_CHECKING:
     from relay.core.channel import Channel

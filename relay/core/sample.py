@@ -6,7 +6,8 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 from relay.core.keys import Keys
-from relay.core.match import Match, Views, listed, or_one, select_in
+from relay.core.match import Match, Views, select_in
+from relay.core.values import listed, or_one
 
 
 class Sample(Keys):

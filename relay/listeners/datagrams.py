@@ -1,14 +1,16 @@
 """Receiving datagrams: wait, then drain the socket without waiting. Shared by udp and unix."""
 
 from collections.abc import Sequence
+from typing import cast
 
 import trio
 
 from relay.core.batch import TURN_OCTETS
 from relay.core.intake import Intake
+from relay.listeners.credentials import Attribution
 from relay.listeners.gate import Gate
 from relay.listeners.pause import Pause
-from relay.system.ports import DatagramReceiver
+from relay.system.ports import CredentialReceiver, DatagramReceiver
 
 TURN_MESSAGES = 1024
 PAUSE_SECONDS_MAX = 0.005
@@ -22,8 +24,9 @@ async def receive_datagrams(
     sockets: Sequence[DatagramReceiver],
     intake: Intake,
     *,
-    gate: Gate | None = None,
     room_seconds_max: float = float("inf"),
+    attribution: Attribution | None = None,
+    gate: Gate | None = None,
 ) -> None:
     """Receive from all sockets until `intake.draining` is set and they are empty.
 
@@ -33,18 +36,24 @@ async def receive_datagrams(
         with trio.CancelScope() as receiving:
             async with trio.open_nursery() as nursery:
                 for socket in sockets:
-                    nursery.start_soon(_receive, socket, intake, gate, room_seconds_max)
+                    nursery.start_soon(
+                        _receive, socket, intake, room_seconds_max, attribution, gate
+                    )
                 nursery.start_soon(_watch_kernel_drops, sockets, intake)
                 await intake.draining.wait()
                 receiving.cancel()
         for socket in sockets:
             socket.seal()
         for socket in sockets:
-            await _drain(socket, intake, gate)
+            await _drain(socket, intake, attribution, gate)
 
 
 async def _receive(
-    socket: DatagramReceiver, intake: Intake, gate: Gate | None, room_seconds_max: float
+    socket: DatagramReceiver,
+    intake: Intake,
+    room_seconds_max: float,
+    attribution: Attribution | None,
+    gate: Gate | None,
 ) -> None:
     buffer = socket.receive_buffer_granted or 0
     pause = Pause(min(PAUSE_SECONDS_MAX, buffer / FILL_OCTETS_PER_SECOND), TURN_MESSAGES)
@@ -53,28 +62,46 @@ async def _receive(
         await socket.readable()
         with trio.move_on_after(room_seconds_max):
             await intake.room()
-        messages, octets = take(socket, intake, gate)
+        messages, octets = take(socket, intake, attribution, gate)
         if seconds := pause.after(messages, octets, clock.now()):
             await trio.sleep(seconds)
 
 
-async def _drain(socket: DatagramReceiver, intake: Intake, gate: Gate | None) -> None:
+async def _drain(
+    socket: DatagramReceiver,
+    intake: Intake,
+    attribution: Attribution | None,
+    gate: Gate | None,
+) -> None:
     """What the kernel holds: the socket is sealed, so there is an end to it."""
     while True:
         await trio.lowlevel.checkpoint()
         with trio.move_on_at(intake.drain_by[0]):
             await intake.room()
-        if take(socket, intake, gate) == (0, 0):
+        if take(socket, intake, attribution, gate) == (0, 0):
             return
 
 
-def take(socket: DatagramReceiver, intake: Intake, gate: Gate | None = None) -> tuple[int, int]:
+def take(
+    socket: DatagramReceiver,
+    intake: Intake,
+    attribution: Attribution | None = None,
+    gate: Gate | None = None,
+) -> tuple[int, int]:
     """Read one turn and put it; nothing awaits in between. Returns datagrams and their octets."""
-    datagrams, senders = socket.receive(TURN_MESSAGES, TURN_OCTETS)
+    pids: list[int] = []
+    if attribution is None:
+        datagrams, senders = socket.receive(TURN_MESSAGES, TURN_OCTETS)
+    else:
+        socket = cast("CredentialReceiver", socket)
+        datagrams, pids = socket.receive_credentials(TURN_MESSAGES, TURN_OCTETS)
+        senders = ["local"] * len(datagrams)
     octets = sum(map(len, datagrams))
     if datagrams:
         # Senders end a datagram with LF, NUL or both, although its length says it all.
         messages = [datagram.rstrip(b"\r\n\0") for datagram in datagrams]
+        if attribution is not None:
+            messages = attribution.attributed(cast("CredentialReceiver", socket), messages, pids)
         admitted = gate.admit(messages, senders) if gate is not None else (messages, senders)
         intake.put(*admitted, octets=octets)
     return len(datagrams), octets

@@ -14,7 +14,7 @@ from relay.core.values import Duration, Listen, Size
 from relay.listeners.limits import Limits
 from relay.listeners.network import NetworkKeys
 from relay.listeners.streams import receive_streams
-from relay.system.ports import Acceptor, DatagramReceiver, Endpoint
+from relay.system.ports import Endpoint, Socket
 from relay.wire.framing import Framer, Framing, FramingCounts
 
 
@@ -68,7 +68,7 @@ class TcpListener(StreamKeys, NetworkKeys):
 
     async def run(
         self,
-        sockets: Sequence[DatagramReceiver | Acceptor],
+        sockets: Sequence[Socket],
         intake: Intake,
         *,
         task_status: TaskStatus[None],

@@ -11,7 +11,7 @@ from relay.core.values import Listen, Size
 from relay.listeners.datagrams import receive_datagrams
 from relay.listeners.gate import Gate
 from relay.listeners.network import NetworkKeys
-from relay.system.ports import Acceptor, DatagramReceiver, Endpoint
+from relay.system.ports import Endpoint, Socket
 
 
 class UdpListener(NetworkKeys):
@@ -28,7 +28,7 @@ class UdpListener(NetworkKeys):
 
     async def run(
         self,
-        sockets: Sequence[DatagramReceiver | Acceptor],
+        sockets: Sequence[Socket],
         intake: Intake,
         *,
         task_status: TaskStatus[None],

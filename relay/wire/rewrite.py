@@ -52,7 +52,7 @@ def _with_priority(message: bytes, change: Change) -> bytes:
 def _rfc5424(message: bytes, change: Change) -> bytes | None:
     """Section 6: `<PRI>1 STAMP HOST APP-NAME PROCID MSGID DATA MSG`, each with a space behind."""
     header = view(message)
-    if header.kind != "rfc5424":
+    if header.dialect != "rfc5424":
         return None
     version, stamp, host, program, procid, msgid, rest = message.split(b" ", 6)
     host = change.host or host
@@ -83,4 +83,6 @@ def _rfc3164(message: bytes, change: Change) -> bytes | None:
     if change.host is not None:
         space = b" " if host_start == host_end else b""
         message = message[:host_start] + change.host + space + message[host_end:]
-    return message
+    after = view(message)  # some dialects are known by what stands there
+    host, program = change.host or after.host, change.program or after.program
+    return message if (after.host, after.program) == (host, program) else None

@@ -25,10 +25,7 @@ from relay.core.rate import Buckets, Limit
 from relay.core.router import Router
 from relay.core.rules import RuleKeys, Rules
 from relay.listeners.gate import Gate
-from relay.system.clock import SystemClock
-from relay.system.disk import SystemDisk
-from relay.system.net import SystemNetwork
-from relay.system.ports import Host
+from relay.system.machine import SystemMachine
 
 ROUNDS = 15
 BATCHES = 40
@@ -103,8 +100,7 @@ def gate_cost(allowed: Senders | None, buckets: Buckets | None) -> float:
 
 def _intake() -> Intake:
     ledger = Ledger()
-    limiter = trio.CapacityLimiter(1)
-    host = Host("relay", SystemClock(), SystemNetwork(limiter), SystemDisk(limiter))
+    host = SystemMachine().host("relay")
     return Intake("net", host, Router(ledger), ledger.listener("net"), 65536)
 
 

@@ -9,6 +9,7 @@ from relay.config import Config, load
 from relay.config.summary import summary, warnings
 from relay.config.words import duration_text, size_text, value_text
 from relay.core.match import Match
+from relay.core.sharing import Sharing
 from tests.config.files import ROOT, SHIPPED, WHOLE, write
 
 FORWARD = """\
@@ -40,7 +41,7 @@ def test_defaults(tmp_path: Path) -> None:
     assert config.admin.listen == "127.0.0.1:9514"
     pipe = config.pipes["all"]
     assert (pipe.memory, pipe.messages, pipe.overflow) == (64 << 20, 500_000, "drop-newest")
-    assert (pipe.match, pipe.spool, pipe.to) == ((), "auto", "siem")
+    assert (pipe.match, pipe.spool, pipe.to) == ((), "auto", ("siem",))
     assert config.spool("all") == "always"
     assert (pipe.spool_size, pipe.commit_every) == (1 << 30, 0.02)
     assert config.feeding("all") == ("udp", "tcp")
@@ -118,9 +119,8 @@ def test_what_is_shipped_is_valid(
 
 def test_the_examples_are_there() -> None:
     assert [path.stem for path in SHIPPED] == [
-        "edge-masking", "forward-everything", "noisy-fleet", "several-destinations",
-        "socket-activation", "split-by-facility",
-        "relay",
+        "edge-masking", "forward-everything", "local-destinations", "local-machine", "noisy-fleet",
+        "several-destinations", "socket-activation", "split-by-facility", "two-collectors", "relay",
     ]  # fmt: skip
 
 
@@ -189,6 +189,18 @@ type = "stdout"
 [destinations.journal]
 type = "unix"
 path = "/run/systemd/journal/syslog"
+[destinations.wall]
+type = "users"
+users = ["root", "alice"]
+[destinations.alert]
+type = "program"
+command = ["/bin/sh", "-c", "cat"]
+[pipes.wall]
+from = "internal"
+to = "wall"
+[pipes.alert]
+from = "internal"
+to = "alert"
 [pipes.security]
 from = ["net-udp", "net-tcp"]
 to = "siem"
@@ -217,6 +229,10 @@ to = "journal"
         "listener net-tcp: tcp 0.0.0.0:5514",
         "listener log: unix /run/log",
         "listener internal: internal",
+        "wall: internal -> wall (users root alice) match everything, memory 64MiB, "
+        "overflow drop-newest",
+        "alert: internal -> alert (program /bin/sh -c cat) match everything, memory 64MiB, "
+        "overflow drop-newest",
         "security: net-udp, net-tcp -> siem (tcp siem.example.net:6514) match 1 rule, "
         "memory 64MiB, overflow drop-newest, spool always 1GiB",
         "all: net-udp, net-tcp, log, internal -> file (file state/all.log) match everything, "
@@ -243,7 +259,26 @@ to = "journal"
             ],
         ),
         ("[listeners.b]\ntype = 'udp'\nlisten = ['*:1']\n", []),
+        (
+            "[listeners.k]\ntype = 'kmsg'\n",
+            [
+                'pipe p does not keep: listener k goes on without it '
+                '(spool = "always" or overflow = "block" would change that)',
+            ],
+        ),
+        (
+            "[listeners.s]\ntype = 'unix'\npath = '/run/systemd/journal/syslog'\n"
+            "credentials = 'add'\n",
+            [
+                "listener s: of a process that has ended the journal gives its own id, "
+                'which credentials puts in place of the right one (credentials = "off")',
+            ],
+        ),
         ("[destinations.x]\ntype = 'stdout'\n", ["destination x is used by no pipe"]),
+        ("[destinations.x]\ntype = 'program'\ncommand = ['/none/such', 'a']\n"
+         "[destinations.y]\ntype = 'program'\ncommand = ['sh']\n"
+         "[pipes.x]\nfrom = 'a'\nto = 'x'\n[pipes.y]\nfrom = 'a'\nto = 'y'\n",
+         ["destination x: there is no program /none/such that can be executed"]),
         ("[listeners.u]\ntype = 'unix'\npath = 'log'\n"
          "[pipes.q]\nfrom = 'u'\nto = 'out'\noverflow = 'block'\n",
          ["pipe q blocks and listener u is a unix socket: it waits for room at most 1 s, "
@@ -336,7 +371,7 @@ def test_dead_letters_have_a_pipe_of_their_own(tmp_path: Path) -> None:
     assert list(config.pipes) == ["all", "local", "local.dead-letter"]
     letters = config.pipes["local.dead-letter"]
     assert (letters.to, letters.from_, letters.match, letters.dead_letter) == (
-        "refused", (), (), None,
+        ("refused",), (), (), None,
     )  # fmt: skip
     assert (letters.memory, letters.overflow, letters.spool) == (1 << 20, "drop-newest", "auto")
     assert config.feeding("local.dead-letter") == ()
@@ -360,3 +395,65 @@ def test_letters_may_come_back_to_us(tmp_path: Path) -> None:
     assert (
         "destination refused sends to our own listener udp, in a loop through pipe local"
     ) in warnings(read(tmp_path, WHOLE + text))
+
+
+SEVERAL = """
+[listeners.net]
+type = "udp"
+listen = ["127.0.0.1:5514"]
+[listeners.internal]
+type = "internal"
+[destinations.siem-a]
+type = "udp"
+address = "192.0.2.1:514"
+[destinations.siem-b]
+type = "relp"
+address = "192.0.2.2:2514"
+[destinations.local]
+type = "memory"
+[pipes.all]
+from = "*"
+"""
+
+
+@pytest.mark.parametrize(
+    ("to", "spool"),
+    [
+        ('["siem-a", "siem-b"]', "always"),
+        ('["local", "siem-a"]', "overflow"),
+        ('["local"]', "never"),
+        ('"siem-b"', "always"),
+    ],
+)
+def test_the_most_careful_of_several_destinations_says_what_auto_means(
+    tmp_path: Path, to: str, spool: str
+) -> None:
+    assert read(tmp_path, f"{SEVERAL}to = {to}\n").spool("all") == spool
+
+
+def test_several_destinations_are_summed_up(tmp_path: Path) -> None:
+    text = SEVERAL + 'to = ["siem-a", "siem-b", "local"]\nreturn_after = "90s"\n'
+    config = read(tmp_path, text)
+    assert config.pipes["all"].sharing == Sharing("failover", 90.0, 60.0)
+    assert (
+        "all: net, internal -> siem-a (udp 192.0.2.1:514) | siem-b (relp 192.0.2.2:2514) | "
+        "local (memory 1MiB) match everything, failover, return_after 90s, stalled_max 1m, "
+        "memory 64MiB, overflow drop-newest, spool always 1GiB"
+    ) in summary(config)
+    assert warnings(config) == []
+
+
+def test_what_means_nothing_for_one_destination_is_warned_of(tmp_path: Path) -> None:
+    text = SEVERAL + 'to = "siem-a"\nstrategy = "balance"\nstalled_max = "5s"\n'
+    assert warnings(read(tmp_path, text)) == [
+        "destination siem-b is used by no pipe",
+        "destination local is used by no pipe",
+        "pipe all: strategy means nothing: it has one destination",
+        "pipe all: stalled_max means nothing: it has one destination",
+    ]
+
+
+def test_a_loop_through_any_of_several_destinations_is_warned_of(tmp_path: Path) -> None:
+    text = SEVERAL.replace("192.0.2.1:514", "127.0.0.1:5514")
+    found = warnings(read(tmp_path, text + 'to = ["siem-b", "siem-a", "local"]\n'))
+    assert found == ["destination siem-a sends to our own listener net, in a loop through pipe all"]

@@ -15,6 +15,8 @@ from relay.core.outlet import Outlet, Reopening
 from relay.core.receipt import Receipt
 from relay.core.ring import Rings
 from relay.system.disk import SystemDisk
+from relay.system.local import SystemLocal
+from relay.system.log_files import SystemLogFiles
 from relay.system.net import SystemNetwork
 from relay.system.ports import Host
 
@@ -33,7 +35,14 @@ class StillClock:
 
 def make_host() -> Host:
     limiter = trio.CapacityLimiter(1)
-    return Host("relay.example.net", StillClock(), SystemNetwork(limiter), SystemDisk(limiter))
+    return Host(
+        "relay.example.net",
+        StillClock(),
+        SystemNetwork(limiter),
+        SystemDisk(limiter),
+        SystemLocal(limiter),
+        SystemLogFiles(limiter),
+    )
 
 
 def make_batch(

@@ -26,7 +26,7 @@ from relay.core.bounds import Bounds
 from relay.core.channel import Channel
 from relay.core.delivery import POISON_FAILURES, Poison, deliver
 from relay.core.errors import DestinationDown, DestinationRefused
-from relay.core.lease import Lease
+from relay.core.lease import ChannelLease, Lease
 from relay.core.ledger import Ledger
 from relay.core.match import Match
 from relay.core.memory import Memory, cost
@@ -96,8 +96,8 @@ class Piped:
     alive: set[int] = field(default_factory=set)  # held after the last step
     seen: int = 0  # of `put`, how many there were then
     owing: dict[int, Receipt] = field(default_factory=dict)
-    leasing: tuple[AbstractContextManager[Lease], Lease] | None = None
-    lending: list[tuple[Waiter, Lease]] = field(default_factory=list)
+    leasing: tuple[AbstractContextManager[ChannelLease], ChannelLease] | None = None
+    lending: list[tuple[Waiter, ChannelLease]] = field(default_factory=list)
     emptying: list[Waiter] = field(default_factory=list)
 
     @property
@@ -224,7 +224,7 @@ class World:
 
     # -- actions: the deliveries' side
 
-    def lease(self, n: int) -> Lease:
+    def lease(self, n: int) -> ChannelLease:
         piped = self.piped[n]
         if piped.leasing is None:
             leasing = piped.channel.lease()
@@ -480,7 +480,7 @@ def run(example: Callable[[], Awaitable[None]]) -> None:
         trio.run(example, clock=trio.testing.MockClock(autojump_threshold=0))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(actions, min_size=50, max_size=50))
 def test_every_identity_holds_after_every_action(steps: list[tuple[Any, ...]]) -> None:
     async def play() -> None:
@@ -521,6 +521,7 @@ class Scripted:
     done: Counter[str] = field(default_factory=Counter)
     type: str = "scripted"
     spool: SpoolMode = "never"
+    descriptors: int = 2
 
     async def run(self, lease: Lease, outlet: Outlet, *, task_status: TaskStatus[None]) -> None:
         for name, count in self.script:
@@ -596,7 +597,7 @@ rounds = st.tuples(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(deeds, min_size=30, max_size=30), st.lists(rounds, min_size=6, max_size=6))
 def test_whatever_a_destination_does_messages_arrive_in_order_or_are_counted(
     script: list[Deed], steps: list[tuple[list[int], int, tuple[int, bool]]]

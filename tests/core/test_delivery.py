@@ -21,7 +21,7 @@ from relay.core.delivery import (
     backoff,
     deliver,
 )
-from relay.core.errors import DestinationDown, DestinationRefused
+from relay.core.errors import DestinationAway, DestinationDown, DestinationRefused
 from relay.core.lease import Lease
 from relay.core.outlet import Outlet
 from tests.core.parts import (
@@ -44,6 +44,7 @@ class Acting:
     act: Run
     type: str = "acting"
     spool: SpoolMode = "never"
+    descriptors: int = 2
 
     async def run(self, lease: Lease, outlet: Outlet, *, task_status: TaskStatus[None]) -> None:
         await self.act(lease, task_status)
@@ -102,7 +103,7 @@ class Attempts:
         if "forever" in outcome:
             await trio.sleep_forever()
         if "ended" not in outcome:
-            raise DestinationDown(outcome)
+            raise (DestinationAway if outcome == "away" else DestinationDown)(outcome)
 
 
 async def try_for_a_while(channel: Channel, *outcomes: str) -> list[float]:
@@ -123,6 +124,15 @@ async def test_attempts_back_off(autojump_clock: trio.testing.MockClock) -> None
     assert channel.account.failures == 8
     assert channel.account.down_reason == "down"
     assert not channel.account.up
+
+
+async def test_who_is_away_is_looked_for_every_second(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """That costs nothing where nobody has to be connected to: a named pipe without a reader."""
+    channel = make_channel()
+    pauses = await try_for_a_while(channel, *["away"] * 5, "down")
+    assert [pause < 1.001 for pause in pauses] == [True] * 5 + [False]
 
 
 def check_pauses(pauses: list[float], nominal: list[float]) -> None:
@@ -162,7 +172,7 @@ async def test_who_accepts_and_closes_at_once_is_tried_less_and_less_and_told_on
         "destination sink is down: reached, closed",
         "destination sink is down: reached, reset",
     ]
-    assert texts(caplog, logging.INFO) == ["destination of pipe pipe is up again"]  # the last one
+    assert texts(caplog, logging.INFO) == ["destination sink is up again"]  # the last one
 
 
 async def test_after_it_was_up_for_a_while_the_same_reason_is_told_again(
@@ -172,7 +182,7 @@ async def test_after_it_was_up_for_a_while_the_same_reason_is_told_again(
     again = "reached for a while"
     await try_for_a_while(make_channel(), again, "down", again, again, "reached, forever")
     told = [record.getMessage().partition(": ")[0] for record in caplog.records]
-    down, up = "destination sink is down", "destination of pipe pipe is up again"
+    down, up = "destination sink is down", "destination sink is up again"
     assert told == [down, down, up, down, up, down, up]
 
 
@@ -212,7 +222,7 @@ async def test_what_is_up_and_what_is_down_is_told_once(
     ]
     assert "next try in" in warnings[0]
     assert len(texts(caplog, logging.DEBUG)) == 1
-    assert texts(caplog, logging.INFO) == ["destination of pipe pipe is up again"]
+    assert texts(caplog, logging.INFO) == ["destination sink is up again"]
 
 
 async def test_a_destination_that_is_reached_at_once_is_not_told(
@@ -234,7 +244,7 @@ async def test_being_up_and_stalled_ends_with_the_attempt(
         seen.append((account.up, account.stalled))
         task_status.started()
         seen.append((account.up, account.stalled))
-        account.stalled = True
+        make_outlet(channel).health.stalled = True
         raise DestinationDown("stuck")
 
     with trio.move_on_after(1.5):
