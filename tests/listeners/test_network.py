@@ -90,7 +90,7 @@ async def test_a_list_holds_for_connections_whose_accept_was_deferred(rig: Rig) 
                 socks = [stack.enter_context(from_address(it, rig)) for it in sources]
                 for number, sock in enumerate(socks):
                     sock.sendall(STAMPED + b"%d\n" % number)
-                await until(lambda: rig.account.connections_failed["accept"] > 0)
+                await until(lambda: rig.account.accept_deferred > 0)
             assert sorted(await rig.texts(4)) == [b"0", b"2", b"4", b"6"]
             await until(lambda: refused(rig) == 4)
     assert rig.account.connections_accepted == 4
