@@ -56,10 +56,21 @@ def _pipe_text(name: str, pipe: PipeKeys, config: Config) -> str:
     # Only a pipe for dead letters is fed by no listener.
     feeding = ", ".join(config.feeding(name)) or "what is refused"
     return (
-        f"{name}: {feeding} -> {to} {match}, {_sharing_text(pipe)}"
+        f"{name}: {feeding} -> {to} {match}, {_rules_text(pipe)}{_sharing_text(pipe)}"
         f"memory {size_text(pipe.memory)}, overflow {pipe.overflow}"
         f"{_spool_text(name, pipe, config)}"
     )
+
+
+def _rules_text(pipe: PipeKeys) -> str:
+    """What a pipe does with its messages, in the order in which it does it."""
+    parts = {"sample": len(pipe.sample), "shed": pipe.shed is not None,
+             "rate limit": pipe.rate_limit is not None, "rewrite": len(pipe.rewrite),
+             "mask": len(pipe.mask)}  # fmt: skip
+    texts = [
+        f"{number} x {name}" if number > 1 else name for name, number in parts.items() if number
+    ]
+    return "".join(f"{text}, " for text in texts)
 
 
 def _sharing_text(pipe: PipeKeys) -> str:

@@ -1,7 +1,7 @@
 """The batch: the messages that travel together, and the unit of every hand-over."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from relay.core.receipt import Receipt
 
@@ -42,6 +42,11 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.messages)
+
+    def with_messages(self, messages: Sequence[bytes]) -> "Batch":
+        """Other messages in the places of these, all else the same."""
+        assert len(messages) == len(self.messages)
+        return replace(self, messages=messages, octets=sum(map(len, messages)))
 
     def part(self, start: int, stop: int | None = None) -> "Batch":
         """The messages from `start` to `stop` as a batch of their own; must not be empty."""

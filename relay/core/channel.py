@@ -25,6 +25,7 @@ from relay.core.tail import Tail
 
 if TYPE_CHECKING:
     from relay.core.dead_letters import DeadLetters
+    from relay.core.expiry import Expiry
 
 
 class Channel:
@@ -53,6 +54,7 @@ class Channel:
         self.recalled = 0  # messages put back when the last lease was left
         self.backlog: Backlog | None = None
         self.dead_letters: DeadLetters | None = None  # None: what is refused is lost
+        self.expiry: Expiry | None = None  # None: nothing is ever too old
         self.tail = Tail()
         self.debts = Debts()
         self._closing: Drop | None = None

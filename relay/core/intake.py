@@ -116,6 +116,11 @@ class Intake:
         self.account.received += messages
         self.account.refused[reason] += messages
 
+    def refuse_from(self, sender: str, messages: int, reason: Refusal) -> None:
+        """The same, for a rule about senders: it is told, with the sender where there are few."""
+        self.refuse(messages, reason)
+        self.router.ledger.refused(self.account, sender, messages, reason)
+
     def _without_empty(
         self, messages: Sequence[bytes], senders: Sequence[str]
     ) -> tuple[Sequence[bytes], Sequence[str]]:

@@ -16,10 +16,12 @@ from relay.core.bounds import Bounds
 from relay.core.channel import Channel
 from relay.core.component import Listener
 from relay.core.dead_letters import DeadLetters
+from relay.core.expiry import Expiry
 from relay.core.intake import Intake
 from relay.core.outlet import Outlet
 from relay.core.pipe import Pipe
 from relay.core.router import Router
+from relay.core.rules import Rules, rule_values
 from relay.core.streams import Streams
 from relay.supervisor.bindings import key
 from relay.supervisor.delivering import Delivering
@@ -47,6 +49,8 @@ def apply(relay: Relay, new: Config, nurseries: Nurseries) -> None:
     relay.memory.resize(new.relay.memory_max)
     relay.machine.reserve(new.descriptors)
     pipes = {name: _pipe(relay, name, old, renamed, nurseries) for name in new.pipes}
+    for name in relay.rules.keys() - new.pipes.keys():
+        del relay.rules[name]
     for name in relay.pipes.keys() - new.pipes.keys():
         going = relay.retiring[name] = relay.pipes.pop(name)
         going.retirement = trio.CancelScope()
@@ -77,10 +81,29 @@ def _pipe(relay: Relay, name: str, old: Config, renamed: bool, nurseries: Nurser
         known.bound(bounds)
         known.reopen()
     channel = known or open_channel(relay, account, bounds)
+    channel.expiry = _expiry(relay, name)
     give_spool(relay, name, channel, nurseries.delivering)
     if _changed(relay, name, old, renamed=renamed):
         _deliver(relay, name, channel, running, nurseries, renamed=renamed)
-    return Pipe(name, keys.match, channel)
+    return Pipe(name, keys.match, channel, _rules(relay, name, old, renamed))
+
+
+def _expiry(relay: Relay, name: str) -> Expiry | None:
+    ttl = relay.config.pipes[name].ttl
+    if ttl is None:
+        return None
+    return Expiry(round(ttl * 1e9), relay.machine.host(relay.config.relay.name).clock)
+
+
+def _rules(relay: Relay, name: str, old: Config, renamed: bool) -> Rules | None:
+    """The rules of a pipe; unchanged ones go on counting where they are."""
+    keys, before = relay.config.pipes[name], old.pipes.get(name)
+    unchanged = before is not None and rule_values(before) == rule_values(keys) and not renamed
+    if not unchanged or name not in relay.rules:
+        rules = relay.rules[name] = Rules.of(keys, relay.config.relay.name)
+        for rule in rules.names if rules is not None else ():
+            relay.ledger.pipes[name].changed.setdefault(rule, 0)
+    return relay.rules[name]
 
 
 def _changed(relay: Relay, name: str, old: Config, *, renamed: bool) -> bool:

@@ -17,6 +17,7 @@ from relay.core.pipe import Pipe
 from relay.core.position import Positions
 from relay.core.ring import Rings
 from relay.core.router import Router
+from relay.core.rules import Rules
 from relay.spool.page import CrashPage
 from relay.supervisor.bindings import Bindings
 from relay.supervisor.delivering import Delivering
@@ -53,6 +54,7 @@ class Relay:
     # pipe comes back, its channel knows how far it was.
     orphans: dict[str, Channel] = field(default_factory=dict)
     spools: dict[str, "Spooled"] = field(default_factory=dict)
+    rules: dict[str, Rules | None] = field(default_factory=dict)  # by pipe
     positions: dict[str, Positions] = field(default_factory=dict)  # by type and name
     leaving: set[Listening] = field(default_factory=set)  # read what removed sockets hold
     memory: Memory = field(init=False)

@@ -118,6 +118,31 @@ def elements(structured_data: bytes) -> Elements:
     return found
 
 
+def header_places(message: bytes) -> tuple[int, int, int, int] | None:
+    """Where an RFC 3164 message has its host and its program: two starts, each with its end.
+
+    A start that is its own end is where a missing field belongs. None for other headers, and for
+    dialects that have no such place.
+    """
+    _, at = pri.priority(message)
+    found = None if _head5424(message, at) else place(message, at)
+    if found is None or found.host or found.front or found.start == found.end:
+        return None
+    dialect, host, text = read_host(message, found)
+    if (
+        dialect == "cri"
+        or not message.startswith(b" ", found.end)
+        or (dialect == "cisco" and not host)
+    ):
+        return None
+    marked, program, _, _, _ = read_tag(message, text)
+    if marked:
+        return None
+    start = message.index(host, found.end) if host else text
+    end = text if program is None else text + len(program)
+    return start, start + len(host or b""), text, end
+
+
 def split_tag(text: bytes) -> tuple[bytes | None, bytes | None, bytes]:
     """Program, process id and the rest of a text that may begin with a tag, as in RFC 3164."""
     _, program, procid, front, end = read_tag(text, 0)
