@@ -112,6 +112,7 @@ class PipeAccount:
     on_loss: Callable[["PipeAccount", Drop, int], None] = _no_loss
     destination: str = ""
     holder: Holder | None = None
+    numbers_used: int = 0  # below this: by channels of this pipe that are closed
     received: int = 0
     recovered: int = 0
     filtered: int = 0

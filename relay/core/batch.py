@@ -1,7 +1,7 @@
 """The batch: the messages that travel together, and the unit of every hand-over."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from relay.core.receipt import Receipt
 
@@ -23,6 +23,7 @@ class Batch:
     zone: str = "local"  # time zone of stamps that carry none: the listener's `timezone`
     notice: bool = False  # tells of losses; its own loss is counted, never told
     receipt: Receipt | None = None  # None where the sender cannot be told
+    first: int = 0  # number of the first message in the channel that lends it; see `numbered`
 
     @classmethod
     def of(
@@ -43,6 +44,10 @@ class Batch:
     def __len__(self) -> int:
         return len(self.messages)
 
+    def numbered(self, first: int) -> "Batch":
+        """The same messages, the first of which has this number in its channel."""
+        return replace(self, first=first)
+
     def part(self, start: int, stop: int | None = None) -> "Batch":
         """The messages from `start` to `stop` as a batch of their own; must not be empty."""
         messages = self.messages[start:stop]
@@ -56,6 +61,7 @@ class Batch:
             self.zone,
             self.notice,
             self.receipt,
+            self.first + start,
         )
 
     def select(self, indexes: Sequence[int]) -> "Batch":

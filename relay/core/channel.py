@@ -173,6 +173,10 @@ class Channel:
         self._bounds, self.memory_max = bounds, bounds.memory
         self.wake()
 
+    def number_lent(self, wanted: bool) -> None:
+        """Whether what is lent says which numbers it has: a destination writes them down."""
+        self._queue.numbers = wanted
+
     def forget_tail(self) -> None:
         """The destination is another one: what that before may not have read is not for it."""
         self.tail.resize(0)

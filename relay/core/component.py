@@ -7,7 +7,7 @@ A new one is a file, an entry in `LISTENERS` or `DESTINATIONS`, and a page in `d
 from collections.abc import Sequence
 from typing import Annotated, Protocol
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from trio_typing import TaskStatus
 
 from relay.core.backlog import SpoolMode
@@ -46,6 +46,16 @@ class DestinationKeys(Keys):
 
     format: Format = "preserve"
     """How messages leave: as they came, or converted."""
+    stamp: bool = False
+    """Write a hop record into each message, so that the next hop can prove gaps."""
+
+    @field_validator("stamp")
+    @classmethod
+    def _stamp_needs_structured_data(cls, stamp: bool, keys: ValidationInfo) -> bool:
+        kind = keys.data.get("format", "preserve")
+        if stamp and kind not in ("preserve", "rfc5424"):
+            raise ValueError(f"a hop record needs structured data, which {kind!r} has no place for")
+        return stamp
 
     @property
     def spool(self) -> SpoolMode:
@@ -95,6 +105,9 @@ class Destination(Protocol):
 
     @property
     def type(self) -> str: ...
+
+    @property
+    def stamp(self) -> bool: ...
 
     @property
     def spool(self) -> SpoolMode: ...

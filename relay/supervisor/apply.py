@@ -96,6 +96,7 @@ def _deliver(
     before: Delivering | None,
     nurseries: Nurseries,
 ) -> None:
+    channel.number_lent(destination.stamp)
     outlet = Outlet(
         pipe=name,
         destination=relay.config.pipes[name].to,
@@ -103,6 +104,7 @@ def _deliver(
         account=channel.account,
         rings=relay.rings,
         reopening=relay.reopening,
+        hop=relay.hop(name) if destination.stamp else None,
     )
     now = Delivering(name, destination, channel, outlet, relay.machine, before)
     if before is not None:

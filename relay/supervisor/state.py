@@ -1,11 +1,13 @@
 """The running relay: what lives, by name. Functions beside it start, change and end these."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import trio
 
+from relay import __version__
 from relay.config import Config
 from relay.config.model import EVERY
 from relay.core.channel import Channel
@@ -16,11 +18,12 @@ from relay.core.own import OwnMessages
 from relay.core.pipe import Pipe
 from relay.core.ring import Rings
 from relay.core.router import Router
-from relay.spool.page import CrashPage
+from relay.spool.page import EPOCH_OCTETS, CrashPage
 from relay.supervisor.bindings import Bindings
 from relay.supervisor.delivering import Delivering
 from relay.supervisor.listening import Listening
 from relay.supervisor.machine import Machine
+from relay.wire.hop import Hop
 
 if TYPE_CHECKING:
     from relay.supervisor.spools import Spooled
@@ -57,6 +60,7 @@ class Relay:
     router: Router = field(init=False)
     bindings: Bindings = field(init=False)
     page: CrashPage | None = field(init=False)
+    epoch: bytes = field(default_factory=lambda: os.urandom(EPOCH_OCTETS))  # of our numbers
 
     def __post_init__(self) -> None:
         self.memory = Memory(self.config.relay.memory_max)
@@ -64,6 +68,8 @@ class Relay:
         self.bindings = Bindings(self.machine)
         file = self.machine.page
         self.page = CrashPage(file, self.machine.boot_id) if file else None
+        if self.page is not None:
+            self.epoch = self.page.renew(self.epoch)
 
     @property
     def ready(self) -> bool:
@@ -73,6 +79,10 @@ class Relay:
 
     def now(self) -> float:
         return trio.current_time()
+
+    def hop(self, pipe: str) -> Hop:
+        """What this pipe writes into messages that say which way they came."""
+        return Hop(self.config.relay.name, pipe, self.epoch.hex(), __version__)
 
     def refresh(self) -> None:
         """Bring what only the kernel knows up to date, before the books are read."""

@@ -46,9 +46,11 @@ def test_no_batch_is_empty_or_lacks_a_sender(messages: list[bytes], senders: lis
 def test_a_part_keeps_everything_else(
     start: int, stop: int | None, messages: list[bytes], senders: list[str], octets: int
 ) -> None:
-    batch = whole()
+    batch = whole().numbered(70)
     part = batch.part(start, stop)
-    assert same_but(part) == same_but(batch, messages=messages, senders=senders, octets=octets)
+    assert same_but(part) == same_but(
+        batch, messages=messages, senders=senders, octets=octets, first=70 + start
+    )
 
 
 def test_a_selection_keeps_everything_else() -> None:

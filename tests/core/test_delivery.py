@@ -43,6 +43,7 @@ class Acting:
 
     act: Run
     type: str = "acting"
+    stamp: bool = False
     spool: SpoolMode = "never"
 
     async def run(self, lease: Lease, outlet: Outlet, *, task_status: TaskStatus[None]) -> None:

@@ -1,0 +1,86 @@
+"""Destinations with `stamp`: numbers belong to the pipe, whatever happens to it."""
+
+import socket
+
+import pytest
+
+from relay.system.machine import SystemMachine
+from relay.system.page_file import SystemPageFile
+from relay.wire.hop import Passage, last_passage
+from tests.supervisor.conftest import BASE, Bench
+
+LINE = b"<13>1 2026-11-23T07:28:45Z h app - - - %d\n"
+STAMPING = BASE.replace('type = "memory"', 'type = "memory"\nstamp = true')
+OTHER = """
+[destinations.other]
+type = "memory"
+stamp = true
+[pipes.other]
+from = "net"
+to = "other"
+spool = "never"
+"""
+
+
+def passages(bench: Bench, ring: str = "ring") -> list[Passage]:
+    """What the lines of a ring bear: nothing leaves without it."""
+    lines = bench.relay.rings.rings[ring].lines if ring in bench.relay.rings.rings else ()
+    found = [last_passage(line) for line in lines]
+    assert None not in found
+    return [it for it in found if it]
+
+
+async def send(bench: Bench, *numbers: int, ring: str = "ring") -> None:
+    """Send one after the other, each when the one before has arrived."""
+    with socket.create_connection(bench.address("net")) as sock:
+        for number in numbers:
+            sock.sendall(LINE % number)
+            await bench.until(lambda: b"%d" % number in bench.ring(ring))  # noqa: B023 - awaited
+
+
+async def test_numbers_rise_by_one_in_each_pipe_under_its_own_name(bench: Bench) -> None:
+    async with bench.running(STAMPING + OTHER):
+        await send(bench, 1, 2, 3)
+        await send(bench, 4, ring="other")
+        ours, others = passages(bench), passages(bench, "other")
+    assert [it.number for it in ours] == [it.number for it in others] == [0, 1, 2, 3]
+    assert {it.upstream for it in ours} == {b"edge01/all"}
+    assert {it.upstream for it in others} == {b"edge01/other"}
+    assert len({it.epoch for it in ours + others}) == 1
+
+
+@pytest.mark.parametrize("mode", ["never", "always"])
+async def test_numbers_and_their_epoch_go_on_after_a_restart(bench: Bench, mode: str) -> None:
+    seen = []
+    for number in (1, 2):
+        page = SystemPageFile.open(str(bench.directory))
+        bench.machine = SystemMachine(state_dir=str(bench.directory), page=page)
+        async with bench.running(STAMPING.replace('"never"', f'"{mode}"')):
+            await send(bench, number)
+            seen += passages(bench)
+        page.close()
+    assert [it.number for it in seen] == [0, 1]
+    assert seen[0].epoch == seen[1].epoch
+
+
+async def test_without_a_state_directory_every_process_has_an_epoch_of_its_own(
+    bench: Bench,
+) -> None:
+    seen = []
+    for number in (1, 2):
+        bench.machine = SystemMachine()
+        async with bench.running(STAMPING):
+            await send(bench, number)
+            seen += passages(bench)
+    assert [it.number for it in seen] == [0, 0]
+    assert seen[0].epoch != seen[1].epoch
+
+
+async def test_numbers_go_on_when_the_pipe_is_removed_and_comes_back(bench: Bench) -> None:
+    async with bench.running(STAMPING + OTHER) as relay:
+        await send(bench, 1, 2, ring="other")
+        await bench.reload(STAMPING)
+        await bench.until(lambda: not relay.retiring)
+        await bench.reload(STAMPING + OTHER)
+        await send(bench, 3, ring="other")
+        assert [it.number for it in passages(bench, "other")] == [2]
