@@ -22,6 +22,7 @@ from relay.admin.metric import (
     one,
 )
 from relay.admin.state import Admin
+from relay.admin.upstreams import UPSTREAMS
 from relay.core.account import ListenerAccount, PipeAccount
 from relay.core.backlog import Backlog
 from relay.core.memory import cost
@@ -253,4 +254,4 @@ _RELAY = (
            lambda _: [((__version__,), 1)]),
 )  # fmt: skip
 
-METRICS: Sequence[Metric] = (*_PIPES, *_LISTENERS, *_RELAY)
+METRICS: Sequence[Metric] = (*_PIPES, *_LISTENERS, *UPSTREAMS, *_RELAY)

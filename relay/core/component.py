@@ -36,6 +36,9 @@ class ListenerKeys(Keys):
     timezone: Annotated[str, AfterValidator(_check_zone)] = "local"
     """Zone of stamps that name none: an IANA name, an offset such as "+02:00", or "local"."""
 
+    hop: bool = False
+    """Check the hop records of messages: what is missing of an upstream, and what came again."""
+
     @property
     def acknowledges(self) -> bool:
         return False
@@ -74,6 +77,9 @@ class Listener(Protocol):
 
     @property
     def timezone(self) -> str: ...
+
+    @property
+    def hop(self) -> bool: ...
 
     @property
     def local(self) -> bool:

@@ -11,6 +11,7 @@ from relay.core.own import OwnMessages
 from relay.core.receipt import Receipt
 from relay.core.router import Router
 from relay.core.streams import Streams
+from relay.core.upstreams import Upstreams
 from relay.system.ports import Host
 from relay.wire.clip import clip
 from relay.wire.normalise import normalise
@@ -27,6 +28,7 @@ class Intake:
     message_max: int
     timezone: str = "local"
     local: bool = False  # senders are programs on this machine
+    upstreams: Upstreams | None = None  # who numbers messages, where these are checked
     acknowledges: bool = False  # senders are told yes: wait for every pipe that keeps
     draining: trio.Event = field(default_factory=trio.Event)  # read what is there, then return
     own: OwnMessages = field(default_factory=OwnMessages)  # what `internal` listens to
@@ -90,6 +92,8 @@ class Intake:
         receipt: Receipt | None,
     ) -> None:
         account = self.account
+        if self.upstreams is not None:
+            self.upstreams.look(messages, self.host.clock.now())
         received_ns = self.host.clock.wall_ns()
         messages, invalid = normalise(
             messages,

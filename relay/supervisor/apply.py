@@ -163,6 +163,7 @@ def _listen(
         account=relay.ledger.listener(name),
         message_max=component.message_max,
         timezone=component.timezone,
+        upstreams=relay.ledger.upstreams if component.hop else None,
         local=component.local,
         acknowledges=component.acknowledges,
         own=relay.own,
@@ -229,6 +230,7 @@ def _part(
         account=old.intake.account,
         message_max=old.intake.message_max,
         timezone=old.intake.timezone,
+        upstreams=old.intake.upstreams,
         local=old.intake.local,
         streams=Streams() if inherits else old.intake.streams,
     )
