@@ -1,6 +1,7 @@
 """What the admin server answers. Imports Starlette: to be loaded once the listeners are bound."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,13 +18,16 @@ from relay import __version__
 from relay.admin.books import books, unreadiness
 from relay.admin.exposition import expose, registry_of
 from relay.admin.lifetime import Lifetime
-from relay.admin.rings import Reading, Wish, as_json, begin, next_number
+from relay.admin.rings import Reading, Wish, as_json, begin, identity, listing, next_number
 from relay.admin.state import Admin
+from relay.core.ring import Rings
 
 FOLLOWERS_MAX = 16  # a quarter of the connections: who follows must not keep a scrape out
 NUMBER_DIGITS_MAX = 18
 
 _METHODS = ("GET", "HEAD")
+_CHANGING = re.compile("/memory/[^/]+/clear")
+_CHANGING_METHODS = ("POST",)
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 _INDEX = f"""\
@@ -33,7 +37,9 @@ Relay {__version__}
 /healthz        200 while the process works
 /readyz         200 while every listener is bound, otherwise 503 and the reasons
 /ledger         every account, in JSON
-/memory/NAME    lines of a memory destination; ?since=NUMBER&lines=COUNT&follow=1
+/memory         the memory destinations, in JSON
+/memory/NAME    lines of one; ?since=NUMBER&lines=COUNT&follow=1
+                POST to /memory/NAME/clear takes them away; ?before=NUMBER&ring=RING
 """
 
 
@@ -46,14 +52,16 @@ def create_app(admin: Admin) -> ASGIApp:
         Route("/healthz", pages.health),
         Route("/readyz", pages.readiness),
         Route("/ledger", pages.ledger),
+        Route("/memory", pages.memories),
         Route("/memory/{name}", pages.memory),
+        Route("/memory/{name}/clear", pages.clear, methods=["POST"]),
     ]
     return Guard(Starlette(routes=routes))
 
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """Lets only reading requests through, and each for a limited time."""
+    """Lets only reading requests through, and what clears a ring; each for a limited time."""
 
     app: ASGIApp
 
@@ -64,13 +72,23 @@ class Guard:
         lifetime: Lifetime = scope["state"]["lifetime"]
         lifetime.begin()
         try:
-            if scope["method"] in _METHODS:
-                await self.app(scope, receive, send)
-            else:
-                answer = _plain("method not allowed", 405, {"Allow": ", ".join(_METHODS)})
-                await answer(scope, receive, send)
+            await (_refusal(scope) or self.app)(scope, receive, send)
         finally:
             lifetime.finish()
+
+
+def _refusal(scope: Scope) -> ASGIApp | None:
+    """The answer to what is not let through.
+
+    A browser says on whose behalf it changes something (Fetch, section 3.2): no page that somebody
+    has open is to clear a ring on the quiet. Nothing else sends that header.
+    """
+    allowed = _CHANGING_METHODS if _CHANGING.fullmatch(scope["path"]) else _METHODS
+    if scope["method"] not in allowed:
+        return _plain("method not allowed", 405, {"Allow": ", ".join(allowed)})
+    if scope["method"] not in _METHODS and any(name == b"origin" for name, _ in scope["headers"]):
+        return _plain("not for browsers", 403)
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +117,30 @@ class Pages:
     async def ledger(self, _: Request) -> Response:
         return _json(books(self.admin.relay))
 
+    async def memories(self, _: Request) -> Response:
+        return _json(listing(self.admin.relay.rings))
+
+    async def clear(self, request: Request) -> Response:
+        """Only lines that somebody has seen, where he says up to which; all of them otherwise."""
+        name = request.path_params["name"]
+        rings = self.admin.relay.rings
+        if name not in rings.rings:
+            return _no_ring(rings, name)
+        ring, query = rings.rings[name], request.query_params
+        try:
+            _check_known(query, "before", "ring")
+            before = _number(query, "before")
+        except ValueError as exc:
+            return _plain(str(exc), 400)
+        if query.get("ring", identity(ring)) != identity(ring):
+            return _plain(f"memory destination {name} is another ring now", 409)
+        return _json({"cleared": ring.clear(next_number(ring) if before is None else before)})
+
     async def memory(self, request: Request) -> Response:
         name = request.path_params["name"]
         rings = self.admin.relay.rings
         if name not in rings.rings:
-            known = ", ".join(sorted(rings.rings)) or "none"
-            return _plain(f"no memory destination {name!r} (there are: {known})", 404)
+            return _no_ring(rings, name)
         try:
             wish = _wish(request.query_params)
         except ValueError as exc:
@@ -167,13 +203,17 @@ def _numbers(reading: Reading) -> Mapping[str, str]:
 
 
 def _wish(query: Mapping[str, str]) -> Wish:
-    unknown = sorted(query.keys() - {"since", "lines", "follow"})
-    if unknown:
-        raise ValueError(f"unknown parameter {unknown[0]!r} (known: since, lines, follow)")
+    _check_known(query, "since", "lines", "follow")
     follow = query.get("follow", "0")
     if follow not in ("0", "1"):
         raise ValueError(f"follow: expected 0 or 1, not {follow!r}")
     return Wish(_number(query, "since"), _number(query, "lines"), follow == "1")
+
+
+def _check_known(query: Mapping[str, str], *known: str) -> None:
+    unknown = sorted(query.keys() - set(known))
+    if unknown:
+        raise ValueError(f"unknown parameter {unknown[0]!r} (known: {', '.join(known)})")
 
 
 def _number(query: Mapping[str, str], key: str) -> int | None:
@@ -183,6 +223,11 @@ def _number(query: Mapping[str, str], key: str) -> int | None:
     if not (text.isascii() and text.isdigit() and len(text) <= NUMBER_DIGITS_MAX):
         raise ValueError(f"{key}: expected a number, not {text[:40]!r}")
     return int(text)
+
+
+def _no_ring(rings: Rings, name: str) -> Response:
+    known = ", ".join(sorted(rings.rings)) or "none"
+    return _plain(f"no memory destination {name!r} (there are: {known})", 404)
 
 
 def _plain(text: str, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

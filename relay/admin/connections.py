@@ -21,10 +21,12 @@ from starlette.types import ASGIApp
 from relay.admin.app import create_app
 from relay.admin.lifetime import Lifetime
 from relay.admin.state import Admin
+from relay.system.descriptors import descriptors_max
 
 log = logging.getLogger("relay.admin")
 
 CONNECTIONS_MAX = 64
+CONNECTIONS_SHARE = 8  # of few descriptors, one in so many
 KEEP_ALIVE_SECONDS = 20.0  # also the time a client has for its first header; scrapes come every 15
 HEADER_OCTETS_MAX = 16 << 10  # as Node, Tomcat and IIS
 DEFER_SECONDS = 1.0
@@ -62,7 +64,7 @@ class Server:
                 log.debug("admin server defers accepting connections: %s", exc.strerror)
                 await trio.sleep(DEFER_SECONDS)
                 continue
-            if self.admin.connections >= CONNECTIONS_MAX:
+            if self.admin.connections >= connections_max():
                 self.admin.connections_refused += 1
                 stream.socket.close()
                 continue
@@ -89,6 +91,11 @@ class Server:
         except* Exception:
             # What a client did to Hypercorn; bugs in our answers are logged by it, with traceback.
             log.debug("admin server: a connection failed", exc_info=True)
+
+
+def connections_max() -> int:
+    """How many are served at a time."""
+    return min(CONNECTIONS_MAX, descriptors_max() // CONNECTIONS_SHARE)
 
 
 class _Watched(trio.abc.HalfCloseableStream):

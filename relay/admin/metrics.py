@@ -83,6 +83,12 @@ def _frames(account: ListenerAccount) -> Numbers:
     }
 
 
+def _skews(admin: Admin) -> Iterator[Sample]:
+    for account in admin.relay.ledger.listeners.values():
+        for sender, seconds in account.skews.seconds(time.time_ns()).items():
+            yield (account.name, sender), seconds
+
+
 def _bound(admin: Admin) -> Iterator[Sample]:
     for name, listening in admin.relay.listeners.items():
         yield (name,), listening.intake.account.bound
@@ -128,6 +134,12 @@ _PIPES = (
     by_pipe("in_doubt_total", "counter",
             "Messages delivered that a peer may not have read when its connection broke, and that "
             "were not sent again.", lambda it: it.in_doubt),
+    by_pipe("unseen_total", "counter",
+            "Messages delivered while none of the users they are for was logged in.",
+            lambda it: it.unseen),
+    by_pipe("missed_total", "counter",
+            "Messages that a user's terminal did not take, counted for each terminal.",
+            lambda it: it.missed),
     by_pipe("truncated_total", "counter",
             "Messages cut because the destination takes no longer ones.", lambda it: it.truncated),
     by_pipe("truncated_bytes_total", "counter",
@@ -202,8 +214,20 @@ _LISTENERS = (
     by_listener("invalid_headers_total", "counter",
                 "Messages that no parser understood; forwarded as they came.",
                 lambda it: it.invalid_headers),
+    Metric("relay_listener_skew_seconds", "gauge",
+           "How far a sender's clock was ahead of ours in its last message looked at; behind is "
+           "negative.", ("listener", "sender"), _skews),
     by_listener("kernel_dropped_total", "counter",
                 "Datagrams that the kernel dropped on our sockets.", lambda it: it.kernel_dropped),
+    by_listener("missed_total", "counter",
+                "Messages removed from the listener's source before they were read.",
+                lambda it: it.missed),
+    by_listener("credentials_mended_total", "counter",
+                "Messages with a process id that was not their sender's, and was replaced.",
+                lambda it: it.credentials_mended),
+    by_listener("repeats_possible_total", "counter",
+                "Messages read again after an unclean end, that may have been put before it.",
+                lambda it: it.repeats_possible),
     by_listener("connections_open", "gauge", "Connections open.", lambda it: it.connections_open),
     by_listener("connections_accepted_total", "counter",
                 "Connections accepted.", lambda it: it.connections_accepted),
@@ -211,6 +235,9 @@ _LISTENERS = (
                     lambda it: it.connections_refused),
     by_listener_and("connections_failed_total", "Connections that ended badly, by reason.",
                     "reason", lambda it: it.connections_failed),
+    by_listener("accept_deferred_total", "counter",
+                "Times that accepting was put off for a second, for want of descriptors.",
+                lambda it: it.accept_deferred),
     Metric("relay_listener_bound", "gauge",
            "1 while all addresses of the listener are bound.", ("listener",), _bound),
     Metric("relay_ledger_listener_residual", "gauge",
@@ -236,6 +263,9 @@ _RELAY = (
         lambda admin: admin.relay.memory.octets_max),
     by_ring("overwritten_total", "counter",
             "Lines of a memory ring overwritten by newer ones.", lambda it: it.overwritten),
+    by_ring("overflowed", "gauge",
+            "1 while lines were overwritten since the ring was cleared.",
+            lambda it: it.overflowed),
     by_ring("held_messages", "gauge", "Lines in a memory ring.", lambda it: len(it.lines)),
     by_ring("held_bytes", "gauge", "Bytes in a memory ring, overhead included.",
             lambda it: it.octets),

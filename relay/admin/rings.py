@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import trio
@@ -51,11 +51,15 @@ class Reading:
     def take(self) -> bytes:
         """The next piece; empty when there is nothing more at this moment."""
         missed, lines = self.advance()
-        gap = b"-- %d lines overwritten before they were read --\n" % missed if missed else b""
+        gap = (
+            b"-- %d lines overwritten or cleared before they were read --\n" % missed
+            if missed
+            else b""
+        )
         return gap + b"".join(line + b"\n" for line in lines)
 
     def advance(self) -> tuple[int, Sequence[bytes]]:
-        """How many lines were overwritten before they were read, and the lines that come next."""
+        """How many lines are gone that were not read, and the lines that come next."""
         first, lines_max = max(self.number, self.ring.first), PIECE_LINES
         if self.end is not None:
             first = min(first, self.end)
@@ -89,17 +93,38 @@ def begin(rings: Rings, name: str, wish: Wish) -> Reading:
     return Reading(rings, name, ring, number, None if wish.follow else end)
 
 
+def identity(ring: Ring) -> str:
+    """What tells it from others of its name: the numbers of one mean nothing in another."""
+    return f"{os.getpid()}-{id(ring)}"
+
+
+def listing(rings: Rings) -> Mapping[str, Mapping[str, object]]:
+    """What there is, by name."""
+    return {
+        name: {
+            "ring": identity(ring),
+            "lines": len(ring.lines),
+            "bytes": ring.octets,
+            "size": ring.octets_max,
+            "overwritten": ring.overwritten,
+            "overflowed": ring.overflowed,
+        }
+        for name, ring in sorted(rings.rings.items())
+    }
+
+
 def as_json(reading: Reading) -> bytes:
     """At most a piece of a reading, with the number to ask for next."""
     missed, lines = reading.advance()
     answer = {
         "name": reading.name,
-        "ring": f"{os.getpid()}-{id(reading.ring)}",  # numbers mean nothing in another one
+        "ring": identity(reading.ring),
         "first": reading.number - len(lines),
         "next": reading.number,
         "end": next_number(reading.ring),
         "missed": missed,
         "overwritten": reading.ring.overwritten,
+        "overflowed": reading.ring.overflowed,
         "lines": [line.decode(errors="backslashreplace") for line in lines],
     }
     return json.dumps(answer).encode() + b"\n"

@@ -2,6 +2,7 @@
 
 import http.client
 import os
+from collections.abc import Mapping
 from urllib.parse import quote, urlencode
 
 from relay.cli.failure import Failure, Mistake
@@ -43,17 +44,24 @@ class AdminClient:
         except ValueError as exc:
             raise Mistake(f"admin address: {exc}") from exc
 
-    def get(self, path: str, **query: int | None) -> bytes:
+    def get(self, path: str, **query: int | str | None) -> bytes:
         """A page in JSON; parameters that are None are left out.
 
         Raises:
             Failure: nobody answers there, or not with 200.
         """
+        return self._ask("GET", path, query)
+
+    def post(self, path: str, **query: int | str | None) -> bytes:
+        """As `get`, for what changes something."""
+        return self._ask("POST", path, query)
+
+    def _ask(self, method: str, path: str, query: Mapping[str, int | str | None]) -> bytes:
         wanted = urlencode({key: value for key, value in query.items() if value is not None})
         target = quote(path) + (f"?{wanted}" if wanted else "")
         connection = http.client.HTTPConnection(self._host, self._port, timeout=ANSWER_SECONDS_MAX)
         try:
-            connection.request("GET", target, headers={"Accept": "application/json"})
+            connection.request(method, target, headers={"Accept": "application/json"})
             answer = connection.getresponse()
             body = answer.read()
         except (OSError, http.client.HTTPException, UnicodeError) as exc:

@@ -125,19 +125,48 @@ def ledger(config: str, admin: str | None, as_json: bool) -> None:
 
 
 @cli.command()
-@click.argument("name")
+@click.argument("name", required=False)
 @_config
 @_admin
 @click.option("--follow", "-f", is_flag=True, help="Go on with new lines as they come.")
 @click.option(
     "--lines", "-n", type=click.IntRange(0), metavar="N", help="Only the last N.  [default: all]"
 )
-def memory(name: str, config: str, admin: str | None, follow: bool, lines: int | None) -> None:
-    """Show the lines that the memory destination NAME of the running relay holds."""
-    from relay.cli.client import AdminClient, admin_address
-    from relay.cli.memory import show
+@click.option("--clear", "how", flag_value="clear", help="Take away what was shown.")
+@click.option("--discard", "how", flag_value="discard", help="Take all lines away and show none.")
+@click.option(
+    "--overflowed", "how", flag_value="overflowed",
+    help="Only say whether lines were overwritten since it was cleared; then exit code 1.",
+)  # fmt: skip
+def memory(
+    name: str | None,
+    config: str,
+    admin: str | None,
+    follow: bool,
+    lines: int | None,
+    how: str | None,
+) -> None:
+    """Show the lines that the memory destination NAME of the running relay holds.
 
-    show(AdminClient(admin or admin_address(config)), name, lines=lines, follow=follow)
+    Without NAME, show which ones there are; an asterisk stands at those that have overflowed.
+    """
+    from relay.cli.client import AdminClient, admin_address
+    from relay.cli.failure import Mistake
+    from relay.cli.memory import check_overflow, discard, show, show_all
+
+    if how and (follow or lines is not None):
+        raise Mistake(f"--{how} goes with neither --follow nor --lines")
+    if name is None and (how or follow or lines is not None):
+        raise Mistake("which memory destination? give its NAME")
+    client = AdminClient(admin or admin_address(config))
+    if name is None:
+        show_all(client)
+    elif how == "discard":
+        discard(client, name)
+    elif how == "overflowed":
+        check_overflow(client, name)
+    else:
+        show(client, name, lines=lines, follow=follow, clear=how == "clear")
 
 
 @cli.command()

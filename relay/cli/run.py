@@ -1,9 +1,11 @@
 """`relay run`: the configuration, the log and the signals; then the supervisor has it."""
 
+import errno
 import logging
 import os
 import signal
 import threading
+import time
 import warnings
 from functools import partial
 
@@ -15,8 +17,10 @@ from relay.cli.configuration import load_or_fail
 from relay.cli.failure import Failure
 from relay.cli.logs import Writer, start_logging
 from relay.config import Config
+from relay.core.own import OwnMessages
 from relay.supervisor.serve import serve
 from relay.supervisor.state import Relay
+from relay.supervisor.tell import own_messages
 from relay.system.descriptors import raise_limit
 from relay.system.machine import SystemMachine
 
@@ -37,28 +41,36 @@ def run(path: str, log_level: str) -> None:
     # Trio 0.35 sees that Hypercorn still reads a name that moved.
     warnings.filterwarnings("ignore", category=trio.TrioDeprecationWarning)
     writer = start_logging(log_level)
+    own = OwnMessages(wall_ns=time.time_ns)
     try:
-        state_dir = _state_dir(config)
-        log.info("relay %s, %s, state in %s", __version__, path, state_dir)
-        raise_limit()
-        machine = _machine(state_dir)
-        relay = Relay(config, machine)
-        # In the only thread so far: privileges are dropped, and a sandbox closed, for a thread.
-        # What cannot be bound now is told and tried again by the listener that wants it.
-        for listener in config.listeners.values():
-            relay.bindings.bind(listener.endpoints())
-        writer.start()
-        trio.run(_run, relay, writer, machine.watchdog_seconds)
+        with own_messages(own):
+            state_dir = _state_dir(config)
+            log.info("relay %s, %s, state in %s", __version__, path, state_dir)
+            raise_limit()
+            machine = _machine(state_dir)
+            relay = Relay(config, machine, own=own)
+            # In the only thread so far: privileges are dropped, and a sandbox closed, for a thread.
+            # What cannot be bound now is told and tried again by the listener that wants it.
+            for listener in config.listeners.values():
+                relay.bindings.bind(listener.endpoints())
+            writer.start()
+            trio.run(_run, relay, writer, machine.watchdog_seconds)
     finally:
         writer.close(FLUSH_SECONDS_MAX)
 
 
 def _state_dir(config: Config) -> str:
+    """Its absolute path. If it is only not there yet, it is waited for while the relay runs.
+
+    Raises:
+        Failure: it can never be: a part of its path is no directory.
+    """
     path = os.path.abspath(config.relay.state_dir)
     try:
-        os.makedirs(path, exist_ok=True)
+        os.stat(os.path.join(path, "."))
     except OSError as exc:
-        raise Failure(f"state_dir {path}: {(exc.strerror or str(exc)).lower()}") from exc
+        if exc.errno in (errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
+            raise Failure(f"state_dir {path}: {(exc.strerror or str(exc)).lower()}") from exc
     return path
 
 

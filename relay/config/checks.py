@@ -15,8 +15,11 @@ from relay.config.model import EVERY, dead_letter_pipe
 from relay.config.tables import NAME_MAX, Problem, Section, Tables, section
 from relay.config.words import choice_text, value_text
 from relay.core.component import Listener
+from relay.destinations.console import ConsoleDestination
+from relay.destinations.fifo import FifoDestination
 from relay.destinations.file import FileDestination
 from relay.destinations.template import PathTemplate
+from relay.listeners.journal import JournalListener, is_installed
 from relay.system.ports import Endpoint
 
 NOT_DEPTH_MAX = 16  # tables in tables; each is a few calls deep when messages are matched
@@ -85,8 +88,24 @@ def check_directories(tables: Tables) -> Iterator[Problem]:
             path = ("destinations", name)
             yield from _check_directory((*path, key), template.base)
             file = os.path.join(template.base, template.fixed or "")
-            if template.fixed and os.path.isdir(file):
-                yield Problem((*path, "path"), f"{os.path.abspath(file)} is a directory")
+            if template.fixed:
+                yield from _check_no_directory((*path, "path"), file)
+        elif isinstance(destination, (ConsoleDestination, FifoDestination)):
+            yield from _check_no_directory(("destinations", name, "path"), destination.path)
+
+
+def _check_no_directory(path: KeyPath, file: str) -> Iterator[Problem]:
+    if os.path.isdir(file):
+        yield Problem(path, f"{os.path.abspath(file)} is a directory")
+
+
+def check_modules(tables: Tables) -> Iterator[Problem]:
+    """Listeners that need a package of Python which is missing here."""
+    for name, listener in tables.listeners.items():
+        if isinstance(listener, JournalListener) and not is_installed():
+            how = "pip install syslog-relay[journal]"
+            text = f"needs systemd-python, which is not installed ({how})"
+            yield Problem(("listeners", name, "type"), text)
 
 
 def _check_from(document: Mapping[str, Any], path: KeyPath, names: object) -> Iterator[Problem]:
@@ -150,16 +169,25 @@ def _claims(tables: Tables) -> Iterator[_Claim]:
     for name, listener in tables.listeners.items():
         for place, endpoint in enumerate(cast(Listener, listener).endpoints()):
             inet = endpoint.kind in ("udp", "tcp")
-            key: KeyPath = ("listen", place) if inet else ("path",)
+            several = isinstance(getattr(listener, "path", None), tuple) and place
+            key: KeyPath = ("listen", place) if inet else ("path", place) if several else ("path",)
             yield _Claim(("listeners", name, *key), f"listener {name}", endpoint)
 
 
 def _check_directory(path: KeyPath, directory: str) -> Iterator[Problem]:
-    """What is missing of a directory is made at start, where the nearest parent allows it."""
+    """It is made when it alone is missing.
+
+    More may be missing, or be there for reading alone, because a file system is not mounted yet, or
+    not for writing: then it is waited for.
+    """
     there = os.path.abspath(directory)
+    missing = 0
     while not os.path.lexists(there):
         there = os.path.dirname(there)
+        missing += 1
     if not os.path.isdir(there):
         yield Problem(path, f"{there} is not a directory")
+    elif missing > 1 or os.statvfs(there).f_flag & os.ST_RDONLY:
+        return
     elif not os.access(there, os.W_OK | os.X_OK, effective_ids=True):
         yield Problem(path, f"{there} is not writable for this user")

@@ -2,7 +2,13 @@
 
 from typing import cast
 
-from relay.config.checks import check_addresses, check_directories, check_internal, check_names
+from relay.config.checks import (
+    check_addresses,
+    check_directories,
+    check_internal,
+    check_modules,
+    check_names,
+)
 from relay.config.errors import ConfigError, ConfigErrors
 from relay.config.lines import key_lines, key_text, line_of
 from relay.config.model import Config, with_dead_letters
@@ -26,6 +32,7 @@ def load(path: str) -> Config:
         *check_internal(document),
         *check_addresses(tables),
         *check_directories(tables),
+        *check_modules(tables),
     ]
     if problems:
         lines = key_lines(text)

@@ -8,7 +8,7 @@ import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
@@ -24,7 +24,7 @@ from relay.core.bounds import Overflow
 from relay.core.component import Destination, Listener
 from relay.core.keys import Keys
 from relay.core.match import Match
-from relay.core.values import Duration, Listen, Path, Size
+from relay.core.values import Duration, Listen, Path, Size, listed, or_one
 
 EVERY = "*"  # in `from`: every listener
 
@@ -45,15 +45,6 @@ def _host_name() -> str:
 
 def _listen_or_off(value: object, check: ValidatorFunctionWrapHandler) -> object:
     return value if value == "off" else check(value)
-
-
-def _listed(value: object) -> object:
-    return [value] if isinstance(value, (str, dict)) else value
-
-
-def _or_one(field: dict[str, Any]) -> None:
-    """In the schema of a list: one of its elements will do."""
-    field["anyOf"] = [field["items"], {"type": field.pop("type"), "items": field.pop("items")}]
 
 
 def _check_from(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -91,7 +82,7 @@ class PipeKeys(Keys):
 
     from_: Annotated[
         tuple[str, ...],
-        BeforeValidator(_listed),
+        BeforeValidator(listed),
         Field(min_length=1, alias="from"),
         AfterValidator(_check_from),
         WithJsonSchema(
@@ -113,7 +104,7 @@ class PipeKeys(Keys):
     to: str
     """Name of the destination."""
     match: Annotated[
-        tuple[Match, ...], BeforeValidator(_listed), Field(json_schema_extra=_or_one)
+        tuple[Match, ...], BeforeValidator(listed), Field(json_schema_extra=or_one)
     ] = ()
     """Tables of which a message must match any, with all keys in it; default: every message."""
     dead_letter: str | None = None
@@ -130,6 +121,12 @@ class PipeKeys(Keys):
     """Octets of disk that the spool may use."""
     commit_every: Annotated[Duration, Field(le=10)] = 0.02
     """How long what is put may wait to be synced together, while no sender waits for it."""
+
+
+# Standard input and output, what Trio waits with, the crash page, the file of the configuration at
+# a reload, the service manager, and the admin server with some connections.
+BASE_DESCRIPTORS = 24
+SPOOL_DESCRIPTORS = 8  # directory, lock, cursor, the segments that are written and read
 
 
 def dead_letter_pipe(pipe: str) -> str:
@@ -170,6 +167,14 @@ class Config:
         if keys.spool == "auto":
             return self.destinations[keys.to].spool
         return keys.spool
+
+    @property
+    def descriptors(self) -> int:
+        """How many this may need at the most, connections of senders left aside."""
+        listening = sum(2 * len(it.endpoints()) + 2 for it in self.listeners.values())
+        delivering = sum(self.destinations[it.to].descriptors for it in self.pipes.values())
+        spools = sum(SPOOL_DESCRIPTORS for name in self.pipes if self.spool(name) != "never")
+        return BASE_DESCRIPTORS + listening + delivering + spools
 
     def feeding(self, pipe: str) -> tuple[str, ...]:
         """The names of the listeners that feed a pipe, "*" resolved."""

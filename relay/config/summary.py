@@ -1,12 +1,18 @@
 """What `relay check` says of a valid configuration: what runs, and what may surprise."""
 
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 
 from relay.config.addresses import reaches
 from relay.config.model import Config, PipeKeys
 from relay.config.words import size_text
 from relay.core.component import Destination
+from relay.destinations.file import FileDestination
+from relay.destinations.template import PathTemplate
+
+SOURCES = ("kmsg", "journal", "file")  # what is read again from where it was left
+FORWARDED = "systemd/journal/syslog"  # the socket to which journald hands on what it gets
 
 Loops = Mapping[tuple[str, str], tuple[str, ...]]
 
@@ -19,12 +25,15 @@ def summary(config: Config) -> list[str]:
 def warnings(config: Config) -> list[str]:
     """What is allowed, and probably not meant."""
     return [
+        *_not_there(config),
         *_unused(config),
         *_blocking(config),
+        *_twice(config),
         *_not_keeping(config),
         *_never_matching(config),
         *_own_listeners(config),
         *_refused_again(config),
+        *_not_executable(config),
         *_silent(config),
     ]
 
@@ -61,6 +70,9 @@ def _destination_text(destination: Destination) -> str:
     for key in ("address", "path"):
         if where := getattr(destination, key, None):
             return f"{destination.type} {where}"
+    for key in ("users", "command"):
+        if words := getattr(destination, key, None):
+            return f"{destination.type} {' '.join(words)}"
     size = getattr(destination, "size", None)
     return f"{destination.type} {size_text(size)}" if size else destination.type
 
@@ -88,14 +100,36 @@ def _blocking(config: Config) -> Iterator[str]:
                 )
 
 
+def _twice(config: Config) -> Iterator[str]:
+    """What the journal brings, and another listener beside it."""
+    for name in config.pipes:
+        feeding = {listener: config.listeners[listener] for listener in config.feeding(name)}
+        journals = [listener for listener, it in feeding.items() if it.type == "journal"]
+        for listener, it in feeding.items():
+            forwarded = any(FORWARDED in end.address for end in it.endpoints())
+            if journals and (it.type == "kmsg" or (it.type == "unix" and forwarded)):
+                yield (
+                    f"pipe {name}: the journal has what listener {listener} receives: "
+                    f"with listener {journals[0]} each of these messages comes twice"
+                )
+    for listener, it in config.listeners.items():
+        if any(FORWARDED in end.address and end.credentials for end in it.endpoints()):
+            yield (
+                f"listener {listener}: of a process that has ended the journal gives its own id, "
+                'which credentials puts in place of the right one (credentials = "off")'
+            )
+
+
 def _not_keeping(config: Config) -> Iterator[str]:
     for name, pipe in config.pipes.items():
         if config.spool(name) != "never" or pipe.overflow == "block":
             continue
         for listener in config.feeding(name):
-            if config.listeners[listener].acknowledges:
+            it = config.listeners[listener]
+            if it.acknowledges:
+                does = "goes on" if it.type in SOURCES else "says yes to its senders"
                 yield (
-                    f"pipe {name} does not keep: listener {listener} says yes to its senders "
+                    f"pipe {name} does not keep: listener {listener} {does} "
                     'without it (spool = "always" or overflow = "block" would change that)'
                 )
 
@@ -169,6 +203,26 @@ def _refused_again(config: Config) -> Iterator[str]:
             )
 
 
+def _not_there(config: Config) -> Iterator[str]:
+    directories = {"relay.state_dir": config.relay.state_dir} | {
+        f"destination {name}": PathTemplate.of(it.path, it.base).base
+        for name, it in config.destinations.items()
+        if isinstance(it, FileDestination)
+    }
+    made = os.path.abspath(config.relay.state_dir)
+    for what, directory in directories.items():
+        above = os.path.dirname(os.path.abspath(directory))
+        if above != made and not os.path.isdir(above):
+            yield f"{what}: {above} is not there: it is waited for, and not made"
+
+
 def _silent(config: Config) -> Iterator[str]:
     if not any(listener.type == "internal" for listener in config.listeners.values()):
         yield 'no listener of type "internal": losses are told in the log only'
+
+
+def _not_executable(config: Config) -> Iterator[str]:
+    for name, destination in config.destinations.items():
+        command = getattr(destination, "command", None)
+        if command and shutil.which(command[0]) is None:
+            yield f"destination {name}: there is no program {command[0]} that can be executed"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from relay.core.skew import Skews
 from relay.wire.framing import FramingCounts
 
 
@@ -33,7 +34,7 @@ class Confirmation(StrEnum):
     """Who is known to have a delivered message."""
 
     SENT = "sent"  # our kernel took it
-    ACKED = "acked"  # the peer's kernel has it
+    ACKED = "acked"  # the peer's kernel has it, or who reads a pipe has read it
     CONFIRMED = "confirmed"  # the peer's application said so
     STORED = "stored"  # written to a file or a ring of ours
 
@@ -43,6 +44,7 @@ class Refusal(StrEnum):
 
     EMPTY = "empty"  # a frame or datagram without a single octet
     BACKLOG = "backlog"  # own messages while the book of own messages is full
+    DAMAGED = "damaged"  # an entry of the journal that cannot be read
     INTERNAL_ERROR = "internal-error"  # a bug of ours; the traceback is in the log
 
 
@@ -54,7 +56,7 @@ class ConnectionRefusal(StrEnum):
 
 # How a sender's connection ends badly; docs/ledger.md describes each.
 CONNECTION_FAILURES = (
-    "reset", "idle", "accept", "protocol", "too-large", "unanswered", "internal-error",
+    "reset", "idle", "protocol", "too-large", "unanswered", "internal-error",
 )  # fmt: skip
 
 
@@ -125,6 +127,8 @@ class PipeAccount:
     retried: int = 0
     replayed: int = 0
     in_doubt: int = 0  # delivered, perhaps unread by a peer that broke off, and not sent again
+    unseen: int = 0  # delivered while nobody was there to see them
+    missed: int = 0  # messages times the terminals that did not show them
     epochs: int = 0  # times a peer has confirmed all of a connection by ending it after us
     truncated: int = 0
     truncated_octets: int = 0
@@ -174,6 +178,9 @@ class ListenerAccount:
     truncated_octets: int = 0
     invalid_headers: int = 0
     kernel_dropped: int = 0
+    missed: int = 0  # removed from a source before they were read
+    credentials_mended: int = 0  # process ids that were not their sender's
+    repeats_possible: int = 0  # read again after an unclean end, perhaps put before it already
     connections_open: int = 0
     connections_accepted: int = 0
     connections_refused: dict[ConnectionRefusal, int] = field(
@@ -182,8 +189,10 @@ class ListenerAccount:
     connections_failed: dict[str, int] = field(
         default_factory=lambda: dict.fromkeys(CONNECTION_FAILURES, 0)
     )
+    accept_deferred: int = 0  # times that whoever connects had to wait in the kernel
     restarts: int = 0
     bound: bool = False
+    skews: Skews = field(default_factory=Skews)
     probes: list[Callable[[], None]] = field(default_factory=list)  # see `refresh`
 
     def refresh(self) -> None:

@@ -5,7 +5,7 @@ A new one is a file, an entry in `LISTENERS` or `DESTINATIONS`, and a page in `d
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Protocol
+from typing import Annotated, Literal, Protocol
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from trio_typing import TaskStatus
@@ -16,7 +16,7 @@ from relay.core.keys import Keys
 from relay.core.lease import Lease
 from relay.core.outlet import Outlet
 from relay.core.values import Size
-from relay.system.ports import Acceptor, DatagramReceiver, Endpoint
+from relay.system.ports import Endpoint, Socket
 from relay.wire.formats import Format
 from relay.wire.timestamp import zone
 
@@ -35,7 +35,8 @@ class ListenerKeys(Keys):
     """Longest message taken whole; what is longer is cut, and counted."""
     timezone: Annotated[str, AfterValidator(_check_zone)] = "local"
     """Zone of stamps that name none: an IANA name, an offset such as "+02:00", or "local"."""
-
+    timestamp: Literal["keep", "received"] = "keep"
+    """Whose time messages bear: as they say, or the time of receipt in its place."""
     hop: bool = False
     """Check the hop records of messages: what is missing of an upstream, and what came again."""
 
@@ -65,6 +66,11 @@ class DestinationKeys(Keys):
         """What `spool = "auto"` of its pipes means: never for what is on this machine."""
         return "never"
 
+    @property
+    def descriptors(self) -> int:
+        """How many a delivery needs at the most: its connection, and a look-up or the next one."""
+        return 2
+
 
 class Listener(Protocol):
     """Receives. Read the socket, put, and never await between the two."""
@@ -82,6 +88,9 @@ class Listener(Protocol):
     def hop(self) -> bool: ...
 
     @property
+    def timestamp(self) -> Literal["keep", "received"]: ...
+
+    @property
     def local(self) -> bool:
         """True where senders are programs on this machine."""
 
@@ -94,7 +103,7 @@ class Listener(Protocol):
 
     async def run(
         self,
-        sockets: Sequence[DatagramReceiver | Acceptor],
+        sockets: Sequence[Socket],
         intake: Intake,
         *,
         task_status: TaskStatus[None],
@@ -117,6 +126,10 @@ class Destination(Protocol):
 
     @property
     def spool(self) -> SpoolMode: ...
+
+    @property
+    def descriptors(self) -> int:
+        """How many a delivery needs at the most."""
 
     async def run(self, lease: Lease, outlet: Outlet, *, task_status: TaskStatus[None]) -> None:
         """Deliver what the lease lends until cancelled.

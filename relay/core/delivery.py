@@ -1,6 +1,7 @@
 """The delivery: lend, send, settle, and try again when the destination is down."""
 
 import logging
+import math
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -68,6 +69,7 @@ async def deliver(channel: Channel, destination: Destination, outlet: Outlet) ->
     outage = _Outage(account, outlet.destination)
     while True:
         delivered = _delivered(account)
+        pause_max = math.inf
         try:
             with channel.lease() as lease:
                 await _attempt(destination, lease, outlet, outage)
@@ -78,7 +80,7 @@ async def deliver(channel: Channel, destination: Destination, outlet: Outlet) ->
                 continue
             reason = str(refused)  # it has been lent no message that it could refuse
         except DestinationDown as down:
-            reason = str(down)
+            reason, pause_max = str(down), down.pause_max
         else:
             reason = "ended"
         finally:
@@ -86,7 +88,7 @@ async def deliver(channel: Channel, destination: Destination, outlet: Outlet) ->
             if _delivered(account) > delivered:
                 outage.pauses = backoff(outage.jitter)
         account.failures += 1
-        pause = next(outage.pauses)
+        pause = min(next(outage.pauses), pause_max)
         outage.tell(reason, pause)
         await trio.sleep(pause)
 

@@ -8,6 +8,7 @@ import trio
 from relay.core.account import ListenerAccount, Refusal
 from relay.core.batch import Batch
 from relay.core.own import OwnMessages
+from relay.core.position import Positions
 from relay.core.receipt import Receipt
 from relay.core.router import Router
 from relay.core.streams import Streams
@@ -15,6 +16,7 @@ from relay.core.upstreams import Upstreams
 from relay.system.ports import Host
 from relay.wire.clip import clip
 from relay.wire.normalise import normalise
+from relay.wire.timestamp import zone
 
 
 @dataclass(slots=True, eq=False)
@@ -27,12 +29,14 @@ class Intake:
     account: ListenerAccount
     message_max: int
     timezone: str = "local"
+    restamp: bool = False  # the time of receipt takes the place of each stamp
     local: bool = False  # senders are programs on this machine
     upstreams: Upstreams | None = None  # who numbers messages, where these are checked
     acknowledges: bool = False  # senders are told yes: wait for every pipe that keeps
     draining: trio.Event = field(default_factory=trio.Event)  # read what is there, then return
     own: OwnMessages = field(default_factory=OwnMessages)  # what `internal` listens to
     streams: Streams = field(default_factory=Streams)  # outlive a restart of the listener
+    positions: Positions = field(default_factory=Positions)  # likewise; of what is read again
     drain_by: list[float] = field(default_factory=lambda: [float("inf")])  # latest time for it
 
     async def room(self) -> None:
@@ -95,12 +99,15 @@ class Intake:
         if self.upstreams is not None:
             self.upstreams.look(messages, self.host.clock.now())
         received_ns = self.host.clock.wall_ns()
+        if not self.local and senders[0] != "local":  # what is of this machine has our clock
+            account.skews.look(messages, senders, received_ns, zone(self.timezone))
         messages, invalid = normalise(
             messages,
             senders,
             received_ns=received_ns,
             host=self.host.name.encode() if self.local else None,
             local=self.local,
+            restamp=self.restamp,
         )
         account.invalid_headers += invalid
         octets = sum(map(len, messages))

@@ -34,6 +34,11 @@ class Lease:
         """True while the window is: something lent has to leave before more is lent."""
         return not _window_open(self._held)
 
+    @property
+    def owes(self) -> bool:
+        """True while a sender waits to be told that a message held here is secured."""
+        return bool(self._held.debts)
+
     async def lend(self, messages_max: int = LEND_MESSAGES) -> Sequence[Batch]:
         """Batches, oldest first, as soon as there are any and the window has room.
 

@@ -44,5 +44,15 @@ class Ledger:
         account.kernel_dropped += messages
         self.losses.add(f"to listener {account.name}: kernel", messages)
 
+    def kernel_overwrote(self, account: ListenerAccount, messages: int) -> None:
+        """Book records of the kernel's own log that were overwritten unread, and have it told."""
+        account.kernel_dropped += messages
+        self.losses.add(", buffer full", messages, noun="kernel message")
+
+    def removed(self, account: ListenerAccount, messages: int) -> None:
+        """Book what was removed from this listener's source before it was read; have it told."""
+        account.missed += messages
+        self.losses.add(f"to listener {account.name}: removed", messages)
+
     def _tell(self, account: PipeAccount, reason: Drop, messages: int) -> None:
         self.losses.add(f"to destination {account.destination}: {reason}", messages)

@@ -32,13 +32,13 @@ class Losses:
     """
 
     on_news: Callable[[], object] = _nobody  # called by `add` when a new episode begins
-    _episodes: dict[str, _Episode] = field(default_factory=dict)
+    _episodes: dict[tuple[str, str], _Episode] = field(default_factory=dict)
 
-    def add(self, subject: str, messages: int) -> None:
+    def add(self, subject: str, messages: int, *, noun: str = "message") -> None:
         """Book a loss, such as `("to destination siem: full", 12)`, to be told."""
-        episode = self._episodes.get(subject)
+        episode = self._episodes.get((noun, subject))
         if episode is None:
-            self._episodes[subject] = _Episode(untold=messages)
+            self._episodes[noun, subject] = _Episode(untold=messages)
             self.on_news()
             return
         episode.untold += messages
@@ -47,15 +47,15 @@ class Losses:
     def due(self, now: float) -> list[str]:
         """The notices to send at this moment."""
         texts = []
-        for subject, episode in list(self._episodes.items()):
+        for what, episode in list(self._episodes.items()):
             if episode.dropped_at is None:
                 episode.dropped_at = now
             quiet = now - episode.dropped_at >= QUIET_SECONDS
             first = episode.told_at is None
             if episode.untold and (first or quiet or now - episode.told_until >= REPEAT_SECONDS):
-                texts.append(self._tell(subject, episode, now))
+                texts.append(self._tell(what, episode, now))
             if quiet:
-                del self._episodes[subject]
+                del self._episodes[what]
         return texts
 
     def rest(self, now: float) -> list[str]:
@@ -74,9 +74,11 @@ class Losses:
         return sum(episode.untold for episode in self._episodes.values())
 
     @staticmethod
-    def _tell(subject: str, episode: _Episode, now: float) -> str:
-        noun = "message" if episode.untold == 1 else "messages"
-        text = f"dropped {episode.untold} {noun} {subject}"
+    def _tell(what: tuple[str, str], episode: _Episode, now: float) -> str:
+        noun, subject = what
+        noun += "s" * (episode.untold != 1)
+        gap = "" if subject.startswith(",") else " "
+        text = f"dropped {episode.untold} {noun}{gap}{subject}"
         if episode.told_at is not None:
             text += f" (in {now - episode.told_until:.0f} s)"
         else:

@@ -1,12 +1,13 @@
 """Relay's own messages on their way to the pipes: a bounded book that the log writes into.
 
-The listener of type `internal` empties it. Until one is declared nothing is kept here; the log on
-stderr has everything either way.
+The listener of type `internal` empties it. What is logged before the configuration is in force, and
+the pipes are there, waits for it; without such a listener nothing is kept. The log on stderr has
+everything either way.
 """
 
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -22,18 +23,27 @@ class OwnMessage:
     severity: int
     text: str
     notice: bool  # tells of losses
+    at_ns: int | None = None  # when it was said; None: when it is put
 
 
 @dataclass(slots=True, eq=False)
 class OwnMessages:
     """Invariant: what was added is waiting, taken, or counted in what `take` says overflowed."""
 
-    wanted: bool = False
+    wanted: bool = True  # unless the configuration says otherwise
+    initial: bool = True  # nothing was taken so far
+    wall_ns: Callable[[], int | None] = lambda: None  # the time, for who adds
     _waiting: deque[OwnMessage] = field(default_factory=deque)
     _overflowed: int = 0
     _arrival: trio.lowlevel.ParkingLot = field(default_factory=trio.lowlevel.ParkingLot)
     _token: trio.lowlevel.TrioToken | None = None
     _thread: int = 0
+
+    def want(self, wanted: bool) -> None:
+        """Whether there is a listener. Without one, what waits is forgotten: the log has it."""
+        self.wanted = wanted
+        if not wanted:
+            self.take()
 
     def attach(self) -> None:
         """Called once inside `trio.run`: from now on threads can wake the listener, too."""
@@ -61,6 +71,7 @@ class OwnMessages:
 
     def take(self) -> tuple[Sequence[OwnMessage], int]:
         """What is waiting, and how many messages found the book full since the last call."""
+        self.initial = False
         # Other threads add meanwhile: only what was seen may be taken away.
         taken = [self._waiting.popleft() for _ in range(len(self._waiting))]
         overflowed = self._overflowed

@@ -72,6 +72,7 @@ class Ring:
     octets_max: int
     octets: int = 0
     overwritten: int = 0
+    overwritten_before: int = 0  # of those, before it was cleared the last time
     first: int = 0  # number of the oldest line here; numbers are never used again
     lines: Lines = field(default_factory=Lines)
 
@@ -83,6 +84,21 @@ class Ring:
     def resize(self, octets_max: int) -> None:
         self.octets_max = octets_max
         self._trim()
+
+    @property
+    def overflowed(self) -> bool:
+        """Whether lines were overwritten since it was cleared."""
+        return self.overwritten > self.overwritten_before
+
+    def clear(self, before: int) -> int:
+        """Take the lines below this number away; returns how many those were."""
+        gone = max(0, min(before - self.first, len(self.lines)))
+        octets = sum(map(len, islice(self.lines, gone)))
+        self.lines.drop(gone)
+        self.octets -= octets + MESSAGE_OVERHEAD * gone
+        self.first += gone
+        self.overwritten_before = self.overwritten
+        return gone
 
     def since(self, number: int, lines_max: int) -> tuple[int, list[bytes]]:
         """At most so many lines from `number` on, and the number of the first one returned.
@@ -120,7 +136,9 @@ class Rings:
         ring = self.rings.get(name)
         if ring is None:
             overwritten = self._overwritten.pop(name, 0)
-            ring = self.rings[name] = Ring(octets_max, overwritten=overwritten)
+            ring = self.rings[name] = Ring(
+                octets_max, overwritten=overwritten, overwritten_before=overwritten
+            )
         elif ring.octets_max != octets_max:
             ring.resize(octets_max)
         return ring

@@ -5,7 +5,7 @@ expects, and each has a JSON schema, so that an editor can say the same.
 """
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
@@ -80,6 +80,16 @@ def split_address(address: str) -> tuple[str, int]:
     return host, int(port)
 
 
+def listed(value: object) -> object:
+    """For a list of which one element may stand alone."""
+    return [value] if isinstance(value, (str, dict)) else value
+
+
+def or_one(field: dict[str, Any]) -> None:
+    """In the schema of a list: one of its elements will do."""
+    field["anyOf"] = [field["items"], {"type": field.pop("type"), "items": field.pop("items")}]
+
+
 def _check_address(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError(f'expected "HOST:PORT", not {value!r}')  # noqa: TRY004 - pydantic's way
@@ -141,4 +151,5 @@ Listen = Annotated[
     BeforeValidator(_check_listen),
     WithJsonSchema({"type": "string", "examples": ["0.0.0.0:5514", "[::]:5514", "fd:syslog"]}),
 ]
+Word = Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^[^\x00]+$")]
 Path = Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^[^\x00]+$")]

@@ -48,6 +48,11 @@ class FileDestination(DestinationKeys):
             PathTemplate.of(info.data["path"], base)
         return base
 
+    @property
+    def descriptors(self) -> int:
+        fixed = PathTemplate.of(self.path, self.base).fixed
+        return (1 if fixed else self.files_max) + 1  # and the directory of one that is opened
+
     async def run(self, lease: Lease, outlet: Outlet, *, task_status: TaskStatus[None]) -> None:
         template = PathTemplate.of(self.path, self.base)
         files = OpenFiles(

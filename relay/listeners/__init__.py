@@ -2,6 +2,8 @@
 
 from relay.core.component import ListenerKeys
 from relay.listeners.internal import InternalListener
+from relay.listeners.journal import JournalListener
+from relay.listeners.kmsg import KmsgListener
 from relay.listeners.relp import RelpListener
 from relay.listeners.tcp import TcpListener
 from relay.listeners.udp import UdpListener
@@ -9,6 +11,8 @@ from relay.listeners.unix import UnixListener
 
 LISTENERS: dict[str, type[ListenerKeys]] = {
     "internal": InternalListener,
+    "journal": JournalListener,
+    "kmsg": KmsgListener,
     "relp": RelpListener,
     "tcp": TcpListener,
     "udp": UdpListener,

@@ -14,11 +14,16 @@ log = logging.getLogger("relay.listener")
 
 TURN_CONNECTIONS = 64  # accepted in one turn, so that a storm of connects leaves time for data
 DEFER_SECONDS = 1.0  # after EMFILE and its kin; OpenBSD's syslogd waits as long
+QUIET_SECONDS = 10.0  # an episode ends when nothing was deferred for this long
 
 
 @dataclass(slots=True, eq=False)
 class Acceptance:
-    """The accepting half of a stream listener. Deferred acceptors are not in the ready set."""
+    """The accepting half of a stream listener. Deferred acceptors are not in the ready set.
+
+    Who connects while accepting is deferred waits in the kernel. An acceptor that is deferred stays
+    here, with the framer and the limits of its listener: no other ever takes its connections.
+    """
 
     acceptors: Sequence[Acceptor]
     intake: Intake
@@ -26,7 +31,8 @@ class Acceptance:
     ready_set: ReadySet
     framer: Callable[[], StreamFramer]
     deferred: dict[Acceptor, float] = field(default_factory=dict)  # until when
-    complained: set[str] = field(default_factory=set)  # episodes that have been logged
+    complained: bool = False  # that there are too many connections
+    episode: "_Episode | None" = None  # of deferring
 
     def __post_init__(self) -> None:
         for acceptor in self.acceptors:
@@ -44,7 +50,6 @@ class Acceptance:
                 return accepted
             if connection is None:
                 return accepted
-            self.complained.discard("accept")
             self._take(connection, now)
         return connections_max
 
@@ -54,6 +59,11 @@ class Acceptance:
             if now >= until:
                 del self.deferred[acceptor]
                 self.ready_set.add(acceptor)
+        if self.episode and now - self.episode.deferred_at >= QUIET_SECONDS:
+            log.info("listener %s: accepting as before, after it was deferred %d times in %.1f s",
+                     self.intake.listener, self.episode.times,
+                     self.episode.deferred_at - self.episode.began)  # fmt: skip
+            self.episode = None
 
     def finished(self) -> bool:
         """The stop: nobody connects any more, whoever had connected is accepted.
@@ -77,11 +87,12 @@ class Acceptance:
         if len(streams.table) >= self.limits.connections_max:
             account.connections_refused[ConnectionRefusal.CONNECTIONS_MAX] += 1
             connection.close()
-            self._complain(
-                "connections", f"has {self.limits.connections_max} connections, refuses more"
-            )
+            if not self.complained:
+                log.warning("listener %s has %d connections, refuses more",
+                            self.intake.listener, self.limits.connections_max)  # fmt: skip
+            self.complained = True
             return
-        self.complained.discard("connections")
+        self.complained = False
         account.connections_accepted += 1
         account.connections_open += 1
         streams.add(Stream(connection, self.framer(), now))
@@ -89,12 +100,21 @@ class Acceptance:
         log.debug("listener %s: connection from %s", self.intake.listener, connection.peer)
 
     def _defer(self, acceptor: Acceptor, exc: OSError, now: float) -> None:
-        self.intake.account.connections_failed["accept"] += 1
+        """Let who connects wait. Told once, however often a free descriptor comes between."""
+        self.intake.account.accept_deferred += 1
         self.ready_set.discard(acceptor)
         self.deferred[acceptor] = now + DEFER_SECONDS
-        self._complain("accept", f"defers accepting connections: {exc.strerror or exc}")
+        if self.episode is None:
+            self.episode = _Episode(now)
+            log.warning(
+                "listener %s: accept deferred: %s", self.intake.listener, exc.strerror or exc
+            )
+        self.episode.times += 1
+        self.episode.deferred_at = now
 
-    def _complain(self, episode: str, text: str) -> None:
-        if episode not in self.complained:
-            self.complained.add(episode)
-            log.warning("listener %s %s", self.intake.listener, text)
+
+@dataclass(slots=True)
+class _Episode:
+    began: float
+    times: int = 0
+    deferred_at: float = 0.0

@@ -1,13 +1,15 @@
 """Receiving datagrams: wait, then drain the socket without waiting. Shared by udp and unix."""
 
 from collections.abc import Sequence
+from typing import cast
 
 import trio
 
 from relay.core.batch import TURN_OCTETS
 from relay.core.intake import Intake
+from relay.listeners.credentials import Attribution
 from relay.listeners.pause import Pause
-from relay.system.ports import DatagramReceiver
+from relay.system.ports import CredentialReceiver, DatagramReceiver
 
 TURN_MESSAGES = 1024
 PAUSE_SECONDS_MAX = 0.005
@@ -18,24 +20,33 @@ DROPS_SECONDS = 1.0
 
 
 async def receive_datagrams(
-    sockets: Sequence[DatagramReceiver], intake: Intake, *, room_seconds_max: float = float("inf")
+    sockets: Sequence[DatagramReceiver],
+    intake: Intake,
+    *,
+    room_seconds_max: float = float("inf"),
+    attribution: Attribution | None = None,
 ) -> None:
     """Receive from all sockets until `intake.draining` is set and they are empty."""
     with book_kernel_drops(sockets, intake):
         with trio.CancelScope() as receiving:
             async with trio.open_nursery() as nursery:
                 for socket in sockets:
-                    nursery.start_soon(_receive, socket, intake, room_seconds_max)
+                    nursery.start_soon(_receive, socket, intake, room_seconds_max, attribution)
                 nursery.start_soon(_watch_kernel_drops, sockets, intake)
                 await intake.draining.wait()
                 receiving.cancel()
         for socket in sockets:
             socket.seal()
         for socket in sockets:
-            await _drain(socket, intake)
+            await _drain(socket, intake, attribution)
 
 
-async def _receive(socket: DatagramReceiver, intake: Intake, room_seconds_max: float) -> None:
+async def _receive(
+    socket: DatagramReceiver,
+    intake: Intake,
+    room_seconds_max: float,
+    attribution: Attribution | None,
+) -> None:
     buffer = socket.receive_buffer_granted or 0
     pause = Pause(min(PAUSE_SECONDS_MAX, buffer / FILL_OCTETS_PER_SECOND), TURN_MESSAGES)
     clock = intake.host.clock
@@ -43,28 +54,38 @@ async def _receive(socket: DatagramReceiver, intake: Intake, room_seconds_max: f
         await socket.readable()
         with trio.move_on_after(room_seconds_max):
             await intake.room()
-        messages, octets = take(socket, intake)
+        messages, octets = take(socket, intake, attribution)
         if seconds := pause.after(messages, octets, clock.now()):
             await trio.sleep(seconds)
 
 
-async def _drain(socket: DatagramReceiver, intake: Intake) -> None:
+async def _drain(socket: DatagramReceiver, intake: Intake, attribution: Attribution | None) -> None:
     """What the kernel holds: the socket is sealed, so there is an end to it."""
     while True:
         await trio.lowlevel.checkpoint()
         with trio.move_on_at(intake.drain_by[0]):
             await intake.room()
-        if take(socket, intake) == (0, 0):
+        if take(socket, intake, attribution) == (0, 0):
             return
 
 
-def take(socket: DatagramReceiver, intake: Intake) -> tuple[int, int]:
+def take(
+    socket: DatagramReceiver, intake: Intake, attribution: Attribution | None = None
+) -> tuple[int, int]:
     """Read one turn and put it; nothing awaits in between. Returns datagrams and their octets."""
-    datagrams, senders = socket.receive(TURN_MESSAGES, TURN_OCTETS)
+    pids: list[int] = []
+    if attribution is None:
+        datagrams, senders = socket.receive(TURN_MESSAGES, TURN_OCTETS)
+    else:
+        socket = cast("CredentialReceiver", socket)
+        datagrams, pids = socket.receive_credentials(TURN_MESSAGES, TURN_OCTETS)
+        senders = ["local"] * len(datagrams)
     octets = sum(map(len, datagrams))
     if datagrams:
         # Senders end a datagram with LF, NUL or both, although its length says it all.
         messages = [datagram.rstrip(b"\r\n\0") for datagram in datagrams]
+        if attribution is not None:
+            messages = attribution.attributed(cast("CredentialReceiver", socket), messages, pids)
         intake.put(messages, senders, octets=octets)
     return len(datagrams), octets
 

@@ -1,5 +1,6 @@
 """Relay's own messages: loss notices, and what it logs from INFO up."""
 
+import logging
 import os
 from collections.abc import Sequence
 from itertools import groupby
@@ -12,9 +13,11 @@ from relay.core.account import Refusal
 from relay.core.component import ListenerKeys
 from relay.core.intake import Intake
 from relay.core.own import OwnMessage
-from relay.system.ports import Acceptor, DatagramReceiver, Endpoint
+from relay.system.ports import Endpoint, Socket
 from relay.wire.escape import escape_text
 from relay.wire.timestamp import rfc3339
+
+log = logging.getLogger("relay.listener")
 
 SYSLOG = 5 << 3  # facility syslog: messages that a syslogd writes itself, RFC 5424 section 6.2.1
 
@@ -33,7 +36,7 @@ class InternalListener(ListenerKeys):
 
     async def run(
         self,
-        sockets: Sequence[DatagramReceiver | Acceptor],
+        sockets: Sequence[Socket],
         intake: Intake,
         *,
         task_status: TaskStatus[None],
@@ -57,9 +60,13 @@ async def _receive(intake: Intake) -> None:
 
 def put_own(intake: Intake) -> None:
     """Put what is waiting; notices of loss and other messages never share a batch."""
+    initial = intake.own.initial
     waiting, overflowed = intake.own.take()
     if overflowed:
         intake.refuse(overflowed, Refusal.BACKLOG)
+    if overflowed and initial:
+        lost = "1 message" if overflowed == 1 else f"{overflowed} messages"
+        log.warning("dropped %s during initialization", lost, extra={"notice": True})
     for notice, group in groupby(waiting, key=lambda message: message.notice):
         messages = [_render(message, intake) for message in group]
         octets = sum(map(len, messages))
@@ -68,7 +75,7 @@ def put_own(intake: Intake) -> None:
 
 def _render(message: OwnMessage, intake: Intake) -> bytes:
     """RFC 5424 section 6."""
-    stamp = rfc3339(intake.host.clock.wall_ns())
+    stamp = rfc3339(message.at_ns or intake.host.clock.wall_ns())
     text = escape_text([message.text.encode("utf-8", "backslashreplace")])[0]
     header = b"<%d>1 %b %b relay %d - - " % (
         SYSLOG | message.severity, stamp, intake.host.name.encode(), os.getpid(),

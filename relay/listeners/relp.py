@@ -15,7 +15,7 @@ from relay.listeners.answering import AnsweringReader, Conversation, answer_paid
 from relay.listeners.limits import Limits
 from relay.listeners.pause import Pause
 from relay.listeners.streams import QUIET_SECONDS, receive
-from relay.system.ports import Acceptor, DatagramReceiver, Endpoint
+from relay.system.ports import Endpoint, Socket
 from relay.wire.framing import FramingCounts
 from relay.wire.relp.server import ServerSession
 
@@ -68,7 +68,7 @@ class RelpListener(ListenerKeys):
 
     async def run(
         self,
-        sockets: Sequence[DatagramReceiver | Acceptor],
+        sockets: Sequence[Socket],
         intake: Intake,
         *,
         task_status: TaskStatus[None],

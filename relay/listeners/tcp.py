@@ -12,7 +12,7 @@ from relay.core.intake import Intake
 from relay.core.values import Duration, Listen, Size
 from relay.listeners.limits import Limits
 from relay.listeners.streams import receive_streams
-from relay.system.ports import Acceptor, DatagramReceiver, Endpoint
+from relay.system.ports import Endpoint, Socket
 from relay.wire.framing import Framer, Framing, FramingCounts
 
 
@@ -67,7 +67,7 @@ class TcpListener(StreamKeys):
 
     async def run(
         self,
-        sockets: Sequence[DatagramReceiver | Acceptor],
+        sockets: Sequence[Socket],
         intake: Intake,
         *,
         task_status: TaskStatus[None],

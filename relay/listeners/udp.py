@@ -10,7 +10,7 @@ from relay.core.component import ListenerKeys
 from relay.core.intake import Intake
 from relay.core.values import Listen, Size
 from relay.listeners.datagrams import receive_datagrams
-from relay.system.ports import Acceptor, DatagramReceiver, Endpoint
+from relay.system.ports import Endpoint, Socket
 
 
 class UdpListener(ListenerKeys):
@@ -31,7 +31,7 @@ class UdpListener(ListenerKeys):
 
     async def run(
         self,
-        sockets: Sequence[DatagramReceiver | Acceptor],
+        sockets: Sequence[Socket],
         intake: Intake,
         *,
         task_status: TaskStatus[None],

@@ -24,11 +24,11 @@ from relay.core.streams import Streams
 from relay.supervisor.bindings import key
 from relay.supervisor.delivering import Delivering
 from relay.supervisor.listening import Listening, drain_sockets, listen
-from relay.supervisor.machine import Socket
 from relay.supervisor.recovery import open_channel
 from relay.supervisor.retire import retire
 from relay.supervisor.spools import give_spool
 from relay.supervisor.state import Relay, routes
+from relay.system.ports import Socket
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,7 @@ def apply(relay: Relay, new: Config, nurseries: Nurseries) -> None:
     old, relay.config = relay.config, new
     renamed = old.relay.name != new.relay.name
     relay.memory.resize(new.relay.memory_max)
+    relay.machine.reserve(new.descriptors)
     pipes = {name: _pipe(relay, name, old, renamed, nurseries) for name in new.pipes}
     for name in relay.pipes.keys() - new.pipes.keys():
         going = relay.retiring[name] = relay.pipes.pop(name)
@@ -55,7 +56,7 @@ def apply(relay: Relay, new: Config, nurseries: Nurseries) -> None:
     relay.router.routes = routes(new, pipes)
     _listeners(relay, old, renamed, before, nurseries)
     relay.rings.keep_only([name for name, it in new.destinations.items() if it.type == "memory"])
-    relay.own.wanted = any(it.type == "internal" for it in new.listeners.values())
+    relay.own.want(any(it.type == "internal" for it in new.listeners.values()))
 
 
 # -- pipes
@@ -164,10 +165,12 @@ def _listen(
         message_max=component.message_max,
         timezone=component.timezone,
         upstreams=relay.ledger.upstreams if component.hop else None,
+        restamp=component.timestamp == "received",
         local=component.local,
         acknowledges=component.acknowledges,
         own=relay.own,
         streams=_streams(component, before.get(name)),
+        positions=relay.positions_of(component.type, name),
     )
     have = relay.bindings.sockets
     intake.account.bound = all(key(endpoint) in have for endpoint in component.endpoints())
@@ -231,7 +234,10 @@ def _part(
         message_max=old.intake.message_max,
         timezone=old.intake.timezone,
         upstreams=old.intake.upstreams,
+        restamp=old.intake.restamp,
         local=old.intake.local,
+        acknowledges=old.intake.acknowledges,
+        positions=old.intake.positions,
         streams=Streams() if inherits else old.intake.streams,
     )
     leaving = Listening(old.name, old.component, rest)

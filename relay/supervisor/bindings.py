@@ -4,8 +4,8 @@ import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from relay.supervisor.machine import Machine, Socket
-from relay.system.ports import Endpoint, FamilyMissing
+from relay.supervisor.machine import Machine
+from relay.system.ports import Endpoint, FamilyMissing, Socket
 
 log = logging.getLogger("relay.supervisor")
 
@@ -26,7 +26,7 @@ class Bindings:
     endpoints: dict[Key, Endpoint] = field(default_factory=dict)  # as the sockets are now
 
     def bind(self, endpoints: Iterable[Endpoint]) -> tuple[Sequence[Socket], Sequence[str]]:
-        """The sockets of these endpoints, and why the others could not be bound."""
+        """The sockets of these endpoints, and what is wrong with those that are not there yet."""
         sockets: list[Socket] = []
         faults = []
         for endpoint in endpoints:
@@ -37,6 +37,8 @@ class Bindings:
                 self.sockets[key(endpoint)] = ()
             except OSError as exc:
                 faults.append(exc.strerror or str(exc))
+            if self.sockets.get(key(endpoint)) and (absent := self.machine.absent(endpoint)):
+                faults.append(absent)
             sockets += self.sockets.get(key(endpoint), ())
         return sockets, faults
 

@@ -1,4 +1,7 @@
-"""The crash page of a relay that has started while another process had the state directory."""
+"""The crash page of a relay that has started before the state directory could be had.
+
+Another process had it, or its file system was not mounted yet.
+"""
 
 import logging
 
@@ -7,6 +10,7 @@ import trio
 from relay.spool.page import CrashPage
 from relay.supervisor.orphans import find_orphans
 from relay.supervisor.recovery import lose_forgotten, lose_held
+from relay.supervisor.spools import give_spool
 from relay.supervisor.state import Relay
 
 log = logging.getLogger("relay.supervisor")
@@ -26,6 +30,9 @@ async def take_late_page(relay: Relay, delivering: trio.Nursery) -> None:
         relay.page = CrashPage(file, relay.machine.boot_id)
         relay.page.begin(relay.epoch)  # our numbers do not follow those of the page
         lose_forgotten(relay)
+        for name, pipe in relay.pipes.items():
+            if pipe.channel.backlog is None:  # a spool that was switched off before may have a rest
+                give_spool(relay, name, pipe.channel, delivering)
         for pipe in (*relay.pipes.values(), *relay.retiring.values()):
             if pipe.channel.backlog is None:
                 lose_held(relay, pipe.channel.account)

@@ -13,8 +13,8 @@ from relay.core.component import Listener
 from relay.core.delivery import backoff
 from relay.core.intake import Intake
 from relay.supervisor.bindings import Bindings
-from relay.supervisor.machine import Socket
 from relay.supervisor.restart import supervise
+from relay.system.ports import Socket
 
 log = logging.getLogger("relay.supervisor")
 
@@ -96,6 +96,8 @@ async def _listen(listening: Listening, bindings: Bindings) -> None:
         if faults and (text := "; ".join(faults)) != told:
             log.error("listener %s cannot listen on %s", listening.name, text)
             told = text
+        if told and not faults:
+            log.info("listener %s listens on all its addresses", listening.name)
         if faults:
             listening.tried.set()
         pause = next(pauses) if faults else float("inf")

@@ -3,9 +3,14 @@
 from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
 
-from relay.system.ports import Acceptor, DatagramReceiver, Directory, Endpoint, Host, PageFile
-
-Socket = DatagramReceiver | Acceptor
+from relay.system.ports import (
+    Directory,
+    Endpoint,
+    Host,
+    PageFile,
+    PositionStore,
+    Socket,
+)
 
 
 class Service(Protocol):
@@ -38,11 +43,18 @@ class Machine(Protocol):
         """The file of the crash page; None where there is no place for it, or not yet."""
 
     @property
-    def page_is_awaited(self) -> bool:
-        """Another process has the page, and with it the state directory."""
+    def awaited(self) -> str:
+        """Why the state directory, and with it the page, cannot be had yet; else empty.
+
+        Another process has it, or its file system is not mounted.
+        """
 
     async def await_page(self) -> None:
         """Return when `page` is there, or cannot be had for another reason, which is told."""
+
+    @property
+    def positions(self) -> PositionStore | None:
+        """Where the positions of listeners are kept; None where there is no place for them."""
 
     def spools(self) -> Collection[str]:
         """The names of the pipes for which a process before this one has kept a spool."""
@@ -69,3 +81,12 @@ class Machine(Protocol):
             FamilyMissing: the kernel lacks the address family.
             OSError: anything else; the text says what and where.
         """
+
+    def absent(self, endpoint: Endpoint) -> str:
+        """Why nothing arrives yet at an endpoint that is open; empty when something can.
+
+        It is bound to an address that this host does not have yet.
+        """
+
+    def reserve(self, descriptors: int) -> None:
+        """So many are needed for other things than connections, at the most."""

@@ -15,7 +15,7 @@ from relay.supervisor.orphans import find_orphans
 from relay.supervisor.recovery import lose_forgotten
 from relay.supervisor.state import Relay
 from relay.supervisor.stop import Patience, drain_listeners, drain_pipes
-from relay.supervisor.tell import OwnHandler, tell_losses, tell_upstreams
+from relay.supervisor.tell import own_messages, tell_losses, tell_upstreams
 
 log = logging.getLogger("relay.supervisor")
 
@@ -39,9 +39,8 @@ async def serve(
     cancelled at the end. `started()` is called then, too.
     """
     relay.own.attach()
-    handler = OwnHandler(relay.own)
-    logging.getLogger("relay").addHandler(handler)
-    try:
+    relay.own.wall_ns = relay.machine.host(relay.config.relay.name).clock.wall_ns
+    with own_messages(relay.own):
         async with trio.open_nursery() as serving:
             serving.start_soon(tell_losses, relay)
             serving.start_soon(tell_upstreams, relay)
@@ -49,8 +48,6 @@ async def serve(
             serving.start_soon(_remember, relay)
             await _relay(relay, signals, serving, services, task_status)
             serving.cancel_scope.cancel()
-    finally:
-        logging.getLogger("relay").removeHandler(handler)
 
 
 async def _relay(
@@ -65,7 +62,7 @@ async def _relay(
             nurseries = Nurseries(receiving, delivering)
             lose_forgotten(relay)
             apply(relay, relay.config, nurseries)
-            if relay.machine.page_is_awaited:
+            if relay.machine.awaited:
                 serving.start_soon(take_late_page, relay, delivering)
             else:
                 find_orphans(relay, delivering)
@@ -161,6 +158,7 @@ async def _remember(relay: Relay) -> None:
     while True:
         await trio.sleep(REMEMBER_SECONDS)
         await relay.machine.remember()
+        await relay.keep_positions()
 
 
 def _status(relay: Relay) -> str:

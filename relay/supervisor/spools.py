@@ -89,11 +89,11 @@ def spool_of(relay: Relay, name: str, channel: Channel, keys: PipeKeys | None = 
 
 
 def _known(relay: Relay, name: str) -> Known:
-    """What the crash page says; while another process has it, it may change what is on disk."""
+    """What the crash page says; while it is awaited, nobody knows what is on disk."""
     if relay.page is not None:
         return relay.page.known(name)
-    if relay.machine.page_is_awaited:
-        raise BlockingIOError(errno.EAGAIN, "another process has the state directory")
+    if awaited := relay.machine.awaited:
+        raise BlockingIOError(errno.EAGAIN, awaited)
     return Known()
 
 

@@ -16,6 +16,7 @@ from relay.core.memory import Memory
 from relay.core.outlet import Reopening
 from relay.core.own import OwnMessages
 from relay.core.pipe import Pipe
+from relay.core.position import Positions
 from relay.core.ring import Rings
 from relay.core.router import Router
 from relay.spool.page import EPOCH_OCTETS, CrashPage
@@ -55,6 +56,7 @@ class Relay:
     # pipe comes back, its channel knows how far it was.
     orphans: dict[str, Channel] = field(default_factory=dict)
     spools: dict[str, "Spooled"] = field(default_factory=dict)
+    positions: dict[str, Positions] = field(default_factory=dict)  # by type and name
     leaving: set[Listening] = field(default_factory=set)  # read what removed sockets hold
     memory: Memory = field(init=False)
     router: Router = field(init=False)
@@ -83,6 +85,16 @@ class Relay:
     def hop(self, pipe: str) -> Hop:
         """What this pipe writes into messages that say which way they came."""
         return Hop(self.config.relay.name, pipe, self.epoch.hex(), __version__)
+
+    def positions_of(self, kind: str, listener: str) -> Positions:
+        """How far a listener of this type and name has read, before a reload included."""
+        name = f"{kind}-{listener}"
+        return self.positions.setdefault(name, Positions(name, self.machine.positions))
+
+    async def keep_positions(self, *, ended: bool = False) -> None:
+        """Keep what a new process must know of sources that are read again."""
+        for positions in list(self.positions.values()):
+            await positions.save(ended=ended)
 
     def refresh(self) -> None:
         """Bring what only the kernel knows up to date, before the books are read."""

@@ -58,6 +58,8 @@ async def drain_listeners(relay: Relay, patience: Patience, receiving: trio.Nurs
     relay.phase = "draining"
     for pipe in (*relay.pipes.values(), *relay.retiring.values()):
         pipe.channel.stopping = True
+    for positions in relay.positions.values():
+        positions.stopping = True
     going = [it for it in relay.listeners.values() if it.component.type != "internal"]
     going += relay.leaving
     for listening in going:
@@ -101,6 +103,8 @@ async def drain_pipes(relay: Relay, patience: Patience) -> None:
     await _last_words(relay, patience)
     await _end(relay, patience, pipes)
     await finish_spools(relay, relay.orphans, SPOOL_SECONDS_MIN)
+    with trio.move_on_after(REMEMBER_SECONDS_MAX):
+        await relay.keep_positions(ended=True)
     tell_rest(relay)
     relay.phase = "stopped"
 

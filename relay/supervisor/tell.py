@@ -1,6 +1,8 @@
 """Telling losses: into the log, and from there into the pipes as messages of our own."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import trio
 
@@ -51,12 +53,26 @@ def tell_rest(relay: Relay) -> None:
         log.error(text, extra={"notice": True})
 
 
+@contextmanager
+def own_messages(own: OwnMessages) -> Iterator[None]:
+    """What is logged inside becomes messages of our own, once even if it is entered twice."""
+    logger = logging.getLogger("relay")
+    known = any(isinstance(it, OwnHandler) and it.own is own for it in logger.handlers)
+    handler = OwnHandler(own)
+    if not known:
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
 class OwnHandler(logging.Handler):
     """Turns what is logged from INFO up into messages of our own."""
 
     def __init__(self, own: OwnMessages) -> None:
         super().__init__(logging.INFO)
-        self._own = own
+        self.own = own
 
     def emit(self, record: logging.LogRecord) -> None:
         notice = bool(getattr(record, "notice", False))
@@ -64,4 +80,4 @@ class OwnHandler(logging.Handler):
         if record.exc_info and record.exc_info[1] is not None:
             text += f": {record.exc_info[1]!r}"
         severity = WARNING if notice else SEVERITIES.get(record.levelno, 6)
-        self._own.add(OwnMessage(severity, text, notice))
+        self.own.add(OwnMessage(severity, text, notice, self.own.wall_ns()))

@@ -5,6 +5,8 @@ import errno
 import os
 import stat
 
+from relay.system.make import make_directory
+
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 # O_NONBLOCK: a named pipe that nobody reads gives ENXIO and does not hold the thread (fifo(7)).
@@ -18,7 +20,7 @@ def open_confined(base: str, path: str, mode: int) -> int:
     """Open `base/path` for appending and return the descriptor, making what is missing.
 
     `mode` is for a new file, whatever the umask. `base` is the operator's and may be or contain a
-    symbolic link, nothing below it may.
+    symbolic link, nothing below it may; the directory that `base` is in must be there.
 
     Raises:
         OSError: as open(2); EINVAL for a path that could lead elsewhere, ELOOP for a symbolic link.
@@ -50,7 +52,7 @@ def _open_base(base: str) -> int:
     try:
         return os.open(base, _DIRECTORY)
     except FileNotFoundError:
-        os.makedirs(base, 0o755, exist_ok=True)
+        make_directory(base, 0o755)
         return os.open(base, _DIRECTORY)
 
 

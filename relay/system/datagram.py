@@ -18,6 +18,9 @@ from relay.system.unix_file import UnixFile
 
 _UDP_OCTETS_MAX = 65536  # more than any UDP datagram (65507 over IPv4, 65527 over IPv6)
 
+_UCRED = struct.Struct("iII")  # struct ucred {pid; uid; gid} of unix(7)
+_ANCILLARY_OCTETS = socket.CMSG_SPACE(_UCRED.size)  # and no room for descriptors: they are closed
+
 _SO_MEMINFO = 55  # asm-generic/socket.h; nine u32, linux/sock_diag.h says which
 _RMEM_ALLOC, _DROPS = 0, 8
 _SO_COOKIE = 57
@@ -86,6 +89,7 @@ class SocketDatagramReceiver:
     def adjust(self, endpoint: Endpoint) -> None:
         if self._file is not None:
             self._file.adjust(endpoint)
+        pass_credentials(self._socket, endpoint)
         self._granted = grow_receive_buffer(self._socket, endpoint.receive_buffer)
 
     @property
@@ -102,12 +106,32 @@ class SocketDatagramReceiver:
     def receive(self, messages_max: int, octets_max: int) -> tuple[list[bytes], list[str]]:
         if self._left is not None:
             messages_max = min(messages_max, self._left)
-        messages, senders = (self._receive_unix if self._is_unix else self._receive_udp)(
-            messages_max, octets_max
-        )
+        if self._is_unix:
+            messages = self._receive_unix(messages_max, octets_max, None)
+            senders = ["local"] * len(messages)
+        else:
+            messages, senders = self._receive_udp(messages_max, octets_max)
         if self._left is not None:
             self._left = self._left - len(messages) if messages else 0
         return messages, senders
+
+    def receive_credentials(
+        self, messages_max: int, octets_max: int
+    ) -> tuple[list[bytes], list[int]]:
+        if self._left is not None:
+            messages_max = min(messages_max, self._left)
+        pids: list[int] = []
+        messages = self._receive_unix(messages_max, octets_max, pids)
+        if self._left is not None:
+            self._left = self._left - len(messages) if messages else 0
+        return messages, pids
+
+    def program(self, pid: int) -> bytes:
+        try:  # in memory, and without the lock that `cmdline` may wait for
+            with open(f"/proc/{pid}/comm", "rb") as file:
+                return file.read().rstrip(b"\n")
+        except OSError:
+            return b""
 
     async def readable(self) -> None:
         await trio.lowlevel.wait_readable(self._socket)
@@ -193,7 +217,9 @@ class SocketDatagramReceiver:
             senders = [without_mapping(sender) for sender in senders]
         return messages, senders
 
-    def _receive_unix(self, messages_max: int, octets_max: int) -> tuple[list[bytes], list[str]]:
+    def _receive_unix(
+        self, messages_max: int, octets_max: int, pids: list[int] | None
+    ) -> list[bytes]:
         messages: list[bytes] = []
         octets = 0
         try:
@@ -201,14 +227,19 @@ class SocketDatagramReceiver:
                 # As long as the sender's SO_SNDBUF allows, so only the kernel knows (unix(7),
                 # SIOCINQ, the same number as FIONREAD; no other reader takes the datagram).
                 size = fcntl.ioctl(self._socket, termios.FIONREAD, b"\0\0\0\0")
-                message = self._socket.recv(max(_UDP_OCTETS_MAX, struct.unpack("i", size)[0]))
+                size_max = max(_UDP_OCTETS_MAX, struct.unpack("i", size)[0])
+                if pids is None:
+                    message = self._socket.recv(size_max)
+                else:
+                    message, ancillary, _, _ = self._socket.recvmsg(size_max, _ANCILLARY_OCTETS)
+                    pids.append(_pid(ancillary))
                 messages.append(message)
                 octets += len(message)
         except BlockingIOError:
             pass
         except OSError as exc:
             self._swallow(exc, messages)
-        return messages, ["local"] * len(messages)
+        return messages
 
     def _swallow(self, exc: OSError, messages: list[bytes]) -> None:
         # What is taken already must reach its book; a lasting error shows at the next call.
@@ -218,6 +249,19 @@ class SocketDatagramReceiver:
     def _meminfo(self) -> tuple[int, ...]:
         answer = self._socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 9 * 4)
         return struct.unpack("9I", answer)
+
+
+def pass_credentials(sock: socket.socket, endpoint: Endpoint) -> None:
+    """Have the kernel say who sends, or not (SO_PASSCRED of unix(7))."""
+    if endpoint.kind == "unix-datagram":
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, endpoint.credentials)
+
+
+def _pid(ancillary: list[tuple[int, int, bytes]]) -> int:
+    for level, kind, data in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_CREDENTIALS):
+            return int(_UCRED.unpack(data)[0])
+    return 0
 
 
 class SocketDatagramSender:

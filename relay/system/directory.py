@@ -67,14 +67,21 @@ class SystemFile:
 
 
 class SystemDirectory:
-    """Invariant: while it is open, `_number` is its descriptor and `_lock` holds its lock."""
+    """Made when it is opened, if the directory that it is `below` is there.
 
-    def __init__(self, path: str) -> None:
+    Invariant: while it is open, `_number` is its descriptor and `_lock` holds its lock.
+    """
+
+    def __init__(self, path: str, *, below: str | None = None) -> None:
         self._path = path
+        self._below = below
         self._number = -1
         self._lock = -1
 
     def open(self) -> None:
+        if self._below is not None and not os.path.isdir(self._below):
+            # Its file system is not mounted, and would hide what is made in its place.
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self._below)
         os.makedirs(self._path, mode=0o700, exist_ok=True)
         self._number = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | _FLAGS)
         try:

@@ -9,6 +9,7 @@ import trio
 
 from relay.system.append_file import AppendFile
 from relay.system.confined import open_confined
+from relay.system.descriptors import check_output
 from relay.system.hops import Hops
 
 T = TypeVar("T")
@@ -54,12 +55,13 @@ class SystemFile:
         return await self._hops.run(self._file.replaced)
 
     async def close(self) -> None:
-        await self._hops.run(self._file.close)
+        await self._hops.finish(self._file.close)
 
 
 def _open_append(base: str, path: str, mode: int) -> AppendFile:
     number = open_confined(base, path, mode)
     try:
+        check_output(number)
         return AppendFile(number, os.path.join(os.path.abspath(base), path))
     except OSError:
         os.close(number)

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from relay.system.datagram import SocketDatagramReceiver
@@ -26,13 +27,32 @@ class DropCounts:
     _known: dict[str, int] = field(default_factory=dict)
     _watched: dict[str, SocketDatagramReceiver] = field(default_factory=dict)  # or closed by now
     _saved: dict[str, int] = field(default_factory=dict)
+    _began: dict[str, int] = field(default_factory=dict)  # counts of those that nobody knew of
+    loaded: bool = False  # what the process before has saved is known
 
     def __post_init__(self) -> None:
+        if (known := self.load()) is not None:
+            self.adopt(known)
+
+    def load(self) -> Mapping[str, int] | None:
+        """What an earlier process has saved; `None` while the directory is not there. Blocks."""
+        if not os.path.isdir(self.directory):
+            return None
         with contextlib.suppress(OSError, ValueError, TypeError, AttributeError, KeyError):
             with open(self._path, encoding="ascii") as file:
                 content = json.load(file)
             if content.get("boot") == self.boot:
-                self._known = {str(k): int(v) % 2**32 for k, v in content["sockets"].items()}
+                return {str(k): int(v) % 2**32 for k, v in content["sockets"].items()}
+        return {}
+
+    def adopt(self, known: Mapping[str, int]) -> None:
+        """Go on from these counts, also for the sockets that are watched already."""
+        self.loaded = True
+        for cookie, receiver in self._watched.items():
+            if cookie in known and cookie in self._began:
+                missed = (self._began[cookie] - known[cookie]) % 2**32
+                receiver.count_drops_from((receiver.drops_read - missed) % 2**32)
+        self._known = {**known, **self._known}
 
     def watch(self, receiver: SocketDatagramReceiver) -> None:
         """An inherited socket: go on counting where whoever had it before has stopped."""
@@ -44,6 +64,8 @@ class DropCounts:
             self._known[cookie] = earlier.stop_counting()
         if cookie in self._known:
             receiver.count_drops_from(self._known[cookie])
+        else:
+            self._began[cookie] = receiver.drops_read
         self._watched[cookie] = receiver
 
     def changed(self) -> dict[str, int] | None:

@@ -36,6 +36,16 @@ class Hops:
                 self._shields.remove(shield)
         raise AssertionError("nobody cancels the shield itself")
 
+    async def finish(self, function: Callable[[], None]) -> None:
+        """As `run`, for what has to be done at the end, such as closing a file.
+
+        Once the hops are abandoned nobody waits for it, but it is done all the same.
+        """
+        if self._abandoned:
+            trio.lowlevel.start_thread_soon(function, lambda _: None)
+        else:
+            await self.run(function)
+
     def abandon(self) -> None:
         self._abandoned = True
         for shield in self._shields:

@@ -46,15 +46,15 @@ class ListenNames:
                 nursery.start_soon(self._look_up, key)
 
     def find(self, host: str, port: int, kind: socket.SocketKind) -> Found:
-        """As `relay.system.address.look_up`; inside Trio it knows only what was looked up before.
+        """As `relay.system.address.look_up`; it knows only numbers, and what was looked up before.
+
+        Before Trio runs that is nothing: who cannot ask without waiting does not ask. The listener
+        looks its names up once it runs, when the others receive already.
 
         Raises:
             OSError: the name does not resolve, or was not looked up.
         """
         key = host, port, kind
-        if not trio.lowlevel.in_trio_run():
-            self._found[key] = found = look_up(host, port, kind)
-            return found
         known = _numeric(key) or self._found.get(key)
         if known is None:
             raise OSError(errno.EAGAIN, f"{host!r} was not looked up yet")

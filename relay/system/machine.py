@@ -1,6 +1,8 @@
 """The host as the supervisor sees it: ports for each component, sockets, the service manager."""
 
+import errno
 import logging
+import os
 import socket
 from collections.abc import Collection, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
@@ -10,25 +12,40 @@ import trio
 
 from relay.system.clock import SystemClock
 from relay.system.datagram import SocketDatagramReceiver
+from relay.system.descriptors import Descriptors, descriptors_max
 from relay.system.directory import SystemDirectory
 from relay.system.disk import SystemDisk
 from relay.system.drop_counts import DropCounts, boot_id
 from relay.system.inherited import inherited_sockets
+from relay.system.journal import SystemJournal
+from relay.system.kernel_log import SystemKernelLog
 from relay.system.listen_names import ListenNames
+from relay.system.local import SystemLocal
+from relay.system.make import make_directory
 from relay.system.net import SystemNetwork
 from relay.system.page_file import SystemPageFile
 from relay.system.ports import Endpoint, Host
+from relay.system.position_files import PositionFiles
 from relay.system.service import ServiceManager, watchdog_seconds
-from relay.system.sockets import Opened, open_endpoint
+from relay.system.sockets import Opened, is_on_this_host, open_endpoint
 from relay.system.spool_paths import spool_names, spool_path
 
 log = logging.getLogger("relay.system")
+
+Source = Opened | SystemKernelLog | SystemJournal
 
 # Hanging look-ups of one pipe hold these, and nobody else's: 45 of them in Trio's default limiter
 # delayed an fsync by 6 s (Python 3.11, Trio 0.35).
 THREADS_MAX = 4
 
-PAGE_SECONDS = 0.5  # between two looks whether another process still has the crash page
+PAGE_SECONDS = 0.5  # between two looks whether the crash page can be had
+
+# Of the state directory: its file system is not mounted, or not for writing; or for a moment there
+# is no descriptor.
+_MAY_COME = frozenset({
+    errno.ENOENT, errno.EROFS, errno.ENODEV, errno.ENXIO, errno.ENOTCONN, errno.ESTALE,
+    errno.ETIMEDOUT, errno.EMFILE, errno.ENFILE,
+})  # fmt: skip
 
 
 @dataclass(slots=True, eq=False)
@@ -40,12 +57,15 @@ class SystemMachine:
     inherited: Mapping[str, list[socket.socket]] = field(default_factory=dict)
     drop_counts: DropCounts | None = None  # where there is a place to keep them
     page: SystemPageFile | None = None  # likewise
-    page_is_awaited: bool = False  # another process has it
+    awaited: str = ""  # why not yet
     state_dir: str | None = None  # that place
+    positions: PositionFiles | None = None  # in that place
     boot_id: str = field(default_factory=boot_id)
+    descriptors: Descriptors = field(default_factory=Descriptors)
+    _forgetting: bool = False  # it was told that what is to be kept cannot be
     _capped: set[str] = field(default_factory=set)
     _names: ListenNames = field(default_factory=ListenNames)
-    _opened: dict[tuple[str, str], Sequence[Opened]] = field(default_factory=dict)  # or closed
+    _opened: dict[tuple[str, str], Sequence[Source]] = field(default_factory=dict)  # or closed
 
     @classmethod
     def of(cls, environ: MutableMapping[str, str], state_dir: str) -> Self:
@@ -61,31 +81,33 @@ class SystemMachine:
             watchdog_seconds=watchdog_seconds(environ),
             inherited=inherited_sockets(environ),
         )
+        machine.positions = PositionFiles(state_dir, lambda: machine.awaited)
         machine.open_page()
         return machine
 
     def open_page(self) -> None:
-        """Take the crash page; a fault is told, and where another process has it, that once."""
+        """Take the crash page, making the state directory; a fault is told once."""
+        state_dir = self.state_dir or "state"
+        before, self.awaited = self.awaited, ""
         try:
-            self.page = SystemPageFile.open(self.state_dir or "state")
+            make_directory(state_dir)
+            self.page = SystemPageFile.open(state_dir)
         except BlockingIOError:
-            if not self.page_is_awaited:
-                log.error(  # noqa: TRY400 - no fault of ours, no traceback
-                    "crash page cannot be opened in %s, a crash would not be counted: another "
-                    "process has it; the spools wait for it", self.state_dir,
-                )  # fmt: skip
-            self.page_is_awaited = True
+            self.awaited = "another process has the state directory"
+            text = "another process has it; spools and positions wait for it"
         except OSError as exc:
-            self.page_is_awaited = False
-            log.error(  # noqa: TRY400 - the disk's fault, no traceback
-                "crash page cannot be opened in %s, a crash would not be counted: %s",
-                self.state_dir, exc.strerror or exc,
-            )  # fmt: skip
+            text = exc.strerror or str(exc)
+            if _may_come(exc, state_dir):
+                self.awaited = f"the state directory is not there yet: {text}"
+                text = f"{text}; it is waited for, and so are spools and positions"
         else:
-            self.page_is_awaited = False
+            return
+        if self.awaited != before or not before:
+            log.error("crash page cannot be opened in %s, a crash would not be counted: %s",
+                      state_dir, text)  # fmt: skip
 
     async def await_page(self) -> None:
-        while self.page_is_awaited:
+        while self.awaited:
             await trio.sleep(PAGE_SECONDS)
             await trio.to_thread.run_sync(self.open_page, abandon_on_cancel=True)
 
@@ -93,7 +115,8 @@ class SystemMachine:
         return spool_names(self.state_dir) if self.state_dir is not None else ()
 
     def spool(self, pipe: str) -> SystemDirectory:
-        return SystemDirectory(spool_path(self.state_dir or "state", pipe))
+        state_dir = self.state_dir or "state"
+        return SystemDirectory(spool_path(state_dir, pipe), below=state_dir)
 
     def host(self, relay_name: str) -> Host:
         limiter = trio.CapacityLimiter(THREADS_MAX)
@@ -102,18 +125,27 @@ class SystemMachine:
             clock=SystemClock(),
             network=SystemNetwork(limiter),
             disk=SystemDisk(limiter),
+            local=SystemLocal(limiter),
         )
 
     def abandon(self, host: Host) -> None:
         assert isinstance(host.disk, SystemDisk)
+        assert isinstance(host.local, SystemLocal)
         host.disk.abandon()
+        host.local.abandon()
 
     async def prepare(self, endpoints: Iterable[Endpoint]) -> None:
         # Of open ones nobody needs the address: a listener that takes them over must not wait.
         await self._names.look_up(it for it in endpoints if not self._is_open(it))
 
-    def open(self, endpoint: Endpoint) -> Sequence[Opened]:
-        opened = open_endpoint(endpoint, self.inherited, self._names.find)
+    def open(self, endpoint: Endpoint) -> Sequence[Source]:
+        opened: Sequence[Source]
+        if endpoint.kind == "kmsg":
+            opened = [SystemKernelLog.open(endpoint.address, self.boot_id)]
+        elif endpoint.kind == "journal":
+            opened = [SystemJournal.of(endpoint)]
+        else:
+            opened = open_endpoint(endpoint, self.inherited, self._names.find, self.descriptors)
         self._opened[endpoint.kind, endpoint.address] = opened
         for each in opened:
             self._say_capped(endpoint, each)
@@ -121,21 +153,48 @@ class SystemMachine:
                 self.drop_counts.watch(each)
         return opened
 
+    def absent(self, endpoint: Endpoint) -> str:
+        if endpoint.kind not in ("udp", "tcp"):
+            return ""
+        opened = self._opened.get((endpoint.kind, endpoint.address), ())
+        sockets = [it for it in opened if isinstance(it, Opened) and not it.shared]
+        missing = [it.address for it in sockets if not is_on_this_host(it.address)]
+        return ", ".join(f"{endpoint.kind} {address}: not an address of this host yet"
+                         for address in missing)  # fmt: skip
+
+    def reserve(self, descriptors: int) -> None:
+        limit = descriptors_max()
+        if descriptors > limit and descriptors != self.descriptors.needed:
+            log.warning("%d descriptors are few: %d may be needed, and one for each connection "
+                        "(raise LimitNOFILE)", limit, descriptors)  # fmt: skip
+        self.descriptors.needed = descriptors
+
     async def remember(self) -> None:
         """Keep for the next process what it must know of the sockets that it inherits as well."""
-        counts = self.drop_counts.changed() if self.drop_counts else None
-        if not (self.drop_counts and counts):
+        if self.drop_counts is None:
+            return
+        if not self.drop_counts.loaded:
+            known = await trio.to_thread.run_sync(self.drop_counts.load, abandon_on_cancel=True)
+            if known is None:
+                return
+            self.drop_counts.adopt(known)
+        counts = self.drop_counts.changed()
+        if not counts:
             return
         try:
             await trio.to_thread.run_sync(self.drop_counts.save, counts, abandon_on_cancel=True)
         except OSError as exc:
-            log.warning("kernel drops of inherited sockets cannot be kept: %s", exc)
+            if not self._forgetting:
+                log.warning("kernel drops of inherited sockets cannot be kept: %s", exc)
+            self._forgetting = True
+        else:
+            self._forgetting = False
 
     def _is_open(self, endpoint: Endpoint) -> bool:
         opened = self._opened.get((endpoint.kind, endpoint.address), ())
-        return any(it.fileno() >= 0 for it in opened)
+        return any(not isinstance(it, SystemJournal) and it.fileno() >= 0 for it in opened)
 
-    def _say_capped(self, endpoint: Endpoint, opened: Opened) -> None:
+    def _say_capped(self, endpoint: Endpoint, opened: Source) -> None:
         wanted = endpoint.receive_buffer
         granted = (
             opened.receive_buffer_granted if isinstance(opened, SocketDatagramReceiver) else None
@@ -148,3 +207,14 @@ class SystemMachine:
                 "%s %s: receive buffer of %d octets granted, %d wanted (raise net.core.rmem_max)",
                 endpoint.kind, opened.address, granted, wanted,
             )  # fmt: skip
+
+
+def _may_come(fault: OSError, state_dir: str) -> bool:
+    """Whether to wait for a state directory; else there is no crash page, and spools try alone."""
+    if fault.errno in (errno.EACCES, errno.EPERM):
+        return not _may_write(state_dir)
+    return fault.errno in _MAY_COME
+
+
+def _may_write(directory: str) -> bool:
+    return os.access(directory, os.W_OK | os.X_OK, effective_ids=True)

@@ -12,6 +12,7 @@ import trio
 
 from relay.system.address import SocketAddress, host_port, ip_and_port, look_up, split_host_port
 from relay.system.datagram import SocketDatagramReceiver, SocketDatagramSender
+from relay.system.descriptors import check_output
 from relay.system.ports import Unreachable
 from relay.system.readyset import EpollReadySet
 from relay.system.stream import SocketAcceptor, SocketConnection, close_socket, keep_alive
@@ -100,9 +101,18 @@ class SystemNetwork:
 
 def _open(address: tuple[str, int], kind: socket.SocketKind) -> tuple[socket.socket, SocketAddress]:
     [(family, sockaddr), *_] = look_up(*address, kind, numeric=True)
+    return _socket(family, kind), sockaddr
+
+
+def _socket(family: socket.AddressFamily, kind: socket.SocketKind) -> socket.socket:
     sock = socket.socket(family, kind)
+    try:
+        check_output(sock.fileno())
+    except OSError:
+        sock.close()
+        raise
     sock.setblocking(False)
-    return sock, sockaddr
+    return sock
 
 
 async def _connect(sock: socket.socket, sockaddr: SocketAddress) -> None:
@@ -123,10 +133,9 @@ async def _connect(sock: socket.socket, sockaddr: SocketAddress) -> None:
 def _connect_unix(path: str, kind: socket.SocketKind) -> socket.socket:
     # EAGAIN, the peer's backlog is full, is "try again later" as any other (unix(7)).
     try:
-        sock = socket.socket(socket.AF_UNIX, kind)
+        sock = _socket(socket.AF_UNIX, kind)
     except OSError as exc:
         raise _unreachable(path, exc) from exc
-    sock.setblocking(False)
     return _connect_now(sock, path, path)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import trio
 
 from relay.system.address import bound_address, without_mapping
-from relay.system.descriptors import check_reserve
+from relay.system.descriptors import Descriptors
 from relay.system.ports import ConnectionBroken, Endpoint
 from relay.system.seal import seal_stream
 from relay.system.unix_file import UnixFile
@@ -31,16 +31,24 @@ _CONNECTION_GONE = frozenset({
     errno.EHOSTDOWN, errno.ENONET, errno.EHOSTUNREACH, errno.EOPNOTSUPP, errno.ENETUNREACH,
 })  # fmt: skip
 
+# So many of them in a row, and whoever accepts shall do something else before it goes on.
+_GONE_MAX = 64
+
 # How many connections a sealed socket of the service manager still yields. Its backlog cannot be
 # read for unix sockets; this is what we ask of listen(2) ourselves.
 _SHARED_BACKLOG_MAX = 4096
 
 
 class SocketConnection:
-    def __init__(self, sock: socket.socket, *, peer: str) -> None:
+    def __init__(
+        self, sock: socket.socket, *, peer: str, descriptors: Descriptors | None = None
+    ) -> None:
         sock.setblocking(False)
         self._socket = sock
         self._peer = peer
+        self._descriptors = descriptors  # that count it while it is open
+        if descriptors is not None:
+            descriptors.connections += 1
 
     @property
     def peer(self) -> str:
@@ -112,6 +120,9 @@ class SocketConnection:
         seal_stream(self._socket)
 
     def close(self) -> None:
+        descriptors, self._descriptors = self._descriptors, None
+        if descriptors is not None:
+            descriptors.connections -= 1
         close_socket(self._socket)
 
     def fileno(self) -> int:
@@ -134,10 +145,16 @@ class SocketAcceptor:
     """
 
     def __init__(
-        self, sock: socket.socket, *, shared: bool = False, file: UnixFile | None = None
+        self,
+        sock: socket.socket,
+        *,
+        shared: bool = False,
+        file: UnixFile | None = None,
+        descriptors: Descriptors | None = None,
     ) -> None:
         sock.setblocking(False)
         self._socket = sock
+        self._descriptors = descriptors or Descriptors()
         self._shared = shared
         self._file = file
         self._left: int | None = None  # how many connections may still be taken; None: any number
@@ -161,22 +178,33 @@ class SocketAcceptor:
             self._file.adjust(endpoint)
 
     def accept(self) -> SocketConnection | None:
+        gone = 0
         while self._left != 0:
             try:
-                check_reserve(self._socket.fileno())
+                self._descriptors.check_connection(self._socket.fileno())
                 sock, peer = self._socket.accept()
             except BlockingIOError:
                 self._left = None if self._left is None else 0
                 return None
             except OSError as exc:
-                if exc.errno not in _CONNECTION_GONE:
+                # A descriptor is asked for before the backlog is looked at.
+                if not self._is_waited_for():
+                    return None
+                gone += 1
+                if exc.errno not in _CONNECTION_GONE or gone == _GONE_MAX:
                     raise
                 continue
             if self._left is not None:
                 self._left -= 1
             is_unix = sock.family == socket.AF_UNIX
-            return SocketConnection(sock, peer="local" if is_unix else without_mapping(peer[0]))
+            peer = "local" if is_unix else without_mapping(peer[0])
+            return SocketConnection(sock, peer=peer, descriptors=self._descriptors)
         return None
+
+    def _is_waited_for(self) -> bool:
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        return bool(poll.poll(0))
 
     def seal(self) -> None:
         """As the port says. A sealed acceptor may look ready for ever: wait for it no more."""

@@ -10,6 +10,7 @@ import stat
 from dataclasses import dataclass
 from typing import Self
 
+from relay.system.make import make_directory
 from relay.system.ports import Endpoint
 
 # Any local program may log, as with /dev/log. Sending takes write permission (unix(7)).
@@ -50,7 +51,7 @@ class UnixFile:
 
 
 def bind_unix(sock: socket.socket, endpoint: Endpoint) -> UnixFile:
-    """Bind to the endpoint's path, making its directory.
+    """Bind to the endpoint's path, making its directory if that alone is missing.
 
     A file that nobody listens on any more is replaced.
 
@@ -59,7 +60,7 @@ def bind_unix(sock: socket.socket, endpoint: Endpoint) -> UnixFile:
     """
     path = endpoint.address
     _owner(endpoint.owner)  # an unknown one is an error before anything is made
-    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    make_directory(os.path.dirname(path) or ".")
     _remove_stale(path, sock.type)
     # bind(2) makes the file with the mode of the socket's own inode, less the umask. Starting with
     # the owner alone and widening last leaves no moment in which too many may send, and the umask,

@@ -27,7 +27,7 @@ _STAMP = re.compile(
     rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:[0-5]\d(?:\.\d{1,6})?)\d*(Z|[+-]\d\d:\d\d)"
 )  # fmt: skip
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-_PLAIN = re.compile(rb"<\d{1,3}>[A-Z][a-z]{2} [ 1-3]\d [\d:]{8} ")
+_PLAIN = re.compile(rb"<\d{1,3}>[A-Z][a-z]{2} [ 1-3]\d [\d:]{8} (?! )")
 
 
 class Form(NamedTuple):

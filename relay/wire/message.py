@@ -4,22 +4,24 @@ Total: every message has a view. What no field can hold stays in `text`.
 """
 
 import re
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from relay.wire import priority as pri
-from relay.wire.timestamp import Stamp, parse_epoch, parse_rfc3339, parse_stamp
+from relay.wire.dialects import Dialect, place, read_host, read_tag
+from relay.wire.notation import parse_rfc3339
+from relay.wire.timestamp import Stamp
 
 Elements = list[tuple[bytes, list[tuple[bytes, bytes]]]]
 
 _BOM = b"\xef\xbb\xbf"
 
-# RFC 5424 §6, as it is meant to be read (any length, any octet in a field) and, in `_STRICT`, as it
-# is meant to be written. A host that ends in a colon is a tag: Junos puts a 3164 tail behind a 5424
-# head. `fe80::` is a host.
-_FIELD = rb"([^\x00-\x20\x7f]+)"
-_HOST_FIELD = rb"([^\x00-\x20\x7f]+)(?<![^:]:)"
+# RFC 5424 §6, as it is meant to be read (twice as long as a field may be, any octet in it) and, in
+# `_STRICT`, as it is meant to be written. A host that ends in a colon is a tag: Junos puts a 3164
+# tail behind a 5424 head. `fe80::` is a host.
+_FIELD = rb"([^\x00-\x20\x7f]{1,512}+)"
+_HOST_FIELD = _FIELD + rb"(?<![^:]:)"
 _HEAD5424 = re.compile(
-    rb"(-|\d{4}-[\d-]{5}T[\d:]{8}[Z\d:.+-]*) %s %s %s %s (?=\[|-(?: |\Z))"
+    rb"(-|\d{4}-[\d-]{5}T[\d:]{8}[Z\d:.+-]{0,32}) %s %s %s %s (?=\[|-(?: |\Z))"
     % (_HOST_FIELD, _FIELD, _FIELD, _FIELD)
 )
 _NAME = rb'[^\x00-\x20\x7f-\xff="\]]'
@@ -40,21 +42,6 @@ _WHOLE_ELEMENT = re.compile(_ELEMENT % (rb"(" + _NAME + rb"++)", _NAME + rb"++")
 _PARAMETER = re.compile(rb' ([^=]+)="((?:[^"\\\]]++|\\.)*+)"', re.DOTALL)
 _ESCAPED = re.compile(rb'\\(["\\\]])')
 
-# RFC 3164 §4.1.3 has letters and digits only in a tag; the field has paths, units, parentheses and
-# (UniFi) a comma and a plus. Quotes, braces and `=` are JSON and key=value bodies, a percent sign
-# is a Cisco mnemonic, and digits alone are a Cisco counter: all of these are text.
-_TAG = re.compile(
-    rb"(?!%|\d+:)([^\x00-\x20\x7f:\[\]\"'{}<>=]{1,128})"
-    rb"(?:\[([^\x00-\x20\x7f\[\]]{1,128})\](?:: ?| |\Z)|:(?: |\Z))"
-)
-_HOST = re.compile(rb"([A-Za-z0-9_.:@/%-]{1,255})(?: |\Z)")
-_HOST_MNEMONIC = re.compile(rb"([A-Za-z0-9_.:@/%-]{1,255}?) ?: (?=%)")  # ASA: `asa : %ASA-3-710003`
-_STAMP_END = re.compile(rb" ?:(?: |\Z)")  # Cisco ends a stamp with a colon when no host follows
-_COUNTERS = rb"(?:\d{1,10}: {1,2}){0,3}"
-# Cisco IOS and NX-OS in front of the stamp: counters, an origin-id or an empty host, each with a
-# colon; then `*` or `.` for a clock that is not synchronised.
-_CISCO = re.compile(rb"(?:: ?)?(%s)(?:([\w.-]{1,255}): {1,2})?(%s[*.]?)" % ((_COUNTERS,) * 2))
-
 
 class HeaderView(NamedTuple):
     """The header fields of one message; `None` is a field that is missing or NILVALUE.
@@ -65,7 +52,7 @@ class HeaderView(NamedTuple):
     priority: int | None
     facility: int
     severity: int
-    kind: Literal["rfc5424", "rfc3164", "none"]
+    dialect: Dialect  # `none`: no stamp is found, and all is text
     stamp: Stamp | None
     host: bytes | None
     program: bytes | None  # APP-NAME, or TAG without its process id
@@ -83,9 +70,29 @@ def view(message: bytes) -> HeaderView:
 def recognised(message: bytes, at: int) -> bool:
     """Whether a header that needs no stamp put in front starts here, behind the PRI part.
 
-    The same as `view(message).kind != "none"`.
+    The same as `view(message).dialect != "none"`.
     """
-    return _place_stamp(message, at) is not None or _head5424(message, at) is not None
+    return place(message, at) is not None or _head5424(message, at) is not None
+
+
+def stamp_of(message: bytes) -> Stamp | None:
+    """As `view(message).stamp`, for less."""
+    _, at = pri.priority(message)
+    if head := _head5424(message, at):
+        return head[0]
+    found = place(message, at)
+    return found.stamp if found else None
+
+
+def stamp_span(message: bytes, at: int) -> tuple[int, int] | None:
+    """Where the stamp stands in the header that starts here; the NILVALUE is one, too.
+
+    An empty span: it is among the fields of the text. `None`: no header is recognised.
+    """
+    if _head5424(message, at):
+        return at + 2, message.index(b" ", at + 2)
+    found = place(message, at)
+    return (found.start, found.end) if found else None
 
 
 def well_formed(message: bytes) -> bool:
@@ -127,13 +134,10 @@ def elements(structured_data: bytes) -> Elements:
     return found
 
 
-class _Placed(NamedTuple):
-    """Where a stamp stands in an RFC 3164 header."""
-
-    stamp: Stamp
-    end: int
-    host: bytes | None = None  # an origin-id in front of the stamp
-    front: bytes = b""  # counters and clock mark, which no field can hold
+def split_tag(text: bytes) -> tuple[bytes | None, bytes | None, bytes]:
+    """Program, process id and the rest of a text that may begin with a tag, as in RFC 3164."""
+    _, program, procid, front, end = read_tag(text, 0)
+    return program, procid, front + text[end:]
 
 
 def _rfc5424(message: bytes, value: int | None, at: int) -> HeaderView | None:
@@ -169,52 +173,21 @@ def _head5424(
 
 
 def _rfc3164(message: bytes, value: int | None, at: int) -> HeaderView:
-    placed = _place_stamp(message, at)
-    if not placed:
+    found = place(message, at)
+    if not found:
         return HeaderView(
             value, *_split(value), "none", None, None, None, None, None, None, message[at:]
         )
-    stamp, end, host, front = placed
-    if colon := _STAMP_END.match(message, end):
-        end = colon.end()
-    elif message.startswith(b" ", end):
-        host, end = _host(message, end + 1)
-    text = message[end:]
-    program, procid, text = (None, None, front + text) if front else _tail(text)
+    dialect, host, end = read_host(message, found)
+    if dialect == "fields":
+        tagged, program, procid, front = None, None, None, b""
+    else:
+        tagged, program, procid, front, end = read_tag(message, end)
+    text = found.front + front + message[end:]
+    dialect = tagged or dialect
     return HeaderView(
-        value, *_split(value), "rfc3164", stamp, host, program, procid, None, None, text
+        value, *_split(value), dialect, found.stamp, host, program, procid, None, None, text
     )
-
-
-def _place_stamp(message: bytes, at: int) -> _Placed | None:
-    if message.startswith(b"1 ", at):  # Junos; Meraki with seconds since 1970
-        found = parse_rfc3339(message, at + 2) or parse_epoch(message, at + 2)
-        return _Placed(*found) if found else None
-    found = parse_stamp(message, at + message.startswith(b" ", at))  # Citrix puts a space there
-    return _Placed(*found) if found else _place_cisco(message, at)
-
-
-def _place_cisco(message: bytes, at: int) -> _Placed | None:
-    front = _CISCO.match(message, at)
-    assert front is not None  # it matches nothing at all, too
-    found = parse_stamp(message, front.end()) if front[0] else None
-    if not found or not _STAMP_END.match(message, found[1]):
-        return None  # anybody's text may start with a word and a colon
-    return _Placed(*found, front[2], front[1] + front[3])
-
-
-def _host(message: bytes, at: int) -> tuple[bytes | None, int]:
-    """The host that starts here, if one does, and the offset behind it."""
-    found = _HOST_MNEMONIC.match(message, at)
-    if not found and not _TAG.match(message, at):  # glibc's syslog(3) writes a tag and no host
-        found = _HOST.match(message, at)
-    return (found[1], found.end()) if found else (None, at)
-
-
-def _tail(text: bytes) -> tuple[bytes | None, bytes | None, bytes]:
-    """Program, process id and content of what follows the host in an RFC 3164 message."""
-    found = _TAG.match(text)
-    return (found[1], found[2], text[found.end() :]) if found else (None, None, text)
 
 
 def _split(value: int | None) -> tuple[int, int]:

@@ -1,8 +1,4 @@
-"""Timestamps: RFC 3339, BSD and the dialects between them, read and written.
-
-Invariant: what follows a stamp never makes it invalid. A stamp that is found in the first octets of
-a message is found in every message that starts with them; `normalise` rests on that.
-"""
+"""Timestamps: what one can mean, and how the relay writes its own. `notation` reads them."""
 
 import re
 from calendar import isleap
@@ -12,41 +8,13 @@ from functools import lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-_MONTHS = b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
-_MONTH_NUMBERS = {name: number for number, name in enumerate(_MONTHS, start=1)}
-_MONTH_DAYS = (0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+MONTHS = b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 # Hours east of UTC. The American names are those of RFC 5322 §4.3, the European ones mean one thing
 # only. A name that the reader's own zone uses at that time is read as that zone has it.
-_ZONE_HOURS = {
+ZONE_HOURS = {
     "UTC": 0, "GMT": 0, "UT": 0, "EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6,
     "PST": -8, "PDT": -7, "WET": 0, "WEST": 1, "CET": 1, "CEST": 2, "EET": 2, "EEST": 3,
 }  # fmt: skip
-
-_SECOND = rb"([01]\d|2[0-3]):([0-5]\d):([0-5]\d|60)"
-_DIGITS = rb"(?:\.(?P<digits>\d{1,9})\d*)?"
-_YEAR = rb"(?:19|20)\d\d"
-_ZONE = rb"(?:%s|TZ[+-]\d\d?)" % b"|".join(name.encode() for name in _ZONE_HOURS)
-_END = rb"(?=:?(?: |\Z))"  # `2001:db8::1` is a host
-_RFC3339 = re.compile(rb"(\d{4})-(0[1-9]|1[0-2])-(\d\d)T" + _SECOND)
-_RFC3339_REST = re.compile(_DIGITS + rb"(Z|[+-](?:[01]\d|2[0-3]):?[0-5]\d)?")
-# The day padded with a space (RFC 3164 §4.1.2) or a zero.
-_BSD = re.compile(rb"(%s) (\d\d| \d) %s" % (b"|".join(_MONTHS), _SECOND))
-# The day not padded; the year in front of the month (NX-OS) or of the time (ASA, Huawei).
-_BSD_ODD = re.compile(
-    rb"(?:(%s) )?(%s) (\d\d| ?\d) (?:(%s) )?%s" % (_YEAR, b"|".join(_MONTHS), _YEAR, _SECOND)
-)
-# Behind the time. Without a year `UTC` might be a host and `CRON:` a tag, so only a colon makes the
-# one a zone, and only a mnemonic behind it the other.
-_BSD_REST = re.compile(
-    rb"(?P<fraction>%s)(?: (?:(?P<zone_first>%s)(?: (?P<year_second>%s)%s|(?=:))"
-    rb"|(?P<year_first>%s)(?: (?P<zone_second>%s))?%s|(?P<zone>[A-Z]{2,5})(?=: ?%%)))?"
-    % (_DIGITS, _ZONE, _YEAR, _END, _YEAR, _ZONE, _END)
-)
-_DATED_REST = re.compile(rb"%s(?: (?P<zone>%s%s|[A-Z]{2,5}(?=: ?%%)))?" % (_DIGITS, _ZONE, _END))
-_CITRIX = re.compile(
-    rb"(\d\d)/(\d\d)/(%s):%s%s(?: (%s)%s)?" % (_YEAR, _SECOND, _DIGITS, _ZONE, _END)
-)
-_EPOCH = re.compile(rb"(\d{9,10})\.(\d{1,9})(?= )")
 
 _NS = 1_000_000_000
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
@@ -75,6 +43,11 @@ class Stamp(NamedTuple):
         whole = Stamp(*self[:4], 0, b"", *self[6:])  # the same for many messages of a batch
         return _nearest(whole, received_ns, zone) + self.nanosecond
 
+    def in_zone(self, zone: bytes, text: bytes) -> "Stamp":
+        """This time in this zone, with the text that both have together."""
+        offset, name = parse_zone(zone)
+        return self._replace(text=text, offset=offset, zone_name=name)
+
     def readings(self, received_ns: int, zone: tzinfo) -> Iterator[int]:
         """All that this stamp can mean."""
         orders = ((self.month, self.day), (self.day, self.month))[: 1 + self.either_order]
@@ -102,39 +75,6 @@ class Stamp(NamedTuple):
             yield round(offset.total_seconds()) if offset else 0
 
 
-def parse_stamp(message: bytes, at: int = 0) -> tuple[Stamp, int] | None:
-    """The stamp that starts at this offset, in any dialect, and the offset of its end."""
-    if message[at : at + 3] in _MONTH_NUMBERS:
-        return _parse_bsd(message, at)
-    if message.startswith(b"-", at + 4):
-        return parse_rfc3339(message, at)
-    if message.startswith(b"/", at + 5):
-        return _parse_citrix(message, at)
-    return _parse_bsd(message, at) if message.startswith(b" ", at + 4) else None
-
-
-def parse_rfc3339(message: bytes, at: int = 0) -> tuple[Stamp, int] | None:
-    """As `parse_stamp`, RFC 3339 only; upper case (RFC 5424 §6.2.3), the offset may be missing."""
-    start = _rfc3339_start(message[at : at + 19])
-    if not start:
-        return None
-    rest = _RFC3339_REST.match(message, at + 19)
-    assert rest is not None  # it matches nothing at all, too
-    (fraction, offset), end = rest.groups(), rest.end()
-    return Stamp(*start, _nanosecond(fraction), message[at:end], _offset(offset)), end
-
-
-def parse_epoch(message: bytes, at: int = 0) -> tuple[Stamp, int] | None:
-    """As `parse_stamp`, seconds since 1970 with a fraction, as Meraki writes them."""
-    found = _EPOCH.match(message, at)
-    if not found:
-        return None
-    days, second = divmod(int(found[1]), 86400)
-    day = date.fromordinal(days + _EPOCH_DAY)
-    date_and_second = day.year, day.month, day.day, second
-    return Stamp(*date_and_second, _nanosecond(found[2]), found[0], 0), found.end()
-
-
 def rfc3339(ns: int, digits: int = 3) -> bytes:
     """`2026-11-23T07:28:45.123Z`; years outside 1 to 9999 become their nearest."""
     seconds, fraction = divmod(min(max(ns, _NS_MIN), _NS_MAX), _NS)
@@ -144,6 +84,24 @@ def rfc3339(ns: int, digits: int = 3) -> bytes:
 def bsd(ns: int, zone: tzinfo) -> bytes:
     """`Nov 23 07:28:45` in this zone, the day padded with a space (RFC 3164 §4.1.2)."""
     return _bsd_second(min(max(ns, _NS_MIN), _NS_MAX) // _NS, zone)
+
+
+@lru_cache(maxsize=256)
+def parse_zone(text: bytes) -> tuple[int | None, str | None]:
+    """Seconds east of UTC and the name of `Z`, `+02:00`, `-0930`, `TZ-6` or `EST`.
+
+    A name that nobody knows has no offset: it is the reader's zone.
+    """
+    if text == b"Z":
+        return 0, None
+    if text.startswith(b"TZ"):  # RFC 3164 §5.4, example 4
+        return int(text[2:]) * 3600, None
+    if text.startswith((b"+", b"-")):
+        seconds = int(text[1:3]) * 3600 + int(text[-2:]) * 60
+        return -seconds if text.startswith(b"-") else seconds, None
+    name = text.decode("latin-1")
+    hours = ZONE_HOURS.get(name)
+    return None if hours is None else hours * 3600, name
 
 
 @lru_cache(maxsize=64)
@@ -156,109 +114,13 @@ def zone(name: str) -> tzinfo:
     if name == "local":
         return _Local()
     if re.fullmatch(r"[+-]([01]\d|2[0-3]):[0-5]\d", name, re.ASCII):
-        return timezone(timedelta(seconds=_offset(name.encode()) or 0))
+        seconds, _ = parse_zone(name.encode())
+        return timezone(timedelta(seconds=seconds or 0))
     try:
         return UTC if name == "UTC" else ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as exc:  # OSError: "Europe", a directory
         known = '"local", "UTC", "+02:00" or a name such as "Europe/Berlin"'
         raise ValueError(f"expected {known}, not {name!r}") from exc
-
-
-def _parse_bsd(message: bytes, at: int) -> tuple[Stamp, int] | None:
-    start = _bsd_start(message[at : at + 15])
-    if start:
-        return _with_rest(message, at, at + 15, (None, *start))
-    found = _BSD_ODD.match(message, at)
-    if not found:
-        return None
-    year_first, month_name, day, year_second, *time = found.groups()
-    year = int(year_first or year_second or 0) or None
-    date = year, _MONTH_NUMBERS[month_name], int(day)
-    return _with_rest(message, at, found.end(), (*date, _second(*time))) if _exists(*date) else None
-
-
-def _with_rest(
-    message: bytes, at: int, end: int, start: tuple[int | None, int, int, int]
-) -> tuple[Stamp, int]:
-    """The stamp with fraction, year and zone, as far as they follow the time."""
-    year, month, day, second = start
-    found = (_BSD_REST if year is None else _DATED_REST).match(message, end)
-    assert found is not None  # it matches nothing at all, too
-    end, zone_name = found.end(), found["zone"]
-    if year is None:
-        zone_name = zone_name or found["zone_first"] or found["zone_second"]
-        behind = found["year_second"] or found["year_first"]
-        if behind and _exists(int(behind), month, day):
-            year = int(behind)
-        elif behind:  # no year then, and what stands beside it is no zone
-            zone_name, end = None, found.end("fraction")
-    nanosecond, named = _nanosecond(found["digits"]), _named_zone(zone_name)
-    return Stamp(year, month, day, second, nanosecond, message[at:end], *named), end
-
-
-def _parse_citrix(message: bytes, at: int) -> tuple[Stamp, int] | None:
-    found = _CITRIX.match(message, at)
-    if not found:
-        return None
-    first, second, year, *time, fraction, zone_name = found.groups()
-    orders = [(int(first), int(second)), (int(second), int(first))]
-    days = [(int(year), *order) for order in orders if _exists(int(year), *order)]
-    if not days:
-        return None
-    start, named = (*days[0], _second(*time), _nanosecond(fraction)), _named_zone(zone_name)
-    return Stamp(*start, found[0], *named, either_order=len(days) > 1), found.end()
-
-
-def _exists(year: int | None, month: int, day: int) -> bool:
-    if not (1 <= month <= 12 and 1 <= day <= _MONTH_DAYS[month]) or year == 0:
-        return False
-    return day != 29 or month != 2 or year is None or isleap(year)
-
-
-def _second(hour: bytes, minute: bytes, second: bytes) -> int:
-    return int(hour) * 3600 + int(minute) * 60 + min(int(second), 59)
-
-
-def _nanosecond(fraction: bytes | None) -> int:
-    return int(fraction.ljust(9, b"0")) if fraction else 0
-
-
-def _named_zone(name: bytes | None) -> tuple[int | None, str | None]:
-    if name is None:
-        return None, None
-    if name.startswith(b"TZ"):  # RFC 3164 §5.4, example 4: `TZ-6`
-        return int(name[2:]) * 3600, None
-    hours = _ZONE_HOURS.get(name.decode())
-    return None if hours is None else hours * 3600, name.decode()
-
-
-# Most messages of one second say it in the same octets: these caches halve the time to read it.
-@lru_cache(maxsize=256)
-def _rfc3339_start(text: bytes) -> tuple[int, int, int, int] | None:
-    found = _RFC3339.fullmatch(text)
-    if not found:
-        return None
-    year, month, day, *time = found.groups()
-    date = int(year), int(month), int(day)
-    return (*date, _second(*time)) if _exists(*date) else None
-
-
-@lru_cache(maxsize=256)
-def _bsd_start(text: bytes) -> tuple[int, int, int] | None:
-    found = _BSD.fullmatch(text)
-    if not found:
-        return None
-    month_name, day, *time = found.groups()
-    date = _MONTH_NUMBERS[month_name], int(day)
-    return (*date, _second(*time)) if _exists(None, *date) else None
-
-
-@lru_cache(maxsize=256)
-def _offset(text: bytes | None) -> int | None:
-    if text is None or text == b"Z":
-        return None if text is None else 0
-    seconds = int(text[1:3]) * 3600 + int(text[-2:]) * 60
-    return -seconds if text.startswith(b"-") else seconds
 
 
 @lru_cache(maxsize=256)
@@ -274,7 +136,7 @@ def _rfc3339_second(seconds: int) -> bytes:
 @lru_cache(maxsize=256)
 def _bsd_second(seconds: int, zone: tzinfo) -> bytes:
     moment = datetime.fromtimestamp(seconds, zone)
-    return b"%s %2d %s" % (_MONTHS[moment.month - 1], moment.day, moment.strftime("%T").encode())
+    return b"%s %2d %s" % (MONTHS[moment.month - 1], moment.day, moment.strftime("%T").encode())
 
 
 class _Local(tzinfo):

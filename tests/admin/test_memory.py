@@ -57,7 +57,7 @@ async def test_what_was_overwritten_is_told(rig: Rig) -> None:
     forget(ring_of(rig, b"a", b"b", b"c", b"d"), 3)
     async with rig.serving() as client:
         answer = await client.get("/memory/recent?since=1")
-        assert answer.text == "-- 2 lines overwritten before they were read --\nd\n"
+        assert answer.text == "-- 2 lines overwritten or cleared before they were read --\nd\n"
         asked = {"Accept": "application/json"}
         told = from_json(await client.get("/memory/recent?since=1", headers=asked))
         assert (told["missed"], told["overwritten"], told["lines"]) == (2, 3, ["d"])
@@ -91,7 +91,9 @@ async def test_following_gives_new_lines_and_tells_a_gap(rig: Rig) -> None:
             assert await anext(lines) == "c"
             ring.append([b"d", b"e", b"f"])
             forget(ring, 5)
-            assert await anext(lines) == "-- 2 lines overwritten before they were read --"
+            assert (
+                await anext(lines) == "-- 2 lines overwritten or cleared before they were read --"
+            )
             assert await anext(lines) == "f"
             rig.relay.rings.keep_only([])  # a reload has removed the destination
             assert [line async for line in lines] == []
@@ -186,3 +188,78 @@ def test_pieces_are_bounded_and_add_up(
     else:
         wanted = list(ring.lines)[max(0, since - gone) :][:lines_max]
     assert text == wanted
+
+
+async def test_what_there_is_and_what_has_overflowed(rig: Rig) -> None:
+    forget(ring_of(rig, b"a", b"b"), 1)
+    rig.relay.rings.ring("other", 32 << 10)
+    async with rig.serving() as client:
+        told = from_json(await client.get("/memory"))
+    assert list(told) == ["other", "recent"]
+    recent = told["recent"]
+    assert (recent["lines"], recent["bytes"], recent["size"]) == (1, 65, 1 << 20)
+    assert (recent["overwritten"], recent["overflowed"]) == (1, True)
+    assert told["other"]["overflowed"] is False
+
+
+async def test_clearing_takes_away_what_its_reader_has_seen(rig: Rig) -> None:
+    """What has come since the reader looked stays."""
+    ring = ring_of(rig, b"a", b"b", b"c")
+    forget(ring, 1)
+    async with rig.serving() as client:
+        asked = {"Accept": "application/json"}
+        told = from_json(await client.get("/memory/recent", headers=asked))
+        assert told["overflowed"] is True
+        ring.append([b"d"])
+        path = f"/memory/recent/clear?before={told['next']}&ring={told['ring']}"
+        assert from_json(await client.post(path)) == {"cleared": 2}
+        told = from_json(await client.get("/memory/recent", headers=asked))
+        assert (told["lines"], told["overflowed"]) == (["d"], False)
+        assert from_json(await client.post("/memory/recent/clear")) == {"cleared": 1}
+        assert (await client.get("/memory/recent")).text == ""
+
+
+async def test_a_follower_hears_that_lines_were_cleared_before_it_had_them(rig: Rig) -> None:
+    ring = ring_of(rig, b"a")
+    async with rig.serving() as client, client.stream("GET", "/memory/recent?follow=1") as answer:
+        lines = answer.aiter_lines()
+        assert await anext(lines) == "a"
+        ring.append([b"b", b"c"])
+        ring.clear(3)
+        ring.append([b"d"])
+        gap = "-- 2 lines overwritten or cleared before they were read --"
+        assert [await anext(lines), await anext(lines)] == [gap, "d"]
+        rig.relay.rings.keep_only([])  # ends it
+        assert [line async for line in lines] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "text"),
+    [
+        ("/memory/recent/clear?ring=1-2", 409, "memory destination recent is another ring now"),
+        ("/memory/recent/clear?before=x", 400, "before: expected a number, not 'x'"),
+        ("/memory/recent/clear?all=1", 400, "unknown parameter 'all' (known: before, ring)"),
+        ("/memory/none/clear", 404, "no memory destination 'none' (there are: recent)"),
+        ("/memory/recent", 405, "method not allowed"),
+        ("/memory", 405, "method not allowed"),
+        ("/metrics", 405, "method not allowed"),
+    ],
+)
+async def test_what_cannot_be_cleared(rig: Rig, path: str, status: int, text: str) -> None:
+    ring = ring_of(rig, b"a")
+    async with rig.serving() as client:
+        answer = await client.post(path)
+        assert (answer.status_code, answer.text) == (status, text + "\n")
+    assert list(ring.lines) == [b"a"]
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", ""])
+async def test_no_page_in_a_browser_clears_a_ring(rig: Rig, origin: str) -> None:
+    """Browsers send the header with everything that may change something."""
+    ring = ring_of(rig, b"a")
+    async with rig.serving() as client:
+        answer = await client.post("/memory/recent/clear", headers={"Origin": origin})
+        assert (answer.status_code, answer.text) == (403, "not for browsers\n")
+        answer = await client.get("/memory/recent/clear")
+        assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+    assert list(ring.lines) == [b"a"]

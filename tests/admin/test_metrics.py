@@ -43,6 +43,7 @@ LABELS = {
     "pipe": ("forward", "look"),
     "listener": ("net", "internal"),
     "destination": ("recent",),
+    "sender": (),  # nobody yet
 }
 REASONS = {
     "relay_pipe_dropped_total": tuple(Drop),

@@ -60,6 +60,59 @@ def test_following_shows_what_comes(execute: Execute, running: Path) -> None:
     assert (code, out, err.strip()) == (130, "", "")
 
 
+def test_the_rings_are_listed(execute: Execute, running: Path) -> None:
+    result = execute("memory", "--config", config(running))
+    assert result.exit_code == 0
+    head, *rows = result.stdout.splitlines()
+    assert re.fullmatch(r"NAME +LINES +BYTES +SIZE +OVERWRITTEN", head)
+    assert re.fullmatch(r"recent\*? +\d+ +\d+ +1048576 +\d+", rows[0])
+
+
+def test_reading_and_clearing(execute: Execute, running: Path) -> None:
+    """Exactly what was shown is taken away."""
+    send(execute, running, "--count", "700", "cleared")
+    wait_for_line(execute, running, "cleared seq=700")
+    lines = lines_of(execute, running)
+    assert lines_of(execute, running, "--clear") == lines
+    assert lines_of(execute, running) == []
+    send(execute, running, "kept")
+    wait_for_line(execute, running, "kept")
+    result = execute("memory", "recent", "--discard", "--config", config(running))
+    assert (result.exit_code, result.stdout) == (0, "1 lines of recent cleared\n")
+    assert lines_of(execute, running) == []
+
+
+def test_overflow_is_marked_and_told_until_it_is_cleared(execute: Execute, running: Path) -> None:
+    """As OpenBSD's `syslogc -o`, and its list with an asterisk."""
+    execute("memory", "recent", "--discard", "--config", config(running))
+    assert lines_of(execute, running, "--overflowed") == []
+    send(execute, running, "--count", "20", "x" * 60_000)
+    while True:
+        result = execute("memory", "recent", "--overflowed", "--config", config(running))
+        if result.exit_code:
+            break
+        time.sleep(0.01)
+    assert (result.exit_code, result.stdout) == (1, "recent has overflowed\n")
+    listed = execute("memory", "--config", config(running)).stdout.splitlines()[1]
+    assert listed.startswith("recent* ")
+    lines_of(execute, running, "--clear")
+    assert lines_of(execute, running, "--overflowed") == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--clear"], "which memory destination? give its NAME"),
+        (["-f"], "which memory destination? give its NAME"),
+        (["recent", "--clear", "-f"], "--clear goes with neither --follow nor --lines"),
+        (["recent", "--discard", "-n", "1"], "--discard goes with neither --follow nor --lines"),
+    ],
+)
+def test_what_does_not_go_together(execute: Execute, arguments: list[str], text: str) -> None:
+    result = execute("memory", *arguments)
+    assert (result.exit_code, result.stderr) == (2, f"relay: {text}\n")
+
+
 def test_the_ledger_is_a_table(execute: Execute, running: Path) -> None:
     send(execute, running, "--count", "2", "hello")
     result = execute("ledger", "--config", config(running))

@@ -97,7 +97,7 @@ def test_completion_finds_the_spools_by_the_configuration(tmp_path: Path) -> Non
         (["rum"], "relay: no such command 'rum'. Did you mean 'run'?\n"),
         (["check", "extra"], "relay: got unexpected extra argument (extra)\n"),
         (["run", "--log-level", "loud"], "relay: invalid value for '--log-level': "),
-        (["memory"], "relay: missing argument 'NAME'\n"),
+        (["spool", "cat"], "relay: missing argument 'PIPE'\n"),
         (["completion", "tcsh"], "relay: invalid value for '{bash|zsh|fish}': 'tcsh'"),
         (["ledger", "--admin", "here"], 'relay: admin address: expected "HOST:PORT", not'),
         (["memory", "x", "--admin", "[::1:5"], "relay: admin address: "),

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from relay.config import ConfigErrors, load
+from relay.listeners import LISTENERS
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = sorted([ROOT / "config/relay.toml", *(ROOT / "config/examples").glob("*.toml")])
@@ -23,6 +24,7 @@ address = "siem.example.net:6514"
 from = "*"
 to = "siem"
 """
+LISTENER_TYPES = ", ".join(LISTENERS)
 END = WHOLE.count("\n")  # lines before what a case adds
 
 

@@ -11,7 +11,7 @@ from relay.config import ConfigErrors, load
 from tests.config.files import write
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary())
 def test_any_bytes_raise_nothing_else(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "relay.toml"
@@ -49,7 +49,8 @@ SCALARS = (
 KEYS = st.text(st.characters(exclude_categories=["Cs"]), max_size=4) | st.sampled_from(
     ["type", "listen", "path", "framing", "kind", "mode", "message_max", "timezone", "address",
      "from", "to", "match", "not", "facility", "severity", "regex", "sender", "listener", "name",
-     "memory", "spool", "overflow", "state_dir", "drain_max", "owner", "base", "size", "fsync"]
+     "timestamp", "memory", "spool", "overflow", "state_dir", "drain_max", "owner", "base", "size",
+     "fsync"]
 )  # fmt: skip
 VALUES = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4)

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from relay.config import load
 from relay.config.addresses import clash, reaches
+from relay.config.summary import warnings
 from relay.system.ports import Endpoint
-from tests.config.files import check, check_more
+from tests.config.files import check, check_more, errors_of, write
 
 REST = """\
 [destinations.out]
@@ -122,7 +124,7 @@ wrong = 1
 """,
         '5: listeners.more.type: there is an internal listener already, "own"',
         '7: listeners.third.type: there is an internal listener already, "own"',
-        "8: listeners.third.wrong: unknown key (known: message_max, timezone, type)",
+        "8: listeners.third.wrong: unknown key (known: message_max, timezone, timestamp, type)",
     )
 
 
@@ -179,3 +181,40 @@ def test_a_unix_path_twice(tmp_path: Path) -> None:
         "[listeners.y]\ntype = 'unix'\nkind = 'stream'\npath = './log'\n",
         '7: listeners.y.path: "./log" is already taken by listener x ("log")',
     )
+
+
+JOURNAL = """\
+[listeners.j]
+type = "journal"
+[listeners.kernel]
+type = "kmsg"
+[listeners.forwarded]
+type = "unix"
+path = ["/run/systemd/journal/syslog"]
+[destinations.d]
+type = "stdout"
+[pipes.p]
+from = "*"
+to = "d"
+overflow = "block"
+"""
+
+
+def test_what_the_journal_brings_twice_is_warned_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.config.checks.is_installed", lambda: True)
+    twice = [text for text in warnings(load(write(tmp_path, JOURNAL))) if "comes twice" in text]
+    assert twice == [
+        f"pipe p: the journal has what listener {name} receives: "
+        "with listener j each of these messages comes twice"
+        for name in ("kernel", "forwarded")
+    ]
+
+
+def test_a_journal_needs_systemd_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("relay.config.checks.is_installed", lambda: False)
+    assert errors_of(write(tmp_path, JOURNAL)) == [
+        "2: listeners.j.type: needs systemd-python, which is not installed "
+        "(pip install syslog-relay[journal])"
+    ]

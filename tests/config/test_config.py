@@ -118,8 +118,9 @@ def test_what_is_shipped_is_valid(
 
 def test_the_examples_are_there() -> None:
     assert [path.stem for path in SHIPPED] == [
-        "forward-everything", "several-destinations", "socket-activation", "split-by-facility",
-        "relay",
+        "forward-everything", "local-destinations", "local-machine", "several-destinations",
+        "socket-activation",
+        "split-by-facility", "relay",
     ]  # fmt: skip
 
 
@@ -188,6 +189,18 @@ type = "stdout"
 [destinations.journal]
 type = "unix"
 path = "/run/systemd/journal/syslog"
+[destinations.wall]
+type = "users"
+users = ["root", "alice"]
+[destinations.alert]
+type = "program"
+command = ["/bin/sh", "-c", "cat"]
+[pipes.wall]
+from = "internal"
+to = "wall"
+[pipes.alert]
+from = "internal"
+to = "alert"
 [pipes.security]
 from = ["net-udp", "net-tcp"]
 to = "siem"
@@ -216,6 +229,10 @@ to = "journal"
         "listener net-tcp: tcp 0.0.0.0:5514",
         "listener log: unix /run/log",
         "listener internal: internal",
+        "wall: internal -> wall (users root alice) match everything, memory 64MiB, "
+        "overflow drop-newest",
+        "alert: internal -> alert (program /bin/sh -c cat) match everything, memory 64MiB, "
+        "overflow drop-newest",
         "security: net-udp, net-tcp -> siem (tcp siem.example.net:6514) match 1 rule, "
         "memory 64MiB, overflow drop-newest, spool always 1GiB",
         "all: net-udp, net-tcp, log, internal -> file (file state/all.log) match everything, "
@@ -242,7 +259,26 @@ to = "journal"
             ],
         ),
         ("[listeners.b]\ntype = 'udp'\nlisten = ['*:1']\n", []),
+        (
+            "[listeners.k]\ntype = 'kmsg'\n",
+            [
+                'pipe p does not keep: listener k goes on without it '
+                '(spool = "always" or overflow = "block" would change that)',
+            ],
+        ),
+        (
+            "[listeners.s]\ntype = 'unix'\npath = '/run/systemd/journal/syslog'\n"
+            "credentials = 'add'\n",
+            [
+                "listener s: of a process that has ended the journal gives its own id, "
+                'which credentials puts in place of the right one (credentials = "off")',
+            ],
+        ),
         ("[destinations.x]\ntype = 'stdout'\n", ["destination x is used by no pipe"]),
+        ("[destinations.x]\ntype = 'program'\ncommand = ['/none/such', 'a']\n"
+         "[destinations.y]\ntype = 'program'\ncommand = ['sh']\n"
+         "[pipes.x]\nfrom = 'a'\nto = 'x'\n[pipes.y]\nfrom = 'a'\nto = 'y'\n",
+         ["destination x: there is no program /none/such that can be executed"]),
         ("[listeners.u]\ntype = 'unix'\npath = 'log'\n"
          "[pipes.q]\nfrom = 'u'\nto = 'out'\noverflow = 'block'\n",
          ["pipe q blocks and listener u is a unix socket: it waits for room at most 1 s, "

@@ -8,7 +8,8 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from relay.config import Config, load
-from tests.config.files import WHOLE, check, check_more, errors_of, write
+from relay.config.summary import warnings
+from tests.config.files import LISTENER_TYPES, WHOLE, check, check_more, errors_of, write
 
 
 def test_the_whole_is_valid(tmp_path: Path) -> None:
@@ -161,11 +162,12 @@ overflow = "block!"
         '9: listeners.a.listen[0]: "0.0.0.0:5514" is already taken by the admin server '
         '("127.0.0.1:5514")',
         "12: listeners.b.listen[1]: expected \"HOST:PORT\", not 'nonsense'",
-        "13: listeners.b.idle_max: unknown key (known: message_max, timezone, type, listen, "
-        "receive_buffer)",
-        '15: listeners.c.type: unknown type "smoke" (known: internal, relp, tcp, udp, unix)',
+        "13: listeners.b.idle_max: unknown key (known: message_max, timezone, timestamp, type, "
+        "listen, receive_buffer)",
+        f'15: listeners.c.type: unknown type "smoke" (known: {LISTENER_TYPES})',
         "16: destinations.d.address: is required",
-        "18: destinations.e.type: is required (known: file, memory, relp, stdout, tcp, udp, unix)",
+        "18: destinations.e.type: is required (known: console, fifo, file, "
+        "memory, program, relp, stdout, tcp, udp, unix, users)",
         '20: pipes."f g": a name has 1 to 64 letters, digits, "_", "-" and "."',
         '21: pipes."f g".from[1]: no listener "d" (known: a, b, c)',
         '21: pipes."f g".from[2]: "a" is named twice',
@@ -185,8 +187,8 @@ def test_a_long_file_with_many_errors(tmp_path: Path) -> None:
     pipe = f"[pipes.all]\nfrom = [\n{names}  'other',\n]\nto = 'siem'\n"
     errors = errors_of(write(tmp_path, text + pipe + "[destinations.siem]\ntype = 'stdout'\n"))
     assert len(errors) == 2000 + 1
-    assert errors[0] == "6: listeners.l0.wrong: unknown key (known: message_max, timezone, type, " \
-        "listen, receive_buffer)"  # fmt: skip
+    assert errors[0] == "6: listeners.l0.wrong: unknown key (known: message_max, timezone, " \
+        "timestamp, type, listen, receive_buffer)"  # fmt: skip
     known = ", ".join(f"l{i}" for i in range(30))
     assert errors[-1] == (
         f'14003: pipes.all.from[2000]: no listener "other" (known: {known} and 1970 more)'
@@ -230,7 +232,7 @@ def test_a_directory_of_somebody_else() -> None:
     user = os.geteuid()
     with TemporaryDirectory() as name:  # others can reach it, unlike what pytest makes
         directory = Path(name)
-        path = write(directory, f'[relay]\nstate_dir = "{directory}/deep/state"\n' + WHOLE)
+        path = write(directory, f'[relay]\nstate_dir = "{directory}/state"\n' + WHOLE)
         directory.chmod(0o555)
         if user == 0:  # who may write anywhere
             os.seteuid(65534)
@@ -240,6 +242,34 @@ def test_a_directory_of_somebody_else() -> None:
             os.seteuid(user)
             directory.chmod(0o755)
     assert errors == [f"2: relay.state_dir: {directory} is not writable for this user"]
+
+
+def test_a_directory_whose_file_system_may_not_be_mounted_yet(tmp_path: Path) -> None:
+    """Nothing is wrong with the configuration; `relay check` says that it will be waited for."""
+    where = tmp_path / "var"
+    path = write(
+        tmp_path,
+        f"""\
+[relay]
+state_dir = "{where}/lib/relay"
+[destinations.file]
+type = "file"
+path = "{where}/log/relay/{{host}}.log"
+[pipes.file]
+from = "*"
+to = "file"
+"""
+        + WHOLE,
+    )
+    config = load(path)
+    told = [
+        f"relay.state_dir: {where}/lib is not there: it is waited for, and not made",
+        f"destination file: {where}/log is not there: it is waited for, and not made",
+    ]
+    assert warnings(config)[:2] == told
+    (where / "lib").mkdir(parents=True)
+    (where / "log").mkdir()
+    assert not set(warnings(config)) & set(told)
 
 
 def test_dead_letters_that_have_no_place(tmp_path: Path) -> None:
@@ -271,3 +301,16 @@ dead_letter = "siem"
         '8: pipes.b.dead_letter: is a pipe of its own, and there is one "b.dead-letter" already',
         f"15: pipes.{long}.dead_letter: needs a pipe whose name has no more than 52 characters",
     )
+
+
+def test_what_is_wrong_with_the_time_of_messages(tmp_path: Path) -> None:
+    text = """[listeners.a]
+type = "udp"
+listen = ["127.0.0.1:5514"]
+timezone = "Europe/Atlantis"
+timestamp = "recieved"
+"""
+    zones = '"local", "UTC", "+02:00" or a name such as "Europe/Berlin"'
+    found = errors_of(write(tmp_path, text))
+    assert f"4: listeners.a.timezone: expected {zones}, not 'Europe/Atlantis'" in found
+    assert '5: listeners.a.timestamp: unknown value "recieved" (did you mean "received"?)' in found

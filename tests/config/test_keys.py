@@ -9,7 +9,7 @@ from pydantic_core import ErrorDetails
 from relay.config import load
 from relay.config.model import RelayKeys
 from relay.config.words import error_text
-from tests.config.files import WHOLE, check, check_more, errors_of, write
+from tests.config.files import LISTENER_TYPES, WHOLE, check, check_more, errors_of, write
 
 
 @pytest.mark.parametrize(
@@ -21,13 +21,13 @@ from tests.config.files import WHOLE, check, check_more, errors_of, write
         ("[relay]\nnmae = 'x'\n", ['2: relay.nmae: unknown key (did you mean "name"?)']),
         ("[admin]\ncolour = 1\n", ["2: admin.colour: unknown key (known: listen)"]),
         ("[listeners.x]\n",
-         ["1: listeners.x.type: is required (known: internal, relp, tcp, udp, unix)"]),
+         [f"1: listeners.x.type: is required (known: {LISTENER_TYPES})"]),
         ("[listeners.x]\n\ntype = 'tpc'\n",
          ['3: listeners.x.type: unknown type "tpc" (did you mean "tcp"?)']),
         ("[listeners.x]\ntype = 'carrier'\n",
-         ['2: listeners.x.type: unknown type "carrier" (known: internal, relp, tcp, udp, unix)']),
+         [f'2: listeners.x.type: unknown type "carrier" (known: {LISTENER_TYPES})']),
         ("[listeners.x]\ntype = 5\n",
-         ["2: listeners.x.type: expected one of internal, relp, tcp, udp, unix, not 5"]),
+         [f"2: listeners.x.type: expected one of {LISTENER_TYPES}, not 5"]),
         ("[listeners.x]\ntype = 'udp'\n", ["1: listeners.x.listen: is required"]),
         ("[listeners.x]\ntype = 'udp'\nlisten = []\n",
          ["3: listeners.x.listen: must not be empty"]),
@@ -68,7 +68,7 @@ from tests.config.files import WHOLE, check, check_more, errors_of, write
         ('[listeners.x]\ntype = "unix"\npath = "a\\u0000"\n',
          ["3: listeners.x.path: must not contain NUL"]),
         ("[listeners.x]\ntype = 'unix'\npath = 2026-11-23\n",
-         ["3: listeners.x.path: expected text in quotes, not 2026-11-23"]),
+         ["3: listeners.x.path: expected a list, not 2026-11-23"]),
         (f"[destinations.x]\ntype = 'unix'\npath = '{'a' * 5000}'\n",
          ["3: destinations.x.path: has 5000 characters, expected no more than 4096"]),
         ("[destinations.x]\ntype = 'file'\npath = 'f'\nfsync = 'perhaps'\n",
@@ -79,6 +79,26 @@ from tests.config.files import WHOLE, check, check_more, errors_of, write
          ['3: destinations.x.address: "*" is no address to send to']),
         ("[destinations.x]\ntype = 'file'\npath = 'f'\nmode = 640\n",
          ['4: destinations.x.mode: expected permissions such as "0640", not 640']),
+        ("[destinations.x]\ntype = 'console'\npath = '/'\n",
+         ["3: destinations.x.path: / is a directory"]),
+        ("[destinations.x]\ntype = 'console'\nwait_max = '1ms'\n",
+         ['3: destinations.x.wait_max: must be at least 0.1s, not "1ms"']),
+        ("[destinations.x]\ntype = 'fifo'\n", ["1: destinations.x.path: is required"]),
+        ("[destinations.x]\ntype = 'fifo'\npath = '/etc'\nmode = '0999'\n",
+         ["4: destinations.x.mode: expected permissions such as \"0640\", not '0999'"]),
+        ("[destinations.x]\ntype = 'program'\n", ["1: destinations.x.command: is required"]),
+        ("[destinations.x]\ntype = 'program'\ncommand = 'cat'\n",
+         ['3: destinations.x.command: expected a list, not "cat"']),
+        ("[destinations.x]\ntype = 'program'\ncommand = []\n",
+         ["3: destinations.x.command: must not be empty"]),
+        ("[destinations.x]\ntype = 'program'\ncommand = ['cat', 5, '']\n",
+         ["3: destinations.x.command[1]: expected text in quotes, not 5",
+          "3: destinations.x.command[2]: must not be empty"]),
+        ('[destinations.x]\ntype = "program"\ncommand = ["cat", "a\\u0000"]\n',
+         ["3: destinations.x.command[1]: must not contain NUL"]),
+        ("[destinations.x]\ntype = 'users'\n", ["1: destinations.x.users: is required"]),
+        ("[destinations.x]\ntype = 'users'\nusers = ['*', 'root']\n",
+         ['3: destinations.x.users: "*" is everybody; no other name stands beside it']),
         ("[relay]\ndrain_max = '2d'\n", ['2: relay.drain_max: must be at most 1d, not "2d"']),
         ("[relay]\ndrain_max = 'soon'\n",
          ["2: relay.drain_max: expected a duration such as \"5s\" or \"250ms\", not 'soon'"]),

@@ -15,6 +15,7 @@ from relay.core.outlet import Outlet, Reopening
 from relay.core.receipt import Receipt
 from relay.core.ring import Rings
 from relay.system.disk import SystemDisk
+from relay.system.local import SystemLocal
 from relay.system.net import SystemNetwork
 from relay.system.ports import Host
 
@@ -33,7 +34,13 @@ class StillClock:
 
 def make_host() -> Host:
     limiter = trio.CapacityLimiter(1)
-    return Host("relay.example.net", StillClock(), SystemNetwork(limiter), SystemDisk(limiter))
+    return Host(
+        "relay.example.net",
+        StillClock(),
+        SystemNetwork(limiter),
+        SystemDisk(limiter),
+        SystemLocal(limiter),
+    )
 
 
 def make_batch(

@@ -480,7 +480,7 @@ def run(example: Callable[[], Awaitable[None]]) -> None:
         trio.run(example, clock=trio.testing.MockClock(autojump_threshold=0))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(actions, min_size=50, max_size=50))
 def test_every_identity_holds_after_every_action(steps: list[tuple[Any, ...]]) -> None:
     async def play() -> None:
@@ -522,6 +522,7 @@ class Scripted:
     type: str = "scripted"
     stamp: bool = False
     spool: SpoolMode = "never"
+    descriptors: int = 2
 
     async def run(self, lease: Lease, outlet: Outlet, *, task_status: TaskStatus[None]) -> None:
         for name, count in self.script:
@@ -597,7 +598,7 @@ rounds = st.tuples(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(deeds, min_size=30, max_size=30), st.lists(rounds, min_size=6, max_size=6))
 def test_whatever_a_destination_does_messages_arrive_in_order_or_are_counted(
     script: list[Deed], steps: list[tuple[list[int], int, tuple[int, bool]]]

@@ -9,13 +9,14 @@ from relay.core.component import DestinationKeys, ListenerKeys
 def test_defaults() -> None:
     listener = ListenerKeys()
     assert (listener.message_max, listener.timezone) == (65536, "local")
+    assert listener.timestamp == "keep"
     assert DestinationKeys().format == "preserve"
 
 
 @pytest.mark.parametrize(
     "keys",
     [{"message_max": "8KiB"}, {"message_max": "16MiB"}, {"timezone": "Europe/Berlin"},
-     {"timezone": "+02:00"}, {"timezone": "UTC"}],
+     {"timezone": "+02:00"}, {"timezone": "UTC"}, {"timestamp": "received"}],
 )  # fmt: skip
 def test_keys_of_every_listener(keys: dict[str, Any]) -> None:
     ListenerKeys(**keys)
@@ -27,6 +28,7 @@ def test_keys_of_every_listener(keys: dict[str, Any]) -> None:
         ({"message_max": 8191}, "greater than or equal to 8192"),  # RFC 5425 section 4.3.1
         ({"message_max": "17MiB"}, "less than or equal to 16777216"),
         ({"timezone": "Europe/Atlantis"}, "not 'Europe/Atlantis'"),
+        ({"timestamp": "ours"}, "'keep' or 'received'"),
         ({"colour": "red"}, "Extra inputs are not permitted"),
     ],
 )

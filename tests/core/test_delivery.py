@@ -21,7 +21,7 @@ from relay.core.delivery import (
     backoff,
     deliver,
 )
-from relay.core.errors import DestinationDown, DestinationRefused
+from relay.core.errors import DestinationAway, DestinationDown, DestinationRefused
 from relay.core.lease import Lease
 from relay.core.outlet import Outlet
 from tests.core.parts import (
@@ -45,6 +45,7 @@ class Acting:
     type: str = "acting"
     stamp: bool = False
     spool: SpoolMode = "never"
+    descriptors: int = 2
 
     async def run(self, lease: Lease, outlet: Outlet, *, task_status: TaskStatus[None]) -> None:
         await self.act(lease, task_status)
@@ -103,7 +104,7 @@ class Attempts:
         if "forever" in outcome:
             await trio.sleep_forever()
         if "ended" not in outcome:
-            raise DestinationDown(outcome)
+            raise (DestinationAway if outcome == "away" else DestinationDown)(outcome)
 
 
 async def try_for_a_while(channel: Channel, *outcomes: str) -> list[float]:
@@ -124,6 +125,15 @@ async def test_attempts_back_off(autojump_clock: trio.testing.MockClock) -> None
     assert channel.account.failures == 8
     assert channel.account.down_reason == "down"
     assert not channel.account.up
+
+
+async def test_who_is_away_is_looked_for_every_second(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """That costs nothing where nobody has to be connected to: a named pipe without a reader."""
+    channel = make_channel()
+    pauses = await try_for_a_while(channel, *["away"] * 5, "down")
+    assert [pause < 1.001 for pause in pauses] == [True] * 5 + [False]
 
 
 def check_pauses(pauses: list[float], nominal: list[float]) -> None:

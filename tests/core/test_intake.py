@@ -13,6 +13,7 @@ from relay.core.ledger import Ledger
 from relay.core.memory import Memory
 from relay.core.pipe import Pipe
 from relay.core.router import Router
+from relay.wire.timestamp import bsd, rfc3339, zone
 from tests.core.parts import RECEIVED_NS, WIDE, check, check_listener, make_host, waiting
 
 STAMPED = b"<38>Oct 11 22:14:15 mymachine su: text"
@@ -63,6 +64,27 @@ def test_what_a_message_lacks_goes_in_front(local: bool, host: bytes) -> None:
     rig.check()
     assert rig.held() == [b"<13>2026-11-23T07:45:25.000Z %b text" % host, STAMPED]
     assert rig.account.invalid_headers == 1
+
+
+def test_the_time_of_receipt_takes_the_place_of_the_stamp_where_it_is_wanted() -> None:
+    rig = Rig()
+    rig.intake.restamp = True
+    rig.put(STAMPED, b"<13>x")
+    rig.check()
+    stamp = rfc3339(RECEIVED_NS)
+    assert rig.held() == [b"<38>%b mymachine su: text" % stamp, b"<13>%b 192.0.2.1 x" % stamp]
+    assert rig.account.invalid_headers == 1
+
+
+@pytest.mark.parametrize(("restamp", "local"), [(False, False), (True, False), (False, True)])
+def test_clocks_are_compared_by_the_stamps_that_came(restamp: bool, local: bool) -> None:
+    """In the listener's zone; programs of this machine have our clock."""
+    rig = Rig(local=local)
+    rig.intake.restamp = restamp
+    moment = bsd(RECEIVED_NS + 90 * 10**9, zone("+02:00"))
+    rig.put(b"<13>%b h su: x" % moment)
+    skews = rig.account.skews.seconds(RECEIVED_NS)
+    assert skews == ({} if local else {"192.0.2.1": pytest.approx(90, abs=1)})
 
 
 @pytest.mark.parametrize(("local", "priority"), [(False, b"<6>"), (True, b"<14>")])

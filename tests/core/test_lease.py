@@ -6,8 +6,18 @@ import trio.testing
 
 from relay.core.account import Confirmation, Drop, Held
 from relay.core.batch import TURN_OCTETS
+from relay.core.bounds import Bounds
 from relay.core.lease import LEND_MESSAGES, WINDOW_MESSAGES, WINDOW_OCTETS
-from tests.core.parts import RECEIVED_NS, check, contents, make_channel, numbered, numbers
+from tests.core.parts import (
+    RECEIVED_NS,
+    check,
+    contents,
+    make_batch,
+    make_channel,
+    make_receipt,
+    numbered,
+    numbers,
+)
 
 
 async def test_batches_are_lent_oldest_first_a_large_one_in_parts() -> None:
@@ -401,3 +411,18 @@ async def test_what_was_not_confirmed_by_the_peers_kernel_is_not_replayed() -> N
         lease.replay()
     with channel.lease() as lease:
         assert numbers(await lease.lend()) == [3]
+
+
+async def test_a_lease_knows_whether_a_sender_waits() -> None:
+    """As long as the channel holds what a receipt is for, lent or not."""
+    channel = make_channel(Bounds(messages=10, memory=1 << 20, overflow="block"))
+    channel.put(make_batch(b"<13>nobody waits"))
+    with channel.lease() as lease:
+        assert not lease.owes
+        channel.put(make_batch(b"<13>somebody does", receipt=make_receipt()))
+        assert lease.owes
+        await lease.lend()
+        lease.settle(1, Confirmation.SENT)
+        assert lease.owes
+        lease.settle(1, Confirmation.SENT)
+        assert not lease.owes

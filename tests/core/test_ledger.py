@@ -42,3 +42,13 @@ def test_what_the_kernel_dropped_is_booked_and_told() -> None:
     ledger.kernel_dropped(account, 7)
     assert account.kernel_dropped == 7
     assert ledger.losses.due(0) == ["dropped 7 messages to listener edge: kernel"]
+
+
+def test_kernel_messages_that_were_overwritten_unread_are_booked_and_told() -> None:
+    ledger = Ledger()
+    account = ledger.listener("kernel")
+    ledger.kernel_overwrote(account, 7)
+    assert account.kernel_dropped == 7
+    assert ledger.losses.due(0.0) == ["dropped 7 kernel messages, buffer full"]
+    ledger.kernel_overwrote(account, 1)
+    assert ledger.losses.rest(5.0) == ["dropped 1 kernel message, buffer full (in 5 s)"]

@@ -13,9 +13,23 @@ def message(n: int = 0) -> OwnMessage:
     return OwnMessage(6, str(n), notice=False)
 
 
-def test_nothing_is_kept_until_somebody_wants_it() -> None:
+def test_what_comes_before_the_configuration_is_in_force_waits_for_the_listener() -> None:
     own = OwnMessages()
-    own.add(message())
+    own.add(message(0))
+    assert own.initial
+    own.want(True)
+    own.add(message(1))
+    assert own.initial
+    assert own.take() == ([message(0), message(1)], 0)
+    assert not own.initial
+
+
+def test_without_a_listener_nothing_is_kept() -> None:
+    own = OwnMessages()
+    own.add(message(0))
+    own.want(False)
+    own.add(message(1))
+    own.want(True)
     assert own.take() == ([], 0)
 
 

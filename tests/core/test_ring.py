@@ -119,3 +119,30 @@ def test_a_ring_holds_the_end_of_what_was_appended(
         assert ring.octets == weight(len(ring.lines), sum(map(len, ring.lines)))
         assert ring.octets <= octets_max or len(ring.lines) == 1
         assert ring.since(0, len(everything)) == (ring.first, list(ring.lines))
+
+
+def test_clearing_takes_away_what_was_seen_and_keeps_the_numbers() -> None:
+    ring = Ring(weight(4, 4))
+    ring.append([b"0", b"1", b"2", b"3", b"4", b"5"])
+    assert ring.overflowed
+    assert ring.clear(4) == 2
+    assert not ring.overflowed
+    assert (ring.first, list(ring.lines), ring.octets) == (4, [b"4", b"5"], weight(2, 2))
+    assert ring.overwritten == 2
+    assert ring.clear(3) == 0
+    assert ring.clear(99) == 2
+    assert (ring.first, ring.octets, len(ring.lines)) == (6, 0, 0)
+    ring.append([b"6"])
+    assert ring.since(0, 10) == (6, [b"6"])
+    ring.append([b"7"] * 4)
+    assert ring.overflowed
+
+
+def test_a_ring_that_comes_again_has_not_overflowed() -> None:
+    rings = Rings()
+    rings.ring("recent", weight(1, 1)).append([b"0", b"1"])
+    assert rings.ring("recent", weight(1, 1)).overflowed
+    rings.keep_only([])
+    again = rings.ring("recent", weight(1, 1))
+    assert not again.overflowed
+    assert again.overwritten == 1

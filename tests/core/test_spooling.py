@@ -680,7 +680,7 @@ actions = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.sampled_from(["always", "overflow"]),
     st.sampled_from(["drop-newest", "drop-oldest", "block"]),

@@ -225,3 +225,22 @@ def test_systemd_makes_user_and_directories(tmp_path: Path) -> None:
     assert (status.st_uid, status.st_gid, status.st_mode & 0o7777) == (int(uid), int(gid), 0o750)
     status = (root / "etc/relay").stat()
     assert (status.st_uid, status.st_gid, status.st_mode & 0o7777) == (0, int(gid), 0o750)
+
+
+def test_systemd_finds_nothing_wrong_with_the_drop_in_for_the_kernel_s_log(
+    installed: Path,
+) -> None:
+    """It adds one capability to those of the service, and a device."""
+    drop_in = SYSTEMD / "relay-kmsg.conf"
+    directory = installed / "relay.service.d"
+    directory.mkdir()
+    (directory / drop_in.name).write_bytes(drop_in.read_bytes())
+    service = installed / "relay.service"
+    done = analyze("verify", "--recursive-errors=no", service)
+    assert (done.stdout + done.stderr, done.returncode) == ("", 0)
+    (directory / drop_in.name).write_text("[Service]\nDeviceAlow=/dev/kmsg r\n")
+    assert "DeviceAlow" in analyze("verify", "--recursive-errors=no", service).stderr
+    keys, before = unit(drop_in), unit(SYSTEMD / "relay.service")
+    for name in ("CapabilityBoundingSet", "AmbientCapabilities"):
+        assert one(keys, name).split() == [*one(before, name).split(), "CAP_SYSLOG"]
+    assert one(keys, "DeviceAllow") == "/dev/kmsg r"

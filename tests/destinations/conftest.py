@@ -19,9 +19,11 @@ from relay.core.ring import Rings
 from relay.destinations import stream
 from relay.system.clock import SystemClock
 from relay.system.disk import SystemDisk
+from relay.system.local import SystemLocal
 from relay.system.net import SystemNetwork
-from relay.system.ports import Disk, Host, Network
+from relay.system.ports import Disk, Host, Local, Network
 from tests.core.parts import recount
+from tests.destinations.pty import Pty
 
 RECEIVED_NS = 1_795_419_925_000_000_000  # 2026-11-23T07:45:25Z
 
@@ -34,10 +36,15 @@ def real_disk() -> Disk:
     return SystemDisk(trio.CapacityLimiter(4))
 
 
+def real_local() -> Local:
+    return SystemLocal(trio.CapacityLimiter(4))
+
+
 @dataclass(slots=True, eq=False)
 class Rig:
     network: Network = field(default_factory=real_network)
     disk: Disk = field(default_factory=real_disk)
+    local: Local = field(default_factory=real_local)
     account: PipeAccount = field(default_factory=lambda: PipeAccount("pipe", destination="sink"))
     rings: Rings = field(default_factory=Rings)
     reopening: Reopening = field(default_factory=Reopening)
@@ -48,7 +55,7 @@ class Rig:
     def __post_init__(self) -> None:
         bounds = Bounds(messages=1 << 20, memory=1 << 30)
         self.channel = Channel(self.account, bounds, Memory(1 << 31))
-        host = Host("relay.example.net", SystemClock(), self.network, self.disk)
+        host = Host("relay.example.net", SystemClock(), self.network, self.disk, self.local)
         self.outlet = Outlet("pipe", "sink", host, self.account, self.rings, self.reopening)
 
     def put(
@@ -115,8 +122,10 @@ def make_rig() -> Iterator[MakeRig]:
     """Makes rigs, on real ports unless told otherwise; at the end every book must balance."""
     rigs: list[Rig] = []
 
-    def make(network: Network | None = None, disk: Disk | None = None) -> Rig:
-        rig = Rig(network or real_network(), disk or real_disk())
+    def make(
+        network: Network | None = None, disk: Disk | None = None, local: Local | None = None
+    ) -> Rig:
+        rig = Rig(network or real_network(), disk or real_disk(), local or real_local())
         rigs.append(rig)
         return rig
 
@@ -130,3 +139,10 @@ def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """For real sockets, which no clock of ours can hurry."""
     monkeypatch.setattr(delivery, "BACKOFF_SECONDS", 0.01)
     monkeypatch.setattr(stream, "GOODBYE_SECONDS_MAX", 0.01)
+
+
+@pytest.fixture
+def terminal() -> Iterator[Pty]:
+    terminal = Pty()
+    yield terminal
+    terminal.close()

@@ -18,7 +18,7 @@ from relay.core.own import OwnMessages
 from relay.core.pipe import Pipe
 from relay.core.router import Router
 from relay.system.machine import SystemMachine
-from relay.system.ports import Acceptor, DatagramReceiver, Endpoint
+from relay.system.ports import Endpoint, Socket
 from tests.core.parts import waiting
 
 
@@ -30,7 +30,7 @@ class Rig:
     machine: SystemMachine = field(default_factory=SystemMachine)
     bounds: Bounds = field(default_factory=lambda: Bounds(1 << 20, 1 << 30))
     own: OwnMessages = field(default_factory=OwnMessages)
-    sockets: list[DatagramReceiver | Acceptor] = field(default_factory=list)
+    sockets: list[Socket] = field(default_factory=list)
     channel: Channel = field(init=False)
     router: Router = field(init=False)
 

@@ -2,9 +2,12 @@
 
 import re
 
+import pytest
+
 from relay.core.account import Refusal
 from relay.core.own import BACKLOG_MESSAGES, OwnMessage
 from relay.listeners.internal import InternalListener
+from relay.supervisor.tell import own_messages
 from tests.core.parts import waiting
 from tests.listeners.conftest import Rig
 
@@ -58,3 +61,28 @@ async def test_the_stop_puts_what_is_waiting(rig: Rig) -> None:
     async with rig.running(INTERNAL):
         rig.own.add(OwnMessage(6, "last", notice=False))
     assert rig.held()[0].endswith(b" last")
+
+
+@pytest.mark.parametrize(("beyond", "noun"), [(3, "messages"), (1, "message")])
+async def test_what_was_too_much_before_the_pipes_were_there_is_told(
+    beyond: int, noun: str, rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The first thousand are in the stream, the rest is counted, and told once."""
+    for n in range(BACKLOG_MESSAGES + beyond):
+        rig.own.add(OwnMessage(3, str(n), notice=False))
+    with own_messages(rig.own):
+        async with rig.running(INTERNAL):
+            texts = await rig.texts(BACKLOG_MESSAGES + 1)
+        told = f"dropped {beyond} {noun} during initialization"
+        assert caplog.messages == [told]
+    assert texts == [b"%d" % n for n in range(BACKLOG_MESSAGES)] + [b"initialization"]
+    assert rig.held()[-1].startswith(b"<44>1 ")
+    assert rig.held()[-1].endswith(told.encode())
+    assert rig.account.refused[Refusal.BACKLOG] == beyond
+
+
+async def test_a_message_bears_the_time_at_which_it_was_said(rig: Rig) -> None:
+    rig.own.add(OwnMessage(3, "early", notice=False, at_ns=1_790_000_000 * 10**9))
+    async with rig.running(INTERNAL):
+        await rig.texts(1)
+    assert rig.held()[0].startswith(b"<43>1 2026-09-21T14:13:20.000Z ")

@@ -112,7 +112,7 @@ def test_row_31_files_and_spools_while_descriptors_are_short(prepare: Prepare) -
         sender.sendall(stream(numbered(1), "lf"))
         until(current.exists, "the file is there")
         with all_connected(relay.port("net"), CLIENTS):
-            until(lambda: "defers accepting connections" in relay.log, "no descriptor is left")
+            until(lambda: "accept deferred" in relay.log, "no descriptor is left")
             assert resource.prlimit(relay.pid, resource.RLIMIT_NOFILE)[0] == DESCRIPTORS
             segments = len(_segments(relay.directory))
             current.rename(logs / "messages.1")

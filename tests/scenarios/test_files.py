@@ -3,13 +3,15 @@
 import shutil
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.scenarios.conftest import Prepare
-from tests.scenarios.harness.books import total
-from tests.scenarios.harness.messages import in_order, numbered, numbers, stream
+from tests.scenarios.harness.books import Books, total
+from tests.scenarios.harness.messages import in_order, numbered, numbers, stream, told
+from tests.scenarios.harness.receivers import StreamReceiver
 from tests.scenarios.harness.senders import Load, connected
 from tests.scenarios.harness.waiting import until
 
@@ -122,3 +124,70 @@ def test_full_disk(prepare: Prepare, small_disk: Path) -> None:
     found = numbers(_lines(small_disk / "messages.log"))["a"]
     assert len(found) == 2000
     assert in_order(found)
+
+
+STORE_AND_TELL = (
+    CONFIG
+    + """
+[listeners.internal]
+type = "internal"
+
+[destinations]
+siem = { type = "tcp", address = "127.0.0.1:@siem@", framing = "lf" }
+
+[pipes.siem]
+from = "internal"
+to = "siem"
+spool = "never"
+"""
+).replace('to = "log"', 'to = "log"\nmessages = 500')
+
+
+@pytest.mark.parametrize("ending", ["sighup", "sigterm"])
+def test_a_signal_while_the_disk_is_full(prepare: Prepare, small_disk: Path, ending: str) -> None:
+    """The disk is full, and so is the pipe, when the operator reloads, or stops the relay.
+
+    The reload costs nothing: what is held is written when there is room. The stop books what is
+    held. Either way the collector hears of every loss to the message, under the destination's name,
+    and the file is what was delivered.
+    """
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(b"x" * (200 << 10))
+    with StreamReceiver() as siem:
+        relay = prepare(STORE_AND_TELL, {"siem": siem.port})
+        relay.start()
+        with connected(relay.port("net")) as sender:
+            for turn in range(40):
+                sender.sendall(stream(numbered(50, start=turn * 50), "octet"))
+                relay.until(partial(_received, (turn + 1) * 50), "it is received")
+        books = relay.until(_lost, "the pipe is full")
+        siem.wait_for(b"to destination log: full")
+        if ending == "sighup":
+            held = total(books["pipes"]["store"]["held"])
+            relay.reload()
+            relay.reload()
+            assert total(relay.ledger()["pipes"]["store"]["held"]) == held > 0
+            ballast.unlink()
+            books = relay.until(_empty, "there is room, and all is written")
+        assert relay.stop() == 0
+        siem.wait_ended()
+        news = told(siem.messages)
+    pipe = books["pipes"]["store"]
+    lines = numbers(_lines(small_disk / "messages.log"))["a"]
+    assert in_order(lines)
+    assert news["log", "full"] == pipe["dropped"]["full"]
+    assert news.get(("log", "shutdown"), 0) == total(pipe["held"])
+    assert len(lines) == pipe["delivered"]["stored"]
+    assert len(lines) + sum(news.values()) == 2000
+
+
+def _received(messages: int, books: Books) -> bool:
+    return bool(books["pipes"]["store"]["received"] == messages)
+
+
+def _lost(books: Books) -> bool:
+    return bool(total(books["pipes"]["store"]["dropped"]))
+
+
+def _empty(books: Books) -> bool:
+    return total(books["pipes"]["store"]["held"]) == 0

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 import trio
 
-from relay.system.ports import Directory, Endpoint, Host
+from relay.system.local import SystemLocal
+from relay.system.ports import Directory, Endpoint, Host, PositionStore
 from tests.simulation.network import Internet, SimulatedNetwork
 from tests.simulation.sockets import SimulatedAcceptor, SimulatedReceiver
 from tests.simulation.storage import SimulatedDirectory, SimulatedDisk, SimulatedPage, Storage
@@ -64,8 +65,12 @@ class SimulatedMachine:
     # -- the port
 
     @property
-    def page_is_awaited(self) -> bool:
-        return False  # no other process has anything of this world
+    def positions(self) -> PositionStore | None:
+        return None  # no listener here reads anything again
+
+    @property
+    def awaited(self) -> str:
+        return ""  # no other process has anything of this world
 
     async def await_page(self) -> None:
         await trio.lowlevel.checkpoint()
@@ -81,6 +86,7 @@ class SimulatedMachine:
             clock=SimulatedClock(),
             network=SimulatedNetwork(self.internet, limiter, self.born.append),
             disk=SimulatedDisk(self.storage, limiter),
+            local=SystemLocal(limiter),  # no terminal and no program is in any story
         )
 
     def spools(self) -> Collection[str]:
@@ -121,6 +127,11 @@ class SimulatedMachine:
             self.internet.datagrams[address] = socket
         self.opened.append(socket)
         return [socket]
+
+    def absent(self, endpoint: Endpoint) -> str:
+        return ""
+
+    def reserve(self, descriptors: int) -> None: ...
 
     # -- the kernel
 

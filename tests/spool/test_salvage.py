@@ -56,7 +56,7 @@ def zeros(content: bytes, offset: int) -> set[int]:
     return {(offset + at) // BLOCK_OCTETS for at, octet in enumerate(content) if not octet}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.sets(st.integers(0, BLOCKS - 1), max_size=8),
     st.integers(0, BLOCKS * BLOCK_OCTETS),

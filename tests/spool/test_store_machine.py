@@ -151,7 +151,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(steps)
 def test_what_was_committed_is_there_and_nothing_is_invented(
     steps: list[tuple[str, Any]],

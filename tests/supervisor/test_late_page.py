@@ -1,5 +1,10 @@
-"""A relay that starts while a `relay spool` command has the state directory."""
+"""A relay that starts while the state directory cannot be had.
 
+A `relay spool` command has it, or its file system is not mounted.
+"""
+
+import errno
+import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +14,7 @@ import trio
 
 from relay.core.account import Drop, PipeAccount
 from relay.spool.page import CrashPage
+from relay.system import machine
 from relay.system.drop_counts import boot_id
 from relay.system.machine import SystemMachine
 from relay.system.page_file import SystemPageFile
@@ -95,6 +101,76 @@ async def test_a_stop_does_not_wait_for_it(bench: Bench) -> None:
             await bench.until(lambda: relay.ledger.pipes["forward"].received == 1)
         assert relay.ledger.pipes["forward"].dropped[Drop.SHUTDOWN] == 1
         other.close()
+
+
+async def test_a_state_directory_that_is_not_mounted_yet(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It delivers from memory; what is on disk, older or not, comes when the directory does."""
+    where = bench.directory / "var" / "lib"
+    bench.machine = SystemMachine.of({}, str(where))
+    async with bench.running(BASE + BACK) as relay:
+        send(bench, 0)
+        await bench.until(lambda: bench.ring("away") == [b"0"])
+        spool = relay.spools["forward"].spool
+        assert spool.channel.backlog
+        assert "not there yet: No such file or directory" in spool.channel.backlog.failing
+        assert not where.parent.exists(), "what is mounted there would hide it"
+        where.parent.mkdir()
+        await bench.until(lambda: (it := spool.channel.backlog) is not None and it.ready)
+        send(bench, 1)
+        await bench.until(lambda: bench.ring("away") == [b"0", b"1"])
+        await bench.until(lambda: (where / "spool" / "forward" / "cursor").exists())
+        assert relay.page is not None
+    assert caplog.text.count("crash page cannot be opened") == 1
+    assert caplog.text.count("crash page can be opened now") == 1
+    assert caplog.text.count("spool of pipe forward") == 2  # fails, works again
+
+
+async def test_what_was_left_on_disk_comes_with_the_directory(bench: Bench) -> None:
+    """Also of a pipe whose spool is switched off meanwhile."""
+    where, away = bench.directory / "lib", bench.directory / "unmounted"
+    bench.directory = where
+    where.mkdir()
+    await left_behind(bench, 3)
+    where.rename(away)
+    bench.machine = SystemMachine.of({}, str(where / "relay"))
+    bench.directory = away
+    async with bench.running(BASE + BACK.replace('"always"', '"never"')) as relay:
+        send(bench, 7)
+        await bench.until(lambda: bench.ring("away") == [b"7"])
+        (away / "relay").mkdir()
+        (away / "spool").rename(away / "relay" / "spool")
+        away.rename(where)
+        bench.directory = where
+        await bench.until(lambda: bench.ring("away") == [b"7", b"0", b"1", b"2"])
+        assert relay.ledger.pipes["forward"].recovered == 3
+
+
+@pytest.mark.parametrize(
+    "error", [errno.ENOENT, errno.EROFS, errno.EACCES, errno.ESTALE, errno.EMFILE, errno.ENFILE]
+)
+async def test_faults_that_pass_are_waited_for(
+    error: int, bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    open_page, access = SystemPageFile.open, machine._may_write
+
+    def failing(directory: str) -> SystemPageFile:
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr(SystemPageFile, "open", failing)
+    monkeypatch.setattr(machine, "_may_write", lambda _: False)  # root may everywhere
+    bench.machine = SystemMachine.of({}, str(bench.directory))
+    async with bench.running(BASE + BACK) as relay:
+        send(bench, 0)
+        await bench.until(lambda: bench.ring("away") == [b"0"])
+        await trio.sleep(1.2)  # it has looked again
+        assert relay.page is None
+        monkeypatch.setattr(SystemPageFile, "open", open_page)
+        monkeypatch.setattr(machine, "_may_write", access)
+        await bench.until(lambda: relay.page is not None)
+    text = f"a crash would not be counted: {os.strerror(error)}; it is waited for"
+    assert caplog.text.count(text) == 1
 
 
 async def test_a_page_that_cannot_be_had_for_another_reason_is_not_waited_for(

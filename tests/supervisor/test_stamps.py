@@ -84,3 +84,27 @@ async def test_numbers_go_on_when_the_pipe_is_removed_and_comes_back(bench: Benc
         await bench.reload(STAMPING + OTHER)
         await send(bench, 3, ring="other")
         assert [it.number for it in passages(bench, "other")] == [2]
+
+
+HOPS = BASE.replace('type = "tcp"', 'type = "tcp"\nhop = true')
+STAMPED = b'<13>1 2026-11-23T07:28:45Z h app - - [relay@32473 hop="edge02/hub/%b/%d"] %d\n'
+
+
+async def test_a_listener_checks_hop_records_and_the_stop_tells_the_rest(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with bench.running(HOPS) as relay:
+        with socket.create_connection(bench.address("net")) as sock:
+            for number in (5, 6, 9):
+                sock.sendall(STAMPED % (b"0" * 16, number, number))
+            await bench.until(lambda: bench.ring() == [b"5", b"6", b"9"])
+        assert relay.ledger.upstreams.counts["edge02/hub"].received == 3
+    assert "upstream edge02/hub: missing 2 messages: 7 to 8" in caplog.text
+
+
+async def test_a_listener_that_is_not_asked_to_looks_for_nothing(bench: Bench) -> None:
+    async with bench.running(BASE) as relay:
+        with socket.create_connection(bench.address("net")) as sock:
+            sock.sendall(STAMPED % (b"0" * 16, 1, 1))
+            await bench.until(lambda: bench.ring() == [b"1"])
+        assert not relay.ledger.upstreams.known

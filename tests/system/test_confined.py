@@ -32,14 +32,23 @@ def refusal(base: Path, path: str) -> int | None:
 def test_base_and_directories_are_made_and_the_mode_is_the_files(tmp_path: Path) -> None:
     old = os.umask(0o077)
     try:
-        with opened(tmp_path / "var" / "log", "edge/today.log", 0o664) as number:
+        with opened(tmp_path / "log", "edge/today.log", 0o664) as number:
             os.write(number, b"line\n")
             assert not os.get_inheritable(number)
     finally:
         os.umask(old)
-    file = tmp_path / "var" / "log" / "edge" / "today.log"
+    file = tmp_path / "log" / "edge" / "today.log"
     assert file.read_bytes() == b"line\n"
     assert stat.S_IMODE(file.stat().st_mode) == 0o664
+
+
+def test_a_base_whose_file_system_is_not_mounted_is_not_made(tmp_path: Path) -> None:
+    with (
+        pytest.raises(FileNotFoundError),
+        opened(tmp_path / "var" / "log", "edge/today.log", 0o664),
+    ):
+        pass
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_existing_file_keeps_its_mode_and_its_lines(tmp_path: Path) -> None:

@@ -133,12 +133,46 @@ async def test_without_inherited_sockets_no_file_is_written(tmp_path: Path) -> N
     assert not list(tmp_path.iterdir())
 
 
-async def test_a_directory_that_is_gone_is_told(
+async def test_a_directory_that_is_gone_is_told_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    (tmp_path / "state").mkdir()
     with flooded() as sock:
-        subject = machine(sock, tmp_path / "gone")
+        subject = machine(sock, tmp_path / "state")
         (receiver,) = subject.open(Endpoint("udp", "fd:syslog"))
-        await subject.remember()
+        (tmp_path / "state").rmdir()
+        for _ in range(3):  # once a second
+            await subject.remember()
         receiver.close()
-    assert "cannot be kept" in caplog.text
+    assert caplog.text.count("cannot be kept") == 1
+
+
+async def test_a_directory_that_comes_later_says_from_where_to_count(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What was dropped between two processes is booked, also if nobody knew at first since when."""
+    there, away = tmp_path / "state", tmp_path / "unmounted"
+    there.mkdir()
+    with flooded() as sock:
+        first = machine(sock, there)
+        (receiver,) = first.open(Endpoint("udp", "fd:syslog"))
+        assert isinstance(receiver, SocketDatagramReceiver)
+        await first.remember()
+        receiver.close()
+        there.rename(away)
+        before = receiver.drops_read
+        flood(sock)  # while no process runs
+        second = machine(sock, there)
+        (receiver,) = second.open(Endpoint("udp", "fd:syslog"))
+        assert isinstance(receiver, SocketDatagramReceiver)
+        await second.remember()
+        assert receiver.new_kernel_drops() == 0
+        flood(sock)
+        booked = receiver.new_kernel_drops()
+        assert booked > 0
+        away.rename(there)
+        await second.remember()
+        booked += receiver.new_kernel_drops()
+        assert booked == (receiver.drops_read - before) % 2**32
+        receiver.close()
+    assert not caplog.text

@@ -59,6 +59,17 @@ async def test_abandoned_a_cancelled_hop_ends_while_its_thread_hangs() -> None:
     call.gate.set()
 
 
+async def test_what_has_to_be_done_at_the_end_is_done_though_abandoned() -> None:
+    """A pipe that a reload takes away is abandoned in the end: its file must not stay open."""
+    hops = Hops(trio.CapacityLimiter(1))
+    closed = threading.Event()
+    hops.abandon()
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await hops.finish(closed.set)
+    assert await trio.to_thread.run_sync(closed.wait, 10)
+
+
 async def test_abandoning_alone_cancels_nothing() -> None:
     hops = Hops(trio.CapacityLimiter(1))
     call = Blocking()

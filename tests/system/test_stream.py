@@ -13,6 +13,7 @@ import pytest
 import trio
 import trio.testing
 
+from relay.system.descriptors import Descriptors
 from relay.system.ports import ConnectionBroken, Endpoint
 from relay.system.stream import SocketAcceptor, SocketConnection
 from tests.scenarios.harness.link import impossible, linked
@@ -297,6 +298,56 @@ def test_a_connection_lost_in_the_backlog_does_not_hide_the_next_one(
     connection = acceptor.accept()
     assert connection is not None
     connection.close()
+
+
+class Failing(socket.socket):
+    """A listening socket whose accept(2) fails."""
+
+    error = errno.ECONNABORTED
+    asked = 0
+
+    def accept(self) -> tuple[socket.socket, object]:
+        self.asked += 1
+        raise OSError(self.error, os.strerror(self.error))
+
+
+@pytest.mark.parametrize(
+    ("error", "asked"),
+    [
+        *((error, 64) for error in (errno.ECONNABORTED, errno.EPROTO, errno.ENETDOWN)),
+        *((error, 1) for error in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)),
+        (errno.EPERM, 1),  # a rule of the host forbids it, and the connection stays where it is
+    ],
+)
+def test_an_accept_that_goes_on_failing_ends(
+    error: int, asked: int, closing: ExitStack, connect: Connect
+) -> None:
+    """Whoever accepts has something else to do, too."""
+    listening = Failing()
+    listening.error = error
+    listening.bind(("127.0.0.1", 0))
+    listening.listen()
+    acceptor = SocketAcceptor(listening)
+    closing.callback(acceptor.close)
+    assert acceptor.accept() is None  # nobody waits: there is nothing to complain about
+    connect(acceptor.address)
+    listening.asked = 0
+    with pytest.raises(OSError, match=os.strerror(error)):
+        acceptor.accept()
+    assert listening.asked == asked
+
+
+def test_a_connection_counts_until_it_is_closed(closing: ExitStack, connect: Connect) -> None:
+    descriptors = Descriptors()
+    acceptor = SocketAcceptor(socket.create_server(("127.0.0.1", 0)), descriptors=descriptors)
+    closing.callback(acceptor.close)
+    connect(acceptor.address)
+    connection = acceptor.accept()
+    assert connection is not None
+    assert descriptors.connections == 1
+    connection.close()
+    connection.close()
+    assert descriptors.connections == 0
 
 
 @KINDS

@@ -120,8 +120,10 @@ def test_a_socket_that_may_not_be_asked_is_left_alone(public_path: Path, open_al
 
 
 def test_a_missing_directory_is_made(tmp_path: Path, open_all: Open) -> None:
-    open_all(endpoint("unix-stream", tmp_path / "run" / "relay" / "log"))
-    assert (tmp_path / "run" / "relay" / "log").is_socket()
+    open_all(endpoint("unix-stream", tmp_path / "relay" / "log"))
+    assert (tmp_path / "relay" / "log").is_socket()
+    with pytest.raises(OSError, match="No such file"):
+        open_all(endpoint("unix-stream", tmp_path / "run" / "relay" / "log"))
 
 
 def test_a_path_too_long_for_a_socket_is_an_error(tmp_path: Path, open_all: Open) -> None:

@@ -44,6 +44,13 @@ def test_only_the_terminator_is_escaped() -> None:
     assert list(escape_terminator(messages, b"\0")) == [b"\r\n#000\x1b\xff", b"a"]
 
 
+@pytest.mark.parametrize("length", range(8186, 8196))
+def test_escaping_cuts_nothing(length: int) -> None:
+    """A line may be longer than the message that it is made of: four octets for each escaped."""
+    text = b"x" * (length - 5) + b"foo\x1b\x80"
+    assert list(escape_text([text])) == [text[:-2] + b"#033#200"]
+
+
 @given(st.lists(st.binary()), st.sampled_from([b"\n", b"\0"]))
 def test_no_terminator_is_left(messages: list[bytes], terminator: bytes) -> None:
     escaped = escape_terminator(messages, terminator)

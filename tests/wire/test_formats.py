@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from relay.wire.formats import Form, Format, convert
 from relay.wire.message import view, well_formed
 from relay.wire.timestamp import zone
+from tests.wire.moments import ns
 
 RECEIVED = 1795418925_123_456_789  # 2026-11-23T07:28:45
 UTC = zone("UTC")
@@ -188,6 +189,52 @@ def test_json_says_the_moment_as_finely_as_the_origin(
     assert result["host"] in ("192.0.2.7", "h", "mx84")
 
 
+@pytest.mark.parametrize(
+    ("stamp", "received", "moment"),
+    [
+        # New Year, seen from either side, and in a zone where it comes earlier
+        (b"Dec 31 23:59:58", "2027-01-01T00:00:01Z", b"2026-12-31T23:59:58.000Z"),
+        (b"Jan  1 00:00:01", "2026-12-31T23:59:58Z", b"2027-01-01T00:00:01.000Z"),
+        (b"Jan  1 00:30:00", "2026-12-31T23:30:00Z", b"2027-01-01T00:30:00.000Z"),
+        # 29 February: on the day, on the day after, and of years that have none
+        (b"Feb 29 23:59:58", "2028-03-01T00:00:01Z", b"2028-02-29T23:59:58.000Z"),
+        (b"Feb 29 12:00:00", "2027-03-01T12:00:00Z", b"2028-02-29T12:00:00.000Z"),
+        (b"Feb 29 12:00:00", "2026-02-01T12:00:00Z", b"2024-02-29T12:00:00.000Z"),
+    ],
+)
+def test_a_year_that_is_not_said_is_the_nearest(stamp: bytes, received: str, moment: bytes) -> None:
+    message = b"<13>%b h su: x" % stamp
+    (result,) = convert(
+        [message], [SENDER], Form("rfc5424", US), received_ns=ns(received), zone=UTC
+    )
+    assert result == b"<13>1 %b h su - - - x" % moment
+
+
+@pytest.mark.parametrize("to", ["rfc5424", "rfc3164", "json"])
+@pytest.mark.parametrize(
+    "stamp",
+    [
+        b"Nov 23 07:28:45 XYZ:", b"Nov 23 07:28:45 CST:", b"2026 Nov 23 07:28:45 IST",
+        b"Feb 29 2027 07:28:45", b"Feb 29 07:28:60", b"2016-12-31T23:59:60Z",
+        b"1969-12-31T23:59:59Z", b"1900 Jan  1 00:00:00", b"0001-01-01T00:00:00+23:59",
+        b"9999-12-31T23:59:59-23:59", b"9999-12-31T23:59:60Z", b"2099 Dec 31 23:59:60 TZ-12",
+        b"01/01/1900:00:00:00 GMT",
+        b"2026-02-29T00:00:00Z", b"10000-01-01T00:00:00Z", b"Nov 23 07:28:45 TZ+99:",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["UTC", "local", "Asia/Shanghai", "America/St_Johns", "-23:59"])
+def test_times_that_nobody_means_cost_no_text(stamp: bytes, to: Format, name: str) -> None:
+    text = b"%SYS-5-X: the text"
+    (result,) = convert(
+        [b"<13>%b %b" % (stamp, text)], [SENDER], Form(to, US),
+        received_ns=RECEIVED, zone=zone(name),
+    )  # fmt: skip
+    if to == "json":
+        assert json.loads(result)["message"].endswith(text.decode())
+    else:
+        assert result.endswith(text)
+
+
 WORDS = st.sampled_from(
     [b"<13>", b"<0>", b"1 ", b"2003-10-11T22:14:15.003Z", b"Oct 11 22:14:15", b"2020 ", b"- ",
      b"host ", b"su: ", b"su[1]: ", b"12: ", b": ", b"*", b"%ASA-1-1: ", b'[a b="c"] ', b"] ",
@@ -209,7 +256,7 @@ def test_any_bytes_become_well_formed_rfc5424(message: bytes, sender: str, at: t
 @given(MESSAGES, SENDERS, ZONES)
 def test_any_bytes_become_rfc3164(message: bytes, sender: str, at: tzinfo) -> None:
     result = one(message, "rfc3164", at=at, sender=sender)
-    assert view(result).kind == "rfc3164"
+    assert view(result).dialect == "rfc3164"
     assert view(result).priority is not None
     assert result.endswith(view(message).text)
 

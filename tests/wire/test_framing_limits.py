@@ -76,7 +76,7 @@ STREAMS = st.lists(st.sampled_from(PIECES) | st.binary(max_size=6), max_size=40)
 
 
 @given(STREAMS, st.lists(st.integers(0, 400)), st.sampled_from(FRAMINGS))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_cut_points_do_not_matter(stream: bytes, cuts: list[int], framing: Framing) -> None:
     places = [0, *sorted(cuts), max(cuts, default=0) + len(stream)]
     pieces = [stream[start:end] for start, end in pairwise(places)]
@@ -94,7 +94,6 @@ def test_cut_points_do_not_matter(stream: bytes, cuts: list[int], framing: Frami
 
 
 @given(st.lists(STREAMS), st.sampled_from(FRAMINGS))
-@settings(deadline=None)
 def test_every_message_is_counted_and_none_is_too_long(
     chunks: list[bytes], framing: Framing
 ) -> None:

@@ -118,7 +118,7 @@ MESSAGES = st.lists(WORDS | st.binary(max_size=6), max_size=14).map(b"".join)
 @pytest.mark.parametrize(("message", "fields"), [(row[0], row[1:]) for row in RFC5424])
 def test_rfc5424(message: bytes, fields: tuple[bytes | None, ...]) -> None:
     header = view(message)
-    assert header.kind == "rfc5424"
+    assert header.dialect == "rfc5424"
     assert header[5:] == fields
     assert recognised(message, message.index(b">") + 1)
 
@@ -126,7 +126,7 @@ def test_rfc5424(message: bytes, fields: tuple[bytes | None, ...]) -> None:
 @pytest.mark.parametrize("rest", MALFORMED_DATA)
 def test_malformed_structured_data_stays_in_the_text(rest: bytes) -> None:
     header = view(b"<34>1 2003-10-11T22:14:15Z h a p m " + rest)
-    assert header.kind == "rfc5424"
+    assert header.dialect == "rfc5424"
     assert header[5:] == (b"h", b"a", b"p", b"m", None, rest)
     assert not well_formed(b"<34>1 2003-10-11T22:14:15Z h a p m " + rest)
 
@@ -140,7 +140,7 @@ def test_rfc3164(
     text: bytes,
 ) -> None:
     header = view(message)
-    assert header.kind == "rfc3164"
+    assert header.dialect == ("junos" if b">1 " in message else "rfc3164")
     assert header.stamp is not None
     assert header[5:] == (host, program, procid, None, None, text)
 
@@ -149,7 +149,7 @@ def test_rfc3164(
 def test_without_a_stamp_all_is_text(message: bytes) -> None:
     value, at = priority(message)
     header = view(message)
-    assert header.kind == "none"
+    assert header.dialect == "none"
     assert header.priority == value
     assert header[4:] == (None,) * 6 + (message[at:],)
 
@@ -166,8 +166,8 @@ def test_priority_facility_severity(message: bytes, expected: tuple[int | None, 
 def test_any_bytes_have_a_view(message: bytes) -> None:
     header = view(message)
     _, at = priority(message)
-    assert recognised(message, at) == (header.kind != "none")
-    if header.kind == "rfc5424":
+    assert recognised(message, at) == (header.dialect != "none")
+    if header.dialect == "rfc5424":
         assert message.endswith(header.text)
     for field in header[5:10]:
         assert field is None or (isinstance(field, bytes) and field in message)
@@ -177,7 +177,7 @@ def test_any_bytes_have_a_view(message: bytes) -> None:
 @given(MESSAGES)
 def test_what_is_well_formed_is_seen_as_rfc5424(message: bytes) -> None:
     if well_formed(message):
-        assert view(message).kind == "rfc5424"
+        assert view(message).dialect == "rfc5424"
 
 
 @pytest.mark.parametrize(

@@ -132,6 +132,73 @@ def test_the_memo_is_bounded() -> None:
     assert 0 < len(module._KNOWN) <= 8192
 
 
+# stamp; rest
+STAMPS = [
+    (b"", b"no stamp"),
+    (b"Nov 23 07:28:44 ", b"su: BSD"),
+    (b"Nov  3 07:28:44 ", b"su: a space for the day"),
+    (b"Nov 03 07:28:44 ", b"su: a zero for the day"),
+    (b"Nov 23 07:28:44 2026 ", b"su: a year behind"),
+    (b"2026-11-23T07:28:44Z ", b"su: UTC"),
+    (b"2026-11-23T07:28:44 ", b"su: no offset"),
+    (b"2026-11-23T08:28:44+01:00 ", b"su: an offset"),
+    (b"2026-11-23T07:28:44.1Z ", b"su: a digit"),
+    (b"2026-11-23T07:28:44.123Z ", b"su: three"),
+    (b"2026-11-23T07:28:44.123456Z ", b"su: six"),
+    (b"2026-11-23T07:28:44.123456789Z ", b"su: nine"),
+    (b"2026-11-23T07:28:44.Z ", b"su: none behind the point"),
+]
+
+
+@pytest.mark.parametrize(("written", "rest"), STAMPS)
+def test_stamps_are_kept_or_become_the_time_of_receipt(written: bytes, rest: bytes) -> None:
+    message = b"<13>" + written + rest
+    headed = written not in (b"", b"2026-11-23T07:28:44.Z ")
+    host = b"" if written else b"edge01 "
+    for restamp in (False, True):
+        messages, _ = normalise(
+            [message], ["local"], received_ns=RECEIVED, host=b"edge01", local=True, restamp=restamp
+        )
+        if headed and not restamp:
+            assert messages[0] is message
+        elif headed or not written:
+            assert messages[0] == b"<13>%b %b%b" % (STAMP, host, rest)
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        (b"<34>1 - h su - - - x", b"<34>1 %b h su - - - x"),  # the NILVALUE as well
+        (b"<34>1 2003-10-11T22:14:15.003Z h su - - - x", b"<34>1 %b h su - - - x"),
+        (b"<9>1 1563249630.774247467 mx84 flows", b"<9>1 %b mx84 flows"),
+        (b"<189>8: *Mar  1 2010 00:20:10.663 UTC: %SYS-5-X: y", b"<189>8: *%b: %%SYS-5-X: y"),
+        (b"<12> 01/10/2001:01:01:01 GMT ns1 x", b"<12> %b ns1 x"),
+        (b"<30>Nov 23 02:28:45 EST gw1 su: x", b"<30>%b gw1 su: x"),
+        (
+            b"<30>date=2026-11-23 time=07:28:45 devname=fw1",
+            b"<30>%b fw1 date=2026-11-23 time=07:28:45 devname=fw1",
+        ),
+        (b"1 - h su - - - x", b"<13>1 %b h su - - - x"),
+        (b"x", b"<13>%b 192.0.2.7 x"),
+        (b"<189>8: r1: 00:20:10: %SYS-5-X: y", b"<189>%b r1 8: r1: 00:20:10: %%SYS-5-X: y"),
+    ],
+)
+def test_the_time_of_receipt_stands_where_the_stamp_stood(message: bytes, expected: bytes) -> None:
+    (result,), _ = normalise(
+        [message], ["192.0.2.7"], received_ns=RECEIVED, host=None, local=False, restamp=True
+    )
+    assert result == expected % STAMP
+
+
+def test_kern_becomes_user_with_the_time_of_receipt_too() -> None:
+    (result,), invalid = normalise(
+        [b"<6>Nov 23 07:28:44 su: x"], ["local"],
+        received_ns=RECEIVED, host=b"edge01", local=True, restamp=True,
+    )  # fmt: skip
+    assert result == b"<14>%b su: x" % STAMP
+    assert invalid == 0
+
+
 WORDS = st.sampled_from(
     [b"<13>", b"<0>", b"<191>", b"1 ", b"2003-10-11T22:14:15.003Z", b"2003-10-11T22:14:15",
      b"Oct 11 22:14:15", b"Feb 29 ", b"22:14:15", b"2020 ", b"2019", b"- ", b"host ", b"su: ",
@@ -167,4 +234,4 @@ def test_what_is_known_changes_no_verdict(
     for opening in module._KNOWN_LOCAL if local else module._KNOWN:
         header = view(opening + rest)
         assert header.priority is not None
-        assert header.kind != "none"
+        assert header.dialect != "none"

@@ -8,30 +8,47 @@ around them, and `tests/test_architecture.py` says so.
 Calls that are not `async` never block. `OSError` leaves a port only where its docstring says so.
 """
 
-from relay.system.ports.datagram import DatagramReceiver, DatagramSender
+from relay.system.ports.datagram import CredentialReceiver, DatagramReceiver, DatagramSender
 from relay.system.ports.directory import Directory, RandomFile
 from relay.system.ports.disk import Disk, File, PageFile
 from relay.system.ports.endpoint import Endpoint, FamilyMissing
 from relay.system.ports.host import Clock, Host
+from relay.system.ports.journal import Entry, Journal, JournalTurn
+from relay.system.ports.kernel_log import KernelLog
+from relay.system.ports.local import Local, Login, Output, Program
 from relay.system.ports.network import Network, Unreachable
+from relay.system.ports.positions import PositionStore
 from relay.system.ports.stream import Acceptor, Connection, ConnectionBroken, ReadySet
+
+Socket = DatagramReceiver | Acceptor | KernelLog | Journal  # what an endpoint is opened as
 
 __all__ = [
     "Acceptor",
     "Clock",
     "Connection",
     "ConnectionBroken",
+    "CredentialReceiver",
     "DatagramReceiver",
     "DatagramSender",
     "Directory",
     "Disk",
     "Endpoint",
+    "Entry",
     "FamilyMissing",
     "File",
     "Host",
+    "Journal",
+    "JournalTurn",
+    "KernelLog",
+    "Local",
+    "Login",
     "Network",
+    "Output",
     "PageFile",
+    "PositionStore",
+    "Program",
     "RandomFile",
     "ReadySet",
+    "Socket",
     "Unreachable",
 ]

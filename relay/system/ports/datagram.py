@@ -48,6 +48,22 @@ class DatagramReceiver(Protocol):
     def close(self) -> None: ...
 
 
+class CredentialReceiver(DatagramReceiver, Protocol):
+    """A unix datagram socket whose endpoint asks for credentials."""
+
+    def receive_credentials(
+        self, messages_max: int, octets_max: int
+    ) -> tuple[list[bytes], list[int]]:
+        """As `receive`, with the process ids of the senders as the kernel says.
+
+        0 where it cannot: a process of another pid namespace, or a datagram that was sent before
+        the kernel was asked for credentials.
+        """
+
+    def program(self, pid: int) -> bytes:
+        """The name of a process (`comm` in proc(5)); empty when it has ended."""
+
+
 class DatagramSender(Protocol):
     """A connected datagram socket (UDP or unix)."""
 

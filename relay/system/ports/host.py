@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from relay.system.ports.disk import Disk
+from relay.system.ports.local import Local
 from relay.system.ports.network import Network
 
 
@@ -23,3 +24,4 @@ class Host:
     clock: Clock
     network: Network
     disk: Disk
+    local: Local

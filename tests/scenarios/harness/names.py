@@ -16,12 +16,14 @@ _POINTER_TO_QUESTION = 0xC00C
 class NameServer:
     """Answers with `addresses`; who is not in there does not exist. IPv4 only."""
 
+    ADDRESS = f"127.{os.getpid() % 200 + 10}.53.54"
+
     def __init__(self, directory: Path) -> None:
         self.addresses: dict[str, str] = {}
         self.asked: list[str] = []
         self._directory = directory
         self._socket = socket.socket(type=socket.SOCK_DGRAM)
-        self._socket.bind((f"127.{os.getpid() % 200 + 10}.53.54", 53))
+        self._socket.bind((self.ADDRESS, 53))
         self._thread = threading.Thread(target=self._run, name="names")
 
     def __enter__(self) -> Self:
@@ -29,8 +31,7 @@ class NameServer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with socket.socket(type=socket.SOCK_DGRAM) as ringer:
-            ringer.sendto(b"", self._socket.getsockname())
+        self._socket.sendto(b"", self._socket.getsockname())
         self._thread.join()
         self._socket.close()
 

@@ -1,0 +1,177 @@
+"""Accepting when it cannot be: put off, told once, and begun again by itself."""
+
+import errno
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+import pytest
+
+from relay.core.intake import Intake
+from relay.core.streams import Stream
+from relay.listeners.acceptance import DEFER_SECONDS, QUIET_SECONDS, Acceptance
+from relay.listeners.limits import Limits
+from relay.system.ports import Acceptor
+from relay.wire.framing import Framer, Framing, FramingCounts
+from tests.listeners.conftest import Rig
+
+
+@dataclass(slots=True, eq=False)
+class FakeConnection:
+    """Somebody has connected."""
+
+    peer: str = "192.0.2.1"
+    closed: bool = False
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@dataclass(slots=True, eq=False)
+class FakeAcceptor:
+    """Fails with the error that is set, else yields who is waiting."""
+
+    error: int = 0
+    waiting: list[FakeConnection] = field(default_factory=list)
+    asked: int = 0
+
+    def accept(self) -> FakeConnection | None:
+        self.asked += 1
+        if self.error:
+            raise OSError(self.error, os.strerror(self.error))
+        return self.waiting.pop(0) if self.waiting else None
+
+
+@dataclass(slots=True, eq=False)
+class FakeReadySet:
+    members: set[object] = field(default_factory=set)
+
+    def add(self, source: object, *, writable: bool = False) -> None:
+        self.members.add(source)
+
+    def discard(self, source: object) -> None:
+        self.members.discard(source)
+
+    def ready(self) -> Sequence[object]:
+        return list(self.members)
+
+
+@dataclass(slots=True, eq=False)
+class Door:
+    """One listener's acceptance, of one acceptor."""
+
+    acceptor: FakeAcceptor
+    ready_set: FakeReadySet
+    acceptance: Acceptance
+    intake: Intake
+
+    @property
+    def streams(self) -> Sequence[Stream]:
+        return list(self.intake.streams.table.values())
+
+    def accept(self, now: float) -> int:
+        return self.acceptance.accept(cast(Acceptor, self.acceptor), now)
+
+
+async def door(framing: Framing = "lf", connections_max: int = 100) -> Door:
+    rig = Rig()
+    rig.own.attach()
+    intake = Intake(
+        listener=f"net-{framing}", host=rig.machine.host("edge"), router=rig.router,
+        account=rig.ledger.listener("in"), message_max=8192,
+    )  # fmt: skip
+    acceptor, ready_set = FakeAcceptor(), FakeReadySet()
+    acceptance = Acceptance(
+        [cast(Acceptor, acceptor)],
+        intake,
+        Limits(1 << 20, connections_max, float("inf")),
+        ready_set,  # type: ignore[arg-type]
+        lambda: Framer(framing, 8192, 1 << 20, FramingCounts()),
+    )
+    return Door(acceptor, ready_set, acceptance, intake)
+
+
+@pytest.mark.parametrize(
+    "error", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EPERM]
+)
+async def test_accepting_is_put_off_for_a_second_whatever_the_error(
+    error: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    it = await door()
+    it.acceptor.error = error
+    it.acceptor.waiting = [FakeConnection(), FakeConnection()]
+    assert it.accept(0.0) == 0
+    assert it.acceptor not in it.ready_set.members  # epoll would say that it is ready, without end
+    it.acceptance.resume(DEFER_SECONDS - 0.01)
+    assert it.acceptor not in it.ready_set.members
+    it.acceptance.resume(DEFER_SECONDS)
+    assert it.acceptor in it.ready_set.members
+    it.acceptor.error = 0
+    assert it.accept(DEFER_SECONDS) == 2
+    assert len(it.streams) == 2
+    assert it.intake.account.accept_deferred == 1
+    assert caplog.messages == [f"listener net-lf: accept deferred: {os.strerror(error)}"]
+
+
+async def test_an_episode_is_told_once_and_so_is_its_end(caplog: pytest.LogCaptureFixture) -> None:
+    """Clients come and go: sometimes there is a descriptor, most of the time there is none."""
+    caplog.set_level(logging.INFO)
+    it = await door()
+    now = 0.0
+    for _ in range(30):
+        it.acceptor.error = errno.EMFILE
+        it.accept(now)
+        now += DEFER_SECONDS
+        it.acceptance.resume(now)
+        it.acceptor.error = 0
+        it.acceptor.waiting = [FakeConnection()]
+        assert it.accept(now) == 1
+    assert caplog.messages == ["listener net-lf: accept deferred: Too many open files"]
+    it.acceptance.resume(now - DEFER_SECONDS + QUIET_SECONDS)
+    assert caplog.messages[1:] == [
+        "listener net-lf: accepting as before, after it was deferred 30 times in 29.0 s"
+    ]
+    it.acceptor.error = errno.EMFILE
+    it.accept(now + 60)
+    assert len(caplog.messages) == 3
+    assert it.intake.account.accept_deferred == 31
+
+
+async def test_a_deferred_acceptor_stays_what_it_is() -> None:
+    """Two listeners are out of descriptors at the same moment: each has its own senders after.
+
+    OpenBSD's syslogd has taken TLS listeners up again as plain ones.
+    """
+    doors = [await door("octet"), await door("lf")]
+    for it in doors:
+        it.acceptor.error = errno.EMFILE
+        it.accept(0.0)
+    for it in doors:
+        it.acceptor.error = 0
+        it.acceptor.waiting = [FakeConnection()]
+        it.acceptance.resume(DEFER_SECONDS)
+        assert it.accept(DEFER_SECONDS) == 1
+    octet, lf = ([s.framer.feed(b"3 abc\n4 defg") for s in it.streams] for it in doors)
+    assert octet == [[b"abc", b"defg"]]
+    assert lf == [[b"3 abc"]]
+
+
+async def test_connections_beyond_the_limit_are_closed_and_told_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    it = await door(connections_max=2)
+    clients = [FakeConnection() for _ in range(5)]
+    it.acceptor.waiting = list(clients)
+    it.accept(0.0)
+    assert [client.closed for client in clients] == [False, False, True, True, True]
+    assert caplog.messages == ["listener net-lf has 2 connections, refuses more"]
+    refused = it.intake.account.connections_refused
+    assert sum(refused.values()) == 3
+    [stream, _] = it.streams
+    it.intake.streams.remove(stream)
+    it.acceptor.waiting = [FakeConnection(), FakeConnection()]
+    it.accept(1.0)
+    assert len(caplog.messages) == 2  # there was room meanwhile
