@@ -43,6 +43,7 @@ LABELS = {
     "pipe": ("forward", "look"),
     "listener": ("net", "internal"),
     "destination": ("recent",),
+    "upstream": ("other",),
     "sender": (),  # nobody yet
 }
 REASONS = {
