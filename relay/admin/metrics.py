@@ -21,6 +21,7 @@ from relay.admin.metric import (
     by_ring,
     one,
 )
+from relay.admin.senders import SENDERS
 from relay.admin.state import Admin
 from relay.admin.upstreams import UPSTREAMS
 from relay.core.account import ListenerAccount, PipeAccount
@@ -284,4 +285,4 @@ _RELAY = (
            lambda _: [((__version__,), 1)]),
 )  # fmt: skip
 
-METRICS: Sequence[Metric] = (*_PIPES, *_LISTENERS, *UPSTREAMS, *_RELAY)
+METRICS: Sequence[Metric] = (*_PIPES, *_LISTENERS, *UPSTREAMS, *SENDERS, *_RELAY)

@@ -170,6 +170,23 @@ def memory(
 
 
 @cli.command()
+@_config
+@_admin
+@click.option(
+    "--top", "-n", type=click.IntRange(1), metavar="N",
+    help="The busiest N of each listener.  [default: 20]",
+)  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print all that is known as JSON.")
+def senders(config: str, admin: str | None, top: int | None, as_json: bool) -> None:
+    """Show who sends how much to the running relay, and which expected senders are silent."""
+    from relay.cli.client import AdminClient, admin_address
+    from relay.cli.senders import senders_text
+
+    text = AdminClient(admin or admin_address(config)).get("/senders", top=top)
+    click.echo(text if as_json else senders_text(text), nl=not as_json)
+
+
+@cli.command()
 @click.argument("file", type=click.File("rb"))
 @click.option(
     "--framing", type=click.Choice(["auto", "octet", "lf", "nul"]), default="auto",

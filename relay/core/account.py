@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from relay.core.senders import Senders
 from relay.core.skew import Skews
 from relay.wire.framing import FramingCounts
 
@@ -193,6 +194,7 @@ class ListenerAccount:
     restarts: int = 0
     bound: bool = False
     skews: Skews = field(default_factory=Skews)
+    senders: Senders = field(default_factory=Senders)
     probes: list[Callable[[], None]] = field(default_factory=list)  # see `refresh`
 
     def refresh(self) -> None:

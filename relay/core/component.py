@@ -5,17 +5,26 @@ A new one is a file, an entry in `LISTENERS` or `DESTINATIONS`, and a page in `d
 """
 
 from collections.abc import Sequence
+from ipaddress import ip_address
 from typing import Annotated, Literal, Protocol
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
 from trio_typing import TaskStatus
 
 from relay.core.backlog import SpoolMode
+from relay.core.expected import EXPECTED_MAX
 from relay.core.intake import Intake
 from relay.core.keys import Keys
 from relay.core.lease import Lease
 from relay.core.outlet import Outlet
-from relay.core.values import Size
+from relay.core.values import Duration, Size
 from relay.system.ports import Endpoint, Socket
 from relay.wire.formats import Format
 from relay.wire.timestamp import zone
@@ -26,6 +35,30 @@ MESSAGE_MIN = 8192  # every receiver should take this much: RFC 5425 section 4.3
 def _check_zone(name: str) -> str:
     zone(name)
     return name
+
+
+def _sender(name: str) -> str:
+    """A host as it is, an address as those of senders are written."""
+    try:
+        return str(ip_address(name))
+    except ValueError:
+        return name
+
+
+def _check_once(names: tuple[str, ...]) -> tuple[str, ...]:
+    for place, name in enumerate(names):
+        if name in names[:place]:
+            raise ValueError(f"{name!r} is named twice")
+    return names
+
+
+Sender = Annotated[
+    str,
+    StringConstraints(pattern=r"^[!-~]{1,255}$"),
+    AfterValidator(_sender),
+    WithJsonSchema({"type": "string", "examples": ["fw1", "192.0.2.7"]}),
+]
+Expect = Annotated[tuple[Sender, ...], Field(max_length=EXPECTED_MAX), AfterValidator(_check_once)]
 
 
 class ListenerKeys(Keys):
@@ -39,6 +72,11 @@ class ListenerKeys(Keys):
     """Whose time messages bear: as they say, or the time of receipt in its place."""
     hop: bool = False
     """Check the hop records of messages: what is missing of an upstream, and what came again."""
+
+    expect: Expect = ()
+    """Senders whose silence is told: addresses, or hosts as headers name them."""
+    silent_after: Annotated[Duration, Field(ge=1)] = 300.0
+    """For how long an expected sender may say nothing."""
 
     @property
     def acknowledges(self) -> bool:
@@ -86,6 +124,12 @@ class Listener(Protocol):
 
     @property
     def hop(self) -> bool: ...
+
+    @property
+    def expect(self) -> Sequence[str]: ...
+
+    @property
+    def silent_after(self) -> float: ...
 
     @property
     def timestamp(self) -> Literal["keep", "received"]: ...

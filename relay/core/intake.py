@@ -96,6 +96,7 @@ class Intake:
         receipt: Receipt | None,
     ) -> None:
         account = self.account
+        account.senders.look(messages, senders, self.host.clock.now())
         if self.upstreams is not None:
             self.upstreams.look(messages, self.host.clock.now())
         received_ns = self.host.clock.wall_ns()

@@ -172,6 +172,8 @@ def _listen(
         streams=_streams(component, before.get(name)),
         positions=relay.positions_of(component.type, name),
     )
+    senders = intake.account.senders
+    senders.expected.expect(component.expect, component.silent_after, relay.now())
     have = relay.bindings.sockets
     intake.account.bound = all(key(endpoint) in have for endpoint in component.endpoints())
     listening = relay.listeners[name] = Listening(name, component, intake)
@@ -217,6 +219,7 @@ def _part(
     if now is None:
         del relay.listeners[old.name]
         old.intake.account.bound = False
+        old.intake.account.senders.expected.expect((), 0.0, relay.now())
     sockets = [
         socket
         for endpoint in old.component.endpoints()

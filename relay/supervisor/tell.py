@@ -10,6 +10,7 @@ from relay.core.own import OwnMessage, OwnMessages
 from relay.supervisor.state import Relay
 
 log = logging.getLogger("relay.losses")
+senders_log = logging.getLogger("relay.senders")
 upstreams_log = logging.getLogger("relay.upstreams")
 
 WARNING = 4  # the severity of a notice, as OpenBSD's syslogd has it; RFC 5424 section 6.2.1
@@ -42,6 +43,16 @@ async def tell_upstreams(relay: Relay) -> None:
         await trio.sleep(LOOK_SECONDS)
         for text in relay.ledger.upstreams.due(relay.now()):
             upstreams_log.warning(text)
+
+
+async def tell_senders(relay: Relay) -> None:
+    """Tell which expected senders are silent, and which speak again; keep rates up to date."""
+    while True:
+        await trio.sleep(LOOK_SECONDS)
+        for account in list(relay.ledger.listeners.values()):
+            account.senders.tick(relay.now())
+            for text in account.senders.expected.told(relay.now()):
+                senders_log.warning("listener %s: %s", account.name, text)
 
 
 def tell_rest(relay: Relay) -> None:
