@@ -42,8 +42,8 @@ class Expected:
 
     def look(self, messages: Sequence[bytes], senders: Sequence[str], now: float) -> None:
         """Hear the senders of a batch."""
-        for sender in self.names.keys() & set(senders):
-            self._hear(self.names[sender], now)
+        for watched in filter(None, map(self.names.get, set(senders))):
+            self._hear(watched, now)
         if self._due:
             for watched in _found(messages, self._due):
                 self._hear(watched, now)
@@ -86,7 +86,7 @@ def _watched(name: str, now: float) -> Watched:
 def _found(messages: Sequence[bytes], due: dict[bytes, Watched]) -> list[Watched]:
     """Those of the hosts that a message names in its header.
 
-    To look for a name takes 0.2 µs a message, to read every header 5.
+    To look for a name takes 0.2 µs a message, to read every header 4.
     """
     if len(due) > SEARCHED_MAX:
         hosts = {view(message).host for message in messages}
