@@ -118,7 +118,7 @@ def test_what_is_shipped_is_valid(
 
 def test_the_examples_are_there() -> None:
     assert [path.stem for path in SHIPPED] == [
-        "forward-everything", "local-destinations", "local-machine", "several-destinations",
+        "chain", "forward-everything", "local-destinations", "local-machine", "several-destinations",
         "socket-activation",
         "split-by-facility", "relay",
     ]  # fmt: skip
