@@ -1,11 +1,13 @@
 """The ledger for people and scripts: every account with its identity written out."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from relay import __version__
 from relay.admin.metrics import at_risk_oldest_seconds, held_octets, oldest_seconds
 from relay.core.account import ListenerAccount, PipeAccount
+from relay.core.health import Health
 from relay.supervisor.state import Relay
 
 View = dict[str, Any]
@@ -74,6 +76,8 @@ def _pipe(relay: Relay, account: PipeAccount) -> View:
         "capacity_bytes": keys.memory if keys else 0,
         "connections": account.connections,
         "failures": account.failures,
+        "failovers": account.failovers,
+        "destinations": _destinations(account),
         "restarts": account.restarts,
         "identity": (
             f"received {account.received} + recovered {account.recovered} = "
@@ -82,6 +86,32 @@ def _pipe(relay: Relay, account: PipeAccount) -> View:
         ),
         "residual": account.residual(),
     }
+
+
+def _destinations(account: PipeAccount) -> View:
+    """Each of several destinations; nothing where there is one."""
+    configured = [it for it in account.healths.values() if it.configured]
+    if len(configured) < 2:
+        return {}
+    return {
+        it.destination: {
+            "state": _health_state(it),
+            "active": it.active,
+            "down_reason": it.down_reason,
+            "delivered": it.delivered,
+            "connections": it.connections,
+            "failures": it.failures,
+        }
+        for it in configured
+    }
+
+
+def _health_state(health: Health) -> str:
+    if health.stalled:
+        return "stalled"
+    if health.up:
+        return "up"
+    return "down" if health.down_reason else "idle"  # nobody has reached for it
 
 
 def _spool(relay: Relay, name: str) -> View | None:
@@ -137,6 +167,7 @@ def _listener(relay: Relay, account: ListenerAccount) -> View:
             "failed": _named(account.connections_failed),
             "deferred": account.accept_deferred,
         },
+        "files": asdict(account.files) if account.files else None,
         "restarts": account.restarts,
         "identity": (
             f"received {account.received} = accepted {account.accepted} + "

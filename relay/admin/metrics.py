@@ -9,11 +9,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from relay import __version__
+from relay.admin.file_metrics import FILE_METRICS
 from relay.admin.metric import (
     Metric,
     Numbers,
     Sample,
     by_destination,
+    by_each_destination,
     by_listener,
     by_listener_and,
     by_pipe,
@@ -186,6 +188,26 @@ _PIPES = (
     by_destination("epochs_total", "counter",
                    "Times the destination has confirmed all that was sent over a connection.",
                    lambda it: it.epochs),
+    by_pipe("failovers_total", "counter",
+            "Times the messages of a pipe with several destinations went over to another one.",
+            lambda it: it.failovers),
+    by_each_destination("active", "gauge",
+                        "1 while the messages go to this one of several destinations, or would.",
+                        lambda it: it.active),
+    by_each_destination("up", "gauge", "1 while this one of several destinations is reached.",
+                        lambda it: it.up),
+    by_each_destination("failing", "gauge",
+                        "1 while it was found down and has not been reached since.",
+                        lambda it: bool(it.down_reason)),
+    by_each_destination("stalled", "gauge", "1 while it is reached and does not read.",
+                        lambda it: it.stalled),
+    by_each_destination("delivered_total", "counter",
+                        "Messages that it has taken, those that it was sent again included.",
+                        lambda it: it.delivered),
+    by_each_destination("connections_total", "counter", "Times it was reached.",
+                        lambda it: it.connections),
+    by_each_destination("failures_total", "counter", "Times it was found down.",
+                        lambda it: it.failures),
 )  # fmt: skip
 
 _LISTENERS = (
@@ -285,4 +307,6 @@ _RELAY = (
            lambda _: [((__version__,), 1)]),
 )  # fmt: skip
 
-METRICS: Sequence[Metric] = (*_PIPES, *_LISTENERS, *UPSTREAMS, *SENDERS, *_RELAY)
+METRICS: Sequence[Metric] = (
+    *_PIPES, *_LISTENERS, *UPSTREAMS, *SENDERS, *FILE_METRICS, *_RELAY,
+)  # fmt: skip

@@ -40,10 +40,8 @@ def check_names(document: Mapping[str, Any]) -> Iterator[Problem]:
         if not isinstance(pipe, dict):
             continue
         path = ("pipes", name)
-        yield from _check_from(document, (*path, "from"), pipe.get("from"))
-        to = pipe.get("to")
-        if isinstance(to, str):
-            yield from _check_known(document, "destinations", (*path, "to"), to)
+        yield from _check_each(document, "listeners", (*path, "from"), pipe.get("from"))
+        yield from _check_each(document, "destinations", (*path, "to"), pipe.get("to"))
         dead_letter = pipe.get("dead_letter")
         if isinstance(dead_letter, str):
             yield from _check_dead_letter(document, name, dead_letter)
@@ -108,19 +106,23 @@ def check_modules(tables: Tables) -> Iterator[Problem]:
             yield Problem(("listeners", name, "type"), text)
 
 
-def _check_from(document: Mapping[str, Any], path: KeyPath, names: object) -> Iterator[Problem]:
+def _check_each(
+    document: Mapping[str, Any], kind: Section, path: KeyPath, names: object
+) -> Iterator[Problem]:
+    """A name, or each of a list of them."""
+    every = EVERY if kind == "listeners" else None
     if isinstance(names, str):
-        if names != EVERY:
-            yield from _check_known(document, "listeners", path, names)
+        if names != every:
+            yield from _check_known(document, kind, path, names)
         return
     seen: dict[str, int] = {}
     for place, name in enumerate(names if isinstance(names, list) else ()):
-        if not isinstance(name, str) or name == EVERY:
+        if not isinstance(name, str) or name == every:
             continue
         if name in seen:
             yield Problem((*path, place), f"{value_text(name)} is named twice")
         else:
-            yield from _check_known(document, "listeners", (*path, place), name)
+            yield from _check_known(document, kind, (*path, place), name)
         seen[name] = place
 
 

@@ -3,11 +3,13 @@
 Everything runs in one thread, so a reader that does not await sees books that balance.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from relay.core.files import FileCounts
+from relay.core.health import Health
 from relay.core.senders import Senders
 from relay.core.skew import Skews
 from relay.wire.framing import FramingCounts
@@ -134,12 +136,57 @@ class PipeAccount:
     truncated: int = 0
     truncated_octets: int = 0
     network_errors: int = 0  # ICMP errors on a UDP destination; no message is dropped for one
-    connections: int = 0  # times the destination was reached
-    failures: int = 0  # times it was found down
+    failovers: int = 0  # times the messages went over to another of several destinations
     restarts: int = 0  # unexpected exceptions
-    up: bool = False
-    stalled: bool = False
-    down_reason: str = ""
+    healths: dict[str, Health] = field(default_factory=dict)  # of all it ever had, by name
+    shared: bool = False  # it has had several at a time
+
+    def health(self, destination: str) -> Health:
+        """Of this destination, for the life of the account."""
+        found = self.healths.get(destination)
+        if found is None:
+            found = self.healths[destination] = Health(destination)
+        return found
+
+    def configure(self, destinations: Sequence[str]) -> None:
+        """The messages go to these from now on; until more is known, to any that is new."""
+        self.shared = self.shared or len(destinations) > 1
+        for name in destinations:
+            self.health(name)
+        for name, health in self.healths.items():
+            configured = name in destinations
+            if configured != health.configured:
+                health.active = configured
+            health.configured = configured
+
+    @property
+    def up(self) -> bool:
+        """A destination that the messages go to is reached."""
+        return any(it.up and it.active for it in self.healths.values())
+
+    @property
+    def stalled(self) -> bool:
+        """A destination that the messages go to is reached, and does not read."""
+        return any(it.stalled and it.active for it in self.healths.values())
+
+    @property
+    def down_reason(self) -> str:
+        """Why none is reached; of several with their names."""
+        configured = [it for it in self.healths.values() if it.configured]
+        down = [it for it in configured if it.down_reason]
+        if self.up:
+            return ""
+        if len(configured) == 1:
+            return "".join(it.down_reason for it in down)
+        return "; ".join(f"{it.destination}: {it.down_reason}" for it in down)
+
+    @property
+    def connections(self) -> int:
+        return sum(it.connections for it in self.healths.values())
+
+    @property
+    def failures(self) -> int:
+        return sum(it.failures for it in self.healths.values())
 
     def drop(self, messages: int, reason: Drop, *, notice: bool = False) -> None:
         self.dropped[reason] += messages
@@ -191,6 +238,7 @@ class ListenerAccount:
         default_factory=lambda: dict.fromkeys(CONNECTION_FAILURES, 0)
     )
     accept_deferred: int = 0  # times that whoever connects had to wait in the kernel
+    files: FileCounts | None = None  # of one that follows files
     restarts: int = 0
     bound: bool = False
     skews: Skews = field(default_factory=Skews)

@@ -23,7 +23,7 @@ class Batch:
     zone: str = "local"  # time zone of stamps that carry none: the listener's `timezone`
     notice: bool = False  # tells of losses; its own loss is counted, never told
     receipt: Receipt | None = None  # None where the sender cannot be told
-    first: int = 0  # number of the first message in the channel that lends it; see `numbered`
+    numbers: Sequence[int] = ()  # parallel too, in the channel that lends it; see `numbered`
 
     @classmethod
     def of(
@@ -45,8 +45,8 @@ class Batch:
         return len(self.messages)
 
     def numbered(self, first: int) -> "Batch":
-        """The same messages, the first of which has this number in its channel."""
-        return replace(self, first=first)
+        """The same messages, numbered from here on as in their channel."""
+        return replace(self, numbers=range(first, first + len(self)))
 
     def part(self, start: int, stop: int | None = None) -> "Batch":
         """The messages from `start` to `stop` as a batch of their own; must not be empty."""
@@ -61,7 +61,7 @@ class Batch:
             self.zone,
             self.notice,
             self.receipt,
-            self.first + start,
+            self.numbers[start:stop],
         )
 
     def select(self, indexes: Sequence[int]) -> "Batch":
@@ -77,4 +77,5 @@ class Batch:
             self.zone,
             self.notice,
             self.receipt,
+            [self.numbers[i] for i in indexes] if self.numbers else (),
         )

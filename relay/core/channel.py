@@ -16,7 +16,7 @@ from relay.core.backlog import Backlog
 from relay.core.batch import Batch
 from relay.core.bounds import Bounds
 from relay.core.holding import held, write_record
-from relay.core.lease import Lease, refuse_lent
+from relay.core.lease import ChannelLease, refuse_lent
 from relay.core.memory import Memory, cost
 from relay.core.queue import Entry, Queue
 from relay.core.receipt import Debts
@@ -153,11 +153,11 @@ class Channel:
     # -- the delivery's side
 
     @contextmanager
-    def lease(self) -> Iterator[Lease]:
+    def lease(self) -> Iterator[ChannelLease]:
         """Hold the channel, one at a time; leaving, however, recalls in order what was lent."""
         assert not self._leased, "a channel has one delivery"
         self._leased = True
-        lease = Lease(self)
+        lease = ChannelLease(self)
         try:
             yield lease
         finally:

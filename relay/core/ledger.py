@@ -19,12 +19,13 @@ class Ledger:
     pipes: dict[str, PipeAccount] = field(default_factory=dict)
     listeners: dict[str, ListenerAccount] = field(default_factory=dict)
 
-    def pipe(self, name: str, destination: str) -> PipeAccount:
-        """The account of this name; `destination` is what loss notices call it from now on."""
+    def pipe(self, name: str, *destinations: str) -> PipeAccount:
+        """The account of this name; loss notices name these destinations from now on."""
         account = self.pipes.get(name)
         if account is None:
             account = self.pipes[name] = PipeAccount(name, self._tell)
-        account.destination = destination
+        account.destination = ",".join(destinations)
+        account.configure(destinations)
         return account
 
     def listener(self, name: str) -> ListenerAccount:

@@ -8,6 +8,7 @@ import trio
 
 from relay.core.account import PipeAccount
 from relay.core.batch import Batch
+from relay.core.health import Health
 from relay.core.ring import Rings
 from relay.system.ports import Host
 from relay.wire.formats import Form, Format, convert
@@ -50,6 +51,11 @@ class Outlet:
     reopening: Reopening
     hop: Hop | None = None  # what the destination's key `stamp` writes into each message
 
+    @property
+    def health(self) -> Health:
+        """Of this destination, as its deliveries see it."""
+        return self.account.health(self.destination)
+
     def form(self, kind: Format) -> Form:
         """What messages become, the host of local ones being what we are called."""
         return Form(kind, self.host.name, self.hop)
@@ -65,5 +71,5 @@ def formatted(batch: Batch, form: Form) -> Sequence[bytes]:
         form,
         received_ns=batch.received_ns,
         zone=zone(batch.zone),
-        first=batch.first,
+        numbers=batch.numbers,
     )

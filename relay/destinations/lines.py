@@ -74,6 +74,7 @@ class LineSession:
         self._output = output
         self._lease = lease
         self._account = outlet.account
+        self._health = outlet.health
         self._manner = manner
         self._turn = turn
         self._taken = 0
@@ -92,7 +93,7 @@ class LineSession:
             DestinationDown: it has hung up, or nobody reads it any more.
         """
         messages = escape_text(all_formatted(batches, self._manner.form))
-        await wait_for_room(self._turn, self._account)
+        await wait_for_room(self._turn, self._health)
         try:
             return await self._write([message + self._manner.end for message in messages])
         finally:
@@ -137,7 +138,7 @@ class LineSession:
             if self._output.hung_up():
                 return "broken pipe"
             if trio.current_time() - progress_at >= STALLED_SECONDS:
-                self._account.stalled = True
+                self._health.stalled = True
             pause = min(pause * 2, PAUSE_SECONDS_MAX)
 
     def look(self) -> bool:
@@ -148,7 +149,7 @@ class LineSession:
             self._ends.popleft()
             messages += 1
         if messages:
-            self._account.stalled = False
+            self._health.stalled = False
             self._lease.settle(messages, Confirmation.ACKED)
         return messages > 0
 
@@ -191,7 +192,7 @@ class LineSession:
     def _settle(self, taken: int, row: "_Row", messages: int) -> None:
         if not taken:
             return
-        self._account.stalled = False
+        self._health.stalled = False
         began = self._taken + taken - row.taken  # of this row, among all that was taken
         self._taken += taken
         if not self._manner.pipe:
@@ -204,7 +205,7 @@ class LineSession:
     async def _room(self) -> bool:
         while True:
             with trio.move_on_after(self._manner.wait_max):
-                await wait_for_room(self._output, self._account)
+                await wait_for_room(self._output, self._health)
                 return True
             if not self._lease.owes:
                 return False

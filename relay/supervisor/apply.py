@@ -14,7 +14,7 @@ from relay.config.addresses import clash
 from relay.config.model import dead_letter_pipe
 from relay.core.bounds import Bounds
 from relay.core.channel import Channel
-from relay.core.component import Destination, Listener
+from relay.core.component import Listener
 from relay.core.dead_letters import DeadLetters
 from relay.core.intake import Intake
 from relay.core.outlet import Outlet
@@ -26,6 +26,7 @@ from relay.supervisor.delivering import Delivering
 from relay.supervisor.listening import Listening, drain_sockets, listen
 from relay.supervisor.recovery import open_channel
 from relay.supervisor.retire import retire
+from relay.supervisor.several import Member
 from relay.supervisor.spools import give_spool
 from relay.supervisor.state import Relay, routes
 from relay.system.ports import Socket
@@ -65,9 +66,8 @@ def apply(relay: Relay, new: Config, nurseries: Nurseries) -> None:
 def _pipe(relay: Relay, name: str, old: Config, renamed: bool, nurseries: Nurseries) -> Pipe:
     """The pipe as configured now, its delivery running; an unchanged one is not disturbed."""
     keys = relay.config.pipes[name]
-    destination = relay.config.destinations[keys.to]
     bounds = Bounds(keys.messages, keys.memory, keys.overflow)
-    account = relay.ledger.pipe(name, keys.to)
+    account = relay.ledger.pipe(name, *keys.to)
     running = relay.pipes.get(name) or relay.retiring.pop(name, None)
     known = relay.orphans.pop(name, None)
     if running is not None:
@@ -78,49 +78,67 @@ def _pipe(relay: Relay, name: str, old: Config, renamed: bool, nurseries: Nurser
         known.reopen()
     channel = known or open_channel(relay, account, bounds)
     give_spool(relay, name, channel, nurseries.delivering)
-    unchanged = (
-        name in relay.pipes
-        and not renamed
-        and old.pipes[name].to == keys.to
-        and old.destinations[keys.to] == destination
-    )
-    if not unchanged:
-        _deliver(relay, name, channel, destination, running, nurseries)
+    if _changed(relay, name, old, renamed=renamed):
+        _deliver(relay, name, channel, running, nurseries, renamed=renamed)
     return Pipe(name, keys.match, channel)
+
+
+def _changed(relay: Relay, name: str, old: Config, *, renamed: bool) -> bool:
+    """Whether anything is other than it was of what the pipe's deliveries go by."""
+    if renamed or name not in relay.pipes:
+        return True
+    now, before = relay.config.pipes[name], old.pipes[name]
+    return (
+        now.to != before.to
+        or now.sharing != before.sharing
+        or any(old.destinations[it] != relay.config.destinations[it] for it in now.to)
+    )
 
 
 def _deliver(
     relay: Relay,
     name: str,
     channel: Channel,
-    destination: Destination,
     before: Delivering | None,
     nurseries: Nurseries,
+    *,
+    renamed: bool,
 ) -> None:
-    channel.number_lent(destination.stamp)
+    """Change the deliveries of a pipe where they can go on, or put others in their place."""
+    keys = relay.config.pipes[name]
+    channel.number_lent(any(relay.config.destinations[it].stamp for it in keys.to))
+    members = [_member(relay, name, channel, it) for it in keys.to]
+    live = relay.pipes.get(name)
+    if live is not None and not renamed and live.arrange(members, keys.sharing):
+        return
+    for member in members:
+        member.outlet.health.active = True
+    now = Delivering(name, channel, relay.machine, members, keys.sharing, before)
+    if before is not None:
+        channel.forget_tail()
+        before.scope.cancel()
+    relay.pipes[name] = now
+    nurseries.delivering.start_soon(now.run, relay.config.relay.drain_max)
+
+
+def _member(relay: Relay, pipe: str, channel: Channel, destination: str) -> Member:
     outlet = Outlet(
-        pipe=name,
-        destination=relay.config.pipes[name].to,
+        pipe=pipe,
+        destination=destination,
         host=relay.machine.host(relay.config.relay.name),
         account=channel.account,
         rings=relay.rings,
         reopening=relay.reopening,
-        hop=relay.hop(name) if destination.stamp else None,
+        hop=relay.hop(pipe) if relay.config.destinations[destination].stamp else None,
     )
-    now = Delivering(name, destination, channel, outlet, relay.machine, before)
-    if before is not None:
-        channel.forget_tail()
-        before.scope.cancel()
-        now.poison = before.poison
-    relay.pipes[name] = now
-    nurseries.delivering.start_soon(now.run, relay.config.relay.drain_max)
+    return Member(relay.config.destinations[destination], outlet)
 
 
 def _dead_letters(relay: Relay, name: str, pipes: Mapping[str, Pipe]) -> DeadLetters | None:
     keys = relay.config.pipes[name]
     if keys.dead_letter is None:
         return None
-    return DeadLetters(pipes[dead_letter_pipe(name)], keys.to, relay.pipes[name].outlet.host)
+    return DeadLetters(pipes[dead_letter_pipe(name)], keys.destination, relay.pipes[name].host)
 
 
 # -- listeners

@@ -21,6 +21,7 @@ from relay.system.journal import SystemJournal
 from relay.system.kernel_log import SystemKernelLog
 from relay.system.listen_names import ListenNames
 from relay.system.local import SystemLocal
+from relay.system.log_files import SystemLogFiles
 from relay.system.make import make_directory
 from relay.system.net import SystemNetwork
 from relay.system.page_file import SystemPageFile
@@ -77,6 +78,7 @@ class SystemMachine:
         machine = cls(
             drop_counts=DropCounts(state_dir),
             state_dir=state_dir,
+            positions=PositionFiles(state_dir),
             service=ServiceManager.of(environ),
             watchdog_seconds=watchdog_seconds(environ),
             inherited=inherited_sockets(environ),
@@ -126,6 +128,7 @@ class SystemMachine:
             network=SystemNetwork(limiter),
             disk=SystemDisk(limiter),
             local=SystemLocal(limiter),
+            log_files=SystemLogFiles(limiter),
         )
 
     def abandon(self, host: Host) -> None:

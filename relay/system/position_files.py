@@ -52,12 +52,14 @@ def _load(path: str) -> bytes | None:
         with open(path, "rb") as file:
             return file.read(OCTETS_MAX)
     except FileNotFoundError:
+        os.stat(os.path.dirname(os.path.dirname(path)))  # a state directory that is not there yet
         return None
 
 
 def _replace(path: str, content: bytes) -> None:
     directory = os.path.dirname(path)
-    os.makedirs(directory, mode=0o700, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(directory, 0o700)
     new = f"{path}.new"
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     try:

@@ -45,13 +45,13 @@ def convert(
     *,
     received_ns: int,
     zone: tzinfo,
-    first: int = 0,
+    numbers: Sequence[int] = (),
 ) -> Sequence[bytes]:
     """The messages in this form; `preserve` gives back the same object.
 
     The sender is the host of a message that names none, or our name if it is "local"; `zone` is
     that of stamps without one. With a hop record all are RFC 5424 to the letter, those that were
-    not before included; `first` is the number of the first.
+    not before included; their `numbers` are parallel, too.
     """
     if form.hop is not None:
         return [
@@ -61,7 +61,7 @@ def convert(
                 _rfc5424(message, _Receipt(sender, form.our_name, received_ns, zone)),
                 sender, number, made=True,
             )
-            for number, (message, sender) in enumerate(zip(messages, senders, strict=True), first)
+            for message, sender, number in zip(messages, senders, numbers, strict=True)
         ]  # fmt: skip
     if form.kind == "preserve":
         return messages

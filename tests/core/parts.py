@@ -16,6 +16,7 @@ from relay.core.receipt import Receipt
 from relay.core.ring import Rings
 from relay.system.disk import SystemDisk
 from relay.system.local import SystemLocal
+from relay.system.log_files import SystemLogFiles
 from relay.system.net import SystemNetwork
 from relay.system.ports import Host
 
@@ -40,6 +41,7 @@ def make_host() -> Host:
         SystemNetwork(limiter),
         SystemDisk(limiter),
         SystemLocal(limiter),
+        SystemLogFiles(limiter),
     )
 
 

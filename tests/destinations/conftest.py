@@ -20,6 +20,7 @@ from relay.destinations import stream
 from relay.system.clock import SystemClock
 from relay.system.disk import SystemDisk
 from relay.system.local import SystemLocal
+from relay.system.log_files import SystemLogFiles
 from relay.system.net import SystemNetwork
 from relay.system.ports import Disk, Host, Local, Network
 from tests.core.parts import recount
@@ -55,7 +56,8 @@ class Rig:
     def __post_init__(self) -> None:
         bounds = Bounds(messages=1 << 20, memory=1 << 30)
         self.channel = Channel(self.account, bounds, Memory(1 << 31))
-        host = Host("relay.example.net", SystemClock(), self.network, self.disk, self.local)
+        files = SystemLogFiles(trio.CapacityLimiter(1))
+        host = Host("relay.example.net", SystemClock(), self.network, self.disk, self.local, files)
         self.outlet = Outlet("pipe", "sink", host, self.account, self.rings, self.reopening)
 
     def put(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import trio
 
 from relay.system.local import SystemLocal
+from relay.system.log_files import SystemLogFiles
 from relay.system.ports import Directory, Endpoint, Host, PositionStore
 from tests.simulation.network import Internet, SimulatedNetwork
 from tests.simulation.sockets import SimulatedAcceptor, SimulatedReceiver
@@ -87,6 +88,7 @@ class SimulatedMachine:
             network=SimulatedNetwork(self.internet, limiter, self.born.append),
             disk=SimulatedDisk(self.storage, limiter),
             local=SystemLocal(limiter),  # no terminal and no program is in any story
+            log_files=SystemLogFiles(limiter),  # no listener here follows files
         )
 
     def spools(self) -> Collection[str]:

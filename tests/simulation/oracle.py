@@ -12,7 +12,7 @@ from tests.simulation.sockets import SimulatedAcceptor
 from tests.simulation.verdict import Verdict, names
 from tests.simulation.world import World
 
-TOLD = re.compile(r"dropped (\d+) messages? to destination ([\w-]+): ([\w-]+)")
+TOLD = re.compile(r"dropped (\d+) messages? to destination ([\w,-]+): ([\w-]+)")
 
 
 def judge(world: World) -> None:
@@ -86,6 +86,7 @@ def _judge_telling(life: Life) -> None:
 
 def _pipe_to(destination: str) -> str:
     """Destinations are called as their pipes, but for those of dead letters."""
+    destination = destination.partition(",")[0]  # that of the pipe, a second one behind it
     name = destination.removesuffix(REFUSED)
     return dead_letter_pipe(name) if name != destination else name
 

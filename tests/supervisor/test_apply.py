@@ -165,7 +165,7 @@ async def test_the_relay_s_name_changes_with_the_file(bench: Bench) -> None:
         await bench.reload(BASE.replace("edge01", "edge02"))
         assert bench.address("net") == address
         assert relay.listeners["net"].intake.host.name == "edge02"
-        assert relay.pipes["all"].outlet.host.name == "edge02"
+        assert relay.pipes["all"].host.name == "edge02"
 
 
 async def test_counters_never_go_backwards_over_many_reloads(bench: Bench) -> None:

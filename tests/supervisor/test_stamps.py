@@ -1,6 +1,7 @@
 """Destinations with `stamp`: numbers belong to the pipe, whatever happens to it."""
 
 import socket
+from contextlib import ExitStack
 
 import pytest
 
@@ -108,3 +109,27 @@ async def test_a_listener_that_is_not_asked_to_looks_for_nothing(bench: Bench) -
             sock.sendall(STAMPED % (b"0" * 16, 1, 1))
             await bench.until(lambda: bench.ring() == [b"1"])
         assert not relay.ledger.upstreams.known
+
+
+BALANCED = BASE.replace(
+    '[destinations.ring]\ntype = "memory"',
+    '[destinations]\na = { type = "memory", stamp = true }\nb = { type = "memory", stamp = true }',
+).replace('to = "ring"', 'to = ["a", "b"]\nstrategy = "balance"')
+
+
+async def test_messages_that_are_shared_out_keep_the_numbers_of_their_pipe(bench: Bench) -> None:
+    """Who sends is what balance goes by: a batch of many senders is taken apart."""
+    async with bench.running(BALANCED) as relay:
+        account = relay.ledger.pipes["all"]
+        with ExitStack() as stack:
+            for host in range(1, 21):
+                sock = stack.enter_context(socket.socket())
+                sock.bind((f"127.0.0.{host}", 0))
+                sock.connect(bench.address("net"))
+                sock.sendall(b"".join(LINE % number for number in range(10)))
+            await bench.until(lambda: sum(account.delivered.values()) == 200)
+        shares = [passages(bench, ring) for ring in ("a", "b")]
+    assert all(shares)
+    numbers = [[it.number for it in share] for share in shares]
+    assert sorted(numbers[0] + numbers[1]) == list(range(200))
+    assert any(share != list(range(share[0], share[0] + len(share))) for share in numbers)

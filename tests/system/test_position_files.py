@@ -78,3 +78,13 @@ async def test_a_directory_in_the_way_is_an_error(tmp_path: Path) -> None:
         await files.load("kmsg-k")
     with pytest.raises(OSError, match="directory"):
         await files.save("kmsg-k", b"new")
+
+
+async def test_a_state_directory_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
+    """It may be of a file system that comes later; none is made in its place."""
+    files = PositionFiles(str(tmp_path / "later"))
+    with pytest.raises(FileNotFoundError):
+        await files.load("kmsg-k")
+    with pytest.raises(FileNotFoundError):
+        await files.save("kmsg-k", b"new")
+    assert not (tmp_path / "later").exists()

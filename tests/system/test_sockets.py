@@ -84,6 +84,14 @@ from pathlib import Path
 from subprocess import check_call
 from relay.system.ports import Endpoint
 from relay.system.sockets import FamilyMissing, is_on_this_host, open_endpoint
+
+def reached(call, *args):  # the kernel makes the way to an IPv6 address a little later
+    while True:
+        try:
+            return call(*args)
+        except OSError as exc:
+            if exc.errno != 101:  # ENETUNREACH
+                raise
 """
     command = ["unshare", "--net", sys.executable, "-c", begin + story]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -125,8 +133,8 @@ check_call("ip {command}".split())
 print(is_on_this_host(receiver.address), is_on_this_host(acceptor.address))
 host = receiver.address.rpartition(":")[0].strip("[]")
 sender = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+reached(socket.create_connection, (host, 514))
 sender.sendto(b"early", (host, 514))
-stream = socket.create_connection((host, 514))
 print(receiver.receive(10, 1000), acceptor.accept() is not None)
 """
     lines = in_own_network(story).splitlines()

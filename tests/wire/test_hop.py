@@ -27,7 +27,14 @@ def stamp(
 ) -> Sequence[bytes]:
     form = Form("preserve", "edge01", by or hop())
     senders = [sender] * len(messages)
-    return convert(messages, senders, form, received_ns=RECEIVED, zone=UTC, first=first)
+    return convert(
+        messages,
+        senders,
+        form,
+        received_ns=RECEIVED,
+        zone=UTC,
+        numbers=range(first, first + len(messages)),
+    )
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from relay.system.ports.host import Clock, Host
 from relay.system.ports.journal import Entry, Journal, JournalTurn
 from relay.system.ports.kernel_log import KernelLog
 from relay.system.ports.local import Local, Login, Output, Program
+from relay.system.ports.log_files import LogFile, LogFiles, Stat
 from relay.system.ports.network import Network, Unreachable
 from relay.system.ports.positions import PositionStore
 from relay.system.ports.stream import Acceptor, Connection, ConnectionBroken, ReadySet
@@ -41,6 +42,8 @@ __all__ = [
     "JournalTurn",
     "KernelLog",
     "Local",
+    "LogFile",
+    "LogFiles",
     "Login",
     "Network",
     "Output",
@@ -50,5 +53,6 @@ __all__ = [
     "RandomFile",
     "ReadySet",
     "Socket",
+    "Stat",
     "Unreachable",
 ]

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from relay.system.ports.disk import Disk
 from relay.system.ports.local import Local
+from relay.system.ports.log_files import LogFiles
 from relay.system.ports.network import Network
 
 
@@ -25,3 +26,4 @@ class Host:
     network: Network
     disk: Disk
     local: Local
+    log_files: LogFiles

@@ -1,0 +1,272 @@
+"""Lines of files that programs write to, followed through rotation, each line once."""
+
+import logging
+import os
+import re
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+import trio
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from trio_typing import TaskStatus
+
+from relay.core.account import Refusal
+from relay.core.component import ListenerKeys
+from relay.core.files import FileCounts
+from relay.core.intake import Intake
+from relay.core.values import Duration, Path
+from relay.listeners.following.follower import Follower
+from relay.listeners.following.rules import Rules
+from relay.listeners.following.steps import Forget, Read, Step, Told
+from relay.system.ports import Endpoint, Socket
+from relay.wire.heading import headed, heading
+from relay.wire.priority import FACILITIES, SEVERITIES, parse_facility, parse_severity
+
+log = logging.getLogger("relay.listener")
+
+# A look costs 20 µs a file [see docs/listeners/file.md]; it takes no more than this share of time.
+LOOK_SHARE = 0.05
+HASTY_SECONDS = 0.02  # after a truncation: its copy may be gone soon
+_PROGRAM = re.compile(r"[^\x00-\x20\x7f-\U0010ffff:\[\]]{1,48}")  # APP-NAME: RFC 5424 section 6.2.5
+
+
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+def _facility(name: str) -> str:
+    number = parse_facility(name)
+    if not number:
+        known = ", ".join(it for it in FACILITIES if FACILITIES[it])
+        raise ValueError(f"unknown facility {name!r} (known: {known})")
+    return name
+
+
+def _severity(name: str) -> str:
+    if parse_severity(name) is None:
+        raise ValueError(f"unknown severity {name!r} (known: {', '.join(SEVERITIES)})")
+    return name
+
+
+def _program(name: str) -> str:
+    if not _PROGRAM.fullmatch(name):
+        raise ValueError(f"expected 1 to 48 letters, digits or signs but :[], not {name!r}")
+    return name
+
+
+Paths = Annotated[
+    tuple[Path, ...],
+    BeforeValidator(_listed),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
+
+
+class FileListener(ListenerKeys):
+    """The keys of a `file` listener."""
+
+    type: Literal["file"]
+    path: Annotated[Paths, Field(min_length=1)]
+    """Files to follow: `*`, `?` and `[…]` match within a name, `**` any number of directories."""
+    exclude: Paths = ()
+    """Of these, files to leave alone; a pattern without `/` is for the name alone."""
+    start: Literal["begin", "end"] = "begin"
+    """Where to begin in files that are there at the very first start; later ones: at the begin."""
+    symlinks: bool = True
+    """Follow symbolic links to files."""
+    poll: Annotated[Duration, Field(ge=0.05, le=60)] = 0.25
+    """How often to look for new lines and files."""
+    linger: Annotated[Duration, Field(ge=0.1, le=86400)] = 5.0
+    """How long a file that was rotated away must be quiet until it is done."""
+    header: Literal["auto", "none"] = "auto"
+    """Whether lines may have a syslog header of their own; "none": every line is text."""
+    facility: Annotated[str, AfterValidator(_facility)] = "user"
+    """Facility of lines without priority, by name or number."""
+    severity: Annotated[str, AfterValidator(_severity)] = "notice"
+    """Severity of lines without priority, by name or number."""
+    program: Annotated[str, AfterValidator(_program)] | None = None
+    """Program of lines without header; default: the file's name up to its first dot."""
+    files_max: Annotated[int, Field(ge=1, le=1_000_000, strict=True)] = 10_000
+    """Files followed at a time; further ones wait."""
+    open_max: Annotated[int, Field(ge=1, le=100_000, strict=True)] = 256
+    """Files open at a time; those quiet for longest are closed first."""
+
+    @property
+    def local(self) -> bool:
+        return True
+
+    @property
+    def acknowledges(self) -> bool:
+        return True
+
+    def endpoints(self) -> Sequence[Endpoint]:
+        return ()
+
+    @property
+    def rules(self) -> Rules:
+        return Rules(
+            patterns=tuple(map(os.path.abspath, self.path)),
+            exclude=tuple(os.path.abspath(it) if "/" in it else it for it in self.exclude),
+            from_end=self.start == "end",
+            symlinks=self.symlinks,
+            linger_seconds=self.linger,
+            message_max=self.message_max,
+            files_max=self.files_max,
+            open_max=self.open_max,
+        )
+
+    async def run(
+        self,
+        sockets: Sequence[Socket],
+        intake: Intake,
+        *,
+        task_status: TaskStatus[None],
+    ) -> None:
+        """Follow until the stop: what is not read by then is read by the next process."""
+        if intake.account.files is None:
+            intake.account.files = FileCounts()
+        await intake.positions.load()
+        known = {
+            key: (it.read, it.repeating)
+            for key, it in intake.positions.sources.items()
+            if it.read is not None
+        }
+        follower = Follower(intake.host.log_files, self.rules, known)
+        try:
+            task_status.started()
+            with trio.CancelScope() as following:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(_Following(self, intake, follower, intake.account.files).run)
+                    await intake.draining.wait()
+                    following.cancel()
+        finally:
+            follower.close()
+
+
+@dataclass(slots=True, eq=False)
+class _Following:
+    """Looks and reads in a thread; what comes of it is put here, in its order.
+
+    Reading takes nothing away, so what was read and not put when this is cancelled is read again.
+    """
+
+    keys: FileListener
+    intake: Intake
+    follower: Follower
+    counts: FileCounts
+    waiting: deque[Step] = field(default_factory=deque)
+
+    async def run(self) -> None:
+        clock = self.intake.host.clock
+        first = True
+        while True:
+            began = clock.now()
+            await self._look()
+            await self._take()
+            if first:  # before anything is read: or a new process would have its first look again
+                await self.intake.positions.save()
+                first = False
+            due = began + max(self.keys.poll, (clock.now() - began) / LOOK_SHARE)
+            while steps := await self.intake.host.log_files.hop(self.follower.read):
+                self.waiting += steps
+                await self._take()
+                if clock.now() >= due:
+                    break
+            hasty = self.follower.hasty
+            await trio.sleep(HASTY_SECONDS if hasty else max(0.0, due - clock.now()))
+
+    async def _look(self) -> None:
+        now = self.intake.host.clock.now()
+        self.waiting += await self.intake.host.log_files.hop(self.follower.look, now)
+        self._count()
+
+    async def _take(self) -> None:
+        """Put what was read, and wait where a pipe that keeps has no room.
+
+        Meanwhile files are looked after: one that is rotated has to be open before it is deleted.
+        """
+        while self.waiting:
+            step = self.waiting[0]
+            if isinstance(step, Read) and step.lines:
+                with trio.move_on_after(self.keys.poll) as patience:
+                    await self.intake.room()
+                if patience.cancelled_caught:
+                    await self._look()
+                    continue
+            self.waiting.popleft()
+            self._apply(step)
+
+    def _apply(self, step: Step) -> None:
+        if isinstance(step, Read):
+            self._put(step)
+        elif isinstance(step, Forget):
+            self.intake.positions.forget(step.key)
+        else:
+            self._tell(step)
+
+    def _put(self, step: Read) -> None:
+        account = self.intake.account
+        if step.place is None:
+            account.received_octets += step.octets
+            return
+        progress = self.intake.positions.source(step.key)
+        progress.repeating = step.repeats
+        lines = step.lines if all(step.lines) else [line for line in step.lines if line]
+        with progress.taking(step.place) as receipt:
+            self._book(step, len(step.lines) - len(lines))
+            if lines:
+                messages = self._messages(lines, step.path)
+                senders = ["local"] * len(messages)
+                self.intake.put(messages, senders, octets=step.octets, framed=True, receipt=receipt)
+            else:
+                account.received_octets += step.octets
+
+    def _book(self, step: Read, empty: int) -> None:
+        account = self.intake.account
+        account.frames.line += len(step.lines) - empty
+        account.frames.empty += empty
+        account.frames.truncated += step.truncated
+        account.frames.truncated_octets += step.truncated_octets
+        self.counts.unfinished += step.unfinished
+        if step.repeats:
+            account.repeats_possible += len(step.lines) - empty
+        if empty:
+            self.intake.refuse(empty, Refusal.EMPTY)
+
+    def _messages(self, lines: Sequence[bytes], path: str) -> Sequence[bytes]:
+        facility, severity = parse_facility(self.keys.facility), parse_severity(self.keys.severity)
+        assert facility is not None
+        assert severity is not None
+        value = facility << 3 | severity
+        host = self.intake.host
+        program = self.keys.program or program_of(path)
+        front = heading(value, host.clock.wall_ns(), host.name.encode(), program.encode())
+        return headed(lines, value, front, as_text=self.keys.header == "none")
+
+    def _tell(self, step: Told) -> None:
+        if step.count == "failures":
+            self.counts.failures[step.reason] += 1
+        elif step.count == "lost":
+            self.counts.lost += 1
+            self.counts.lost_octets += step.octets
+        elif step.count == "rotations":
+            self.counts.rotations += 1
+        else:
+            self.counts.truncations += 1
+        if step.text:
+            level = logging.ERROR if step.error else logging.WARNING
+            log.log(level, "listener %s: %s", self.intake.listener, step.text)
+
+    def _count(self) -> None:
+        files = self.follower.files.values()
+        self.counts.followed = sum(not it.done for it in files)
+        self.counts.open = sum(it.file is not None for it in files)
+        self.counts.lag_octets = sum(it.lag for it in files)
+
+
+def program_of(path: str) -> str:
+    """The file's name up to its first dot, as far as a tag can hold it."""
+    name = os.path.basename(path)
+    stem = name.split(".")[0] or name
+    return "".join(it if _PROGRAM.fullmatch(it) else "_" for it in stem)[:48]

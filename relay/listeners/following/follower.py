@@ -1,0 +1,272 @@
+"""The follower: looks at what is there, decides which file is which, and reads them in turns.
+
+A rotated file keeps its inode, so a name that leads elsewhere is a new file, and the old one is
+read to its end. A copy, compressed or not, has another inode and the same content, which its trace
+tells. What was rotated more than once between two looks was never seen under its own name: it is
+found among the rotated files, as one that is not known and has changed since the last look.
+"""
+
+import os
+
+from relay.core.batch import TURN_OCTETS
+from relay.listeners.following.followed import UNKNOWN, Followed, Rewritten
+from relay.listeners.following.known import HORIZONS
+from relay.listeners.following.listing import Listing, group, is_compressed, is_rotated, look_around
+from relay.listeners.following.search import Search
+from relay.listeners.following.steps import Read, Step, Told
+from relay.listeners.following.trace import Trace
+from relay.system.ports import LogFile, Stat
+
+SHARE_OCTETS = 16 << 10  # of each file in one turn; more when few have something to say
+KEPT_MAX = 100  # files that are done and gone, kept to be known again if their names come back
+
+
+class Follower(Search):
+    """Looks, and reads; each call is one hop to a thread, one at a time."""
+
+    def look(self, now: float) -> list[Step]:
+        """Look at what is there. To be followed by as many `read` as there is something for."""
+        self._now = now
+        self._look_at_open()
+        directories = {os.path.dirname(it.path) for it in self.files.values() if not it.done}
+        listing = look_around(self._ports, self._rules, directories, self._horizons)
+        self._tell_faults(listing)
+        if self._first:
+            self._begin(listing)
+        self._rename(listing)
+        for file in [it for it in self.files.values() if it.suspect]:
+            self._restart(file, listing)
+        for file in [it for it in self.files.values() if self._is_missing(it, listing)]:
+            self._search(file, listing)
+        self._open(listing)  # first: it may be truncated, and what seems new be its copy
+        self._adopt(listing)
+        self._open(listing)
+        self._finish(listing)
+        self._note_horizons(listing)
+        self._first = self._unclean = False
+        return self._taken()
+
+    def read(self) -> list[Step]:
+        """One turn: at most 256 KiB, shared by the files that have something; empty: none has."""
+        heads = self._heads()
+        self._turn = [key for key in self._turn if key in heads]
+        self._turn += [key for key in heads if key not in self._turn]
+        share = max(SHARE_OCTETS, TURN_OCTETS // max(1, len(heads)))
+        left = TURN_OCTETS
+        while self._turn and left > 0:
+            key = self._turn.pop(0)
+            left -= self._serve(heads[key], min(share, left))
+        return self._taken()
+
+    @property
+    def hasty(self) -> bool:
+        """A file was truncated: the next look should be soon."""
+        return any(it.suspect for it in self.files.values())
+
+    def close(self) -> None:
+        for file in self.files.values():
+            file.close()
+
+    def _heads(self) -> dict[str, Followed]:
+        """Of each group the file that comes first: what was rotated away before what is written."""
+        heads: dict[str, Followed] = {}
+        for file in self.files.values():
+            if file.ready:
+                other = heads.get(file.group)
+                if other is None or _order(file) < _order(other):
+                    heads[file.group] = file
+        return {file.key: file for file in heads.values()}
+
+    def _serve(self, file: Followed, share: int) -> int:
+        octets = 0
+        while octets < share and file.ready:
+            try:
+                step = file.read(share - octets)
+            except Rewritten:
+                file.suspect = True
+                break
+            except OSError as exc:
+                self._fail(file.path, exc)
+                file.failed = True
+                file.close()
+                break
+            if step is None:
+                break
+            octets += step.octets
+            self._steps.append(step)
+        return octets
+
+    def _look_at_open(self) -> None:
+        for file in self.files.values():
+            file.failed = False
+            if file.file is None:
+                continue
+            try:
+                stat = file.file.stat()
+            except OSError as exc:
+                self._fail(file.path, exc)
+                file.close()
+                continue
+            file.suspect = file.suspect or not self._is_intact(file, stat)
+            if not file.suspect:
+                file.seen(stat, self._now)
+                self._note_begin(file)
+
+    def _is_intact(self, file: Followed, stat: Stat) -> bool:
+        if is_compressed(file.path):
+            return True
+        try:  # each time: within one tick of the clock, size and time may be as before
+            return stat.size >= file.lines.end and file.intact()
+        except OSError as exc:
+            self._fail(file.path, exc)
+            return True  # who knows
+
+    def _begin(self, listing: Listing) -> None:
+        """The very first look: what was rotated before is nobody's business."""
+        for path, stat in listing.stats.items():
+            if path not in listing.matched:
+                name = group(path)
+                self._horizons[name] = max(self._horizons.get(name, 0), stat.changed_ns + 1)
+        if not self._rules.from_end:
+            return
+        for path in listing.matched:
+            stat = listing.stats[path]
+            if stat.key in self.files:
+                continue
+            file = self._opened(path, stat.key)
+            if file is not None:
+                try:
+                    self._follow(path, stat, Trace.at(file, line_start(file, stat.size)), file)
+                except OSError as exc:
+                    self._fail(path, exc)
+
+    def _rename(self, listing: Listing) -> None:
+        for file in self.files.values():
+            path = listing.path(file.key)
+            if path is None or (path != file.path and is_rotated(path)):
+                if file.away_since is None and not file.done:
+                    file.away_since = self._now
+                    self._steps.append(Told("rotations"))
+            elif path in listing.matched and not is_rotated(path):
+                file.away_since = None
+            file.path = path or file.path
+            if file.file is not None and not is_rotated(file.path):
+                file.group = group(file.path)
+
+    def _open(self, listing: Listing) -> None:
+        """Open what has to be read, and as many of the others as may be.
+
+        Those may have to be read after their name is gone. When there are more files than may be
+        open they take turns.
+        """
+        wanted = [it for it in self.files.values() if it.file is None and self._wants(it, listing)]
+        wanted.sort(key=lambda it: (not self._waits(it, listing), it.opened))
+        room = self._rules.open_max - self._open_files()
+        for file in wanted:
+            if room <= 0 and not (self._waits(file, listing) and self._make_room()):
+                return
+            path = listing.path(file.key)
+            opened = self._opened(path, file.key) if path else None
+            if opened is not None:
+                room -= 1
+                self._opens += 1
+                file.opened = self._opens
+                self._attach(file, opened, listing)
+
+    def _wants(self, file: Followed, listing: Listing) -> bool:
+        path = listing.path(file.key)
+        if path is None:
+            return False
+        stat = listing.stats[path]
+        changed = (stat.size, stat.changed_ns) != (file.size, file.changed_ns)
+        if file.done or changed or path in listing.matched or self._waits(file, listing):
+            return changed or not file.done
+        file.done = True  # it was rotated, and read to its end
+        return False
+
+    def _waits(self, file: Followed, listing: Listing) -> bool:
+        """There may be something to read, or it may be another file by now."""
+        path = listing.path(file.key)
+        assert path is not None
+        stat = listing.stats[path]
+        changed = (stat.size, stat.changed_ns) != (file.size, file.changed_ns)
+        return changed or is_compressed(path) or stat.size != file.trace.offset
+
+    def _attach(self, file: Followed, opened: LogFile, listing: Listing) -> None:
+        try:
+            fits = file.trace.fits(opened)
+            stat = opened.stat()
+            if fits:
+                file.take(opened, self._rules.message_max)
+                file.done = False
+        except OSError as exc:
+            self._fail(file.path, exc)
+            return
+        if not fits and file.done:
+            opened.close()
+            self._bury(file)  # another file has got the inode: the next look finds out which
+            return
+        if not fits:  # likewise, or it was truncated meanwhile
+            file.file, file.suspect = opened, True
+            return  # the next look has a listing that is younger than the truncation
+        resolved = file.repeats_until == UNKNOWN and not is_compressed(file.path)
+        if resolved:
+            file.repeats_until = stat.size
+        shorter = stat.size < file.size
+        file.seen(self._listed(file, listing) or stat, self._now)
+        self._note_begin(file)
+        if shorter or resolved:
+            self._place(file)
+
+    def _make_room(self) -> bool:
+        """Close the file that has been quiet for longest; False: all have something to read."""
+        idle = [it for it in self.files.values() if it.file is not None and not it.ready]
+        if not idle:
+            return False
+        min(idle, key=lambda it: it.grown_at).close()
+        return True
+
+    def _finish(self, listing: Listing) -> None:
+        """Who is away, read to the end, and quiet, is done; its last line needs no end any more."""
+        for file in list(self.files.values()):
+            if file.away_since is None or file.file is None or file.ready or file.suspect:
+                continue
+            quiet = self._now - max(file.away_since, file.grown_at)
+            if quiet < self._rules.linger_seconds and not is_compressed(file.path):
+                continue
+            if step := file.close_line():
+                self._steps.append(step)
+            file.close()
+            file.done = True
+        gone = [it for it in self.files.values() if it.done and listing.path(it.key) is None]
+        for file in gone[: max(0, len(gone) - KEPT_MAX)]:
+            self._forget(file)
+
+    def _note_horizons(self, listing: Listing) -> None:
+        """A file that is not known and changes after this was not there at this look."""
+        held = {group(path) for key in self._waiting if (path := listing.path(key))}
+        held |= {it.group for it in self.files.values() if it.suspect}
+        if self._reused:
+            self._reused = False
+            return
+        now = dict(self._horizons)
+        for file in self.files.values():
+            if file.group not in held:
+                now[file.group] = max(now.get(file.group, 0), file.changed_ns)
+        if now != self._horizons or self._first:
+            self._horizons = now
+            self._steps.append(Read(HORIZONS, "", {"changed": now}))
+
+    def _is_missing(self, file: Followed, listing: Listing) -> bool:
+        return file.file is None and not file.done and listing.path(file.key) is None
+
+
+def line_start(file: LogFile, size: int) -> int:
+    """Where the last line that has no end begins, as far as one look reaches."""
+    octets = min(size, 64 << 10)
+    return size - octets + file.read(octets, size - octets).rfind(b"\n") + 1
+
+
+def _order(file: Followed) -> tuple[bool, int]:
+    """What was rotated away comes first, and of that what changed first."""
+    return file.away_since is None, file.changed_ns

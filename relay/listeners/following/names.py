@@ -1,0 +1,37 @@
+"""What a rotated file's name says: whose log it was, and whether it is compressed."""
+
+import re
+from functools import lru_cache
+from typing import NamedTuple
+
+READABLE = (".gz", ".bz2", ".xz")
+COMPRESSED = (*READABLE, ".zst", ".lz4", ".lzma", ".Z", ".zip")
+
+_DATE = r"(?:\d{8}|\d{4}-\d\d-\d\d)(?:[-_T.]?\d{2,6})?|\d{9,13}"  # a day, an hour, Unix time
+_BEHIND = re.compile(rf"(.+?)[.-](?:{_DATE}|(?<=\.)\d{{1,4}})")  # app.log.1, app.log-20261123
+_WITHIN = re.compile(rf"(.+?)(?:[.-](?:{_DATE})|\.\d{{1,3}})(\.[A-Za-z]\w*)")  # app-20261123.log
+
+
+class Origin(NamedTuple):
+    """`name` is what the file was called while it was written to."""
+
+    name: str
+    rotated: bool
+    compressed: bool
+
+
+@lru_cache(maxsize=65536)
+def origin(name: str) -> Origin:
+    """As logrotate names files, with `dateext` and `extension`, too."""
+    plain = name
+    for suffix in COMPRESSED:
+        if name.endswith(suffix) and name != suffix:
+            plain = name.removesuffix(suffix)
+            break
+    found = _BEHIND.fullmatch(plain)
+    if found:
+        return Origin(found[1], True, plain != name)
+    found = _WITHIN.fullmatch(plain)
+    if found:
+        return Origin(found[1] + found[2], True, plain != name)
+    return Origin(plain, plain != name, plain != name)

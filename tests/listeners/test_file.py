@@ -1,0 +1,80 @@
+"""The file listener on real files and threads."""
+
+from pathlib import Path
+
+import pytest
+import trio
+from pydantic import ValidationError
+
+from relay.core.account import Confirmation, Refusal
+from relay.core.bounds import Bounds
+from relay.listeners.file import FileListener, program_of
+from tests.listeners.conftest import Rig
+
+
+def following(path: Path, **keys: object) -> FileListener:
+    return FileListener.model_validate({"type": "file", "path": str(path), "poll": "50ms", **keys})
+
+
+async def test_a_line_becomes_a_message(rig: Rig, tmp_path: Path) -> None:
+    path = tmp_path / "app.log"
+    path.write_bytes(b"hello\n\n<13>Nov 23 07:45:25 app: as it is\n")
+    async with rig.running(following(path, facility="local3", severity="info")):
+        assert await rig.texts(2) == [b"hello", b"is"]
+    first, second = rig.held()
+    assert first.startswith(b"<158>")
+    assert first.endswith(b" relay.example.net app: hello")
+    assert second == b"<13>Nov 23 07:45:25 app: as it is"
+    assert rig.account.refused[Refusal.EMPTY] == 1
+    assert rig.account.files
+    assert rig.account.files.followed == 1
+
+
+async def test_a_full_pipe_that_keeps_drops_nothing_and_files_are_looked_after(
+    tmp_path: Path,
+) -> None:
+    """While it waits, a file that comes and goes is opened, so that it can be read later."""
+    rig = Rig(bounds=Bounds(messages=1, memory=1 << 20, overflow="block"))
+    (tmp_path / "a.log").write_bytes(b"1\n")
+    async with rig.running(following(tmp_path / "*.log")):
+        with trio.fail_after(5):
+            while not rig.channel.full:
+                await trio.sleep(0.01)
+            (tmp_path / "b.log").write_bytes(b"2\n")
+            while rig.account.files is None or rig.account.files.open < 2:
+                await trio.sleep(0.01)
+            (tmp_path / "b.log").unlink()
+        found: list[bytes] = []
+        with trio.fail_after(5), rig.channel.lease() as lease:
+            while len(found) < 2:
+                for batch in await lease.lend():
+                    found += [message[-1:] for message in batch.messages]
+                    lease.settle(len(batch), Confirmation.SENT)
+    assert found == [b"1", b"2"]
+    assert sum(rig.channel.account.dropped.values()) == 0
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"path": []},
+        {"path": ""},
+        {"facility": "kern"},
+        {"facility": "mails"},
+        {"severity": "loud"},
+        {"program": "a b"},
+        {"poll": "1ms"},
+        {"start": "middle"},
+    ],
+)
+def test_keys_that_make_no_sense(keys: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        FileListener.model_validate({"type": "file", "path": "a.log", **keys})
+
+
+@pytest.mark.parametrize(
+    ("path", "program"),
+    [("/var/log/app.log", "app"), ("/x/.hidden", ".hidden"), ("/x/a b:c.log", "a_b_c")],
+)
+def test_program_of_a_file(path: str, program: str) -> None:
+    assert program_of(path) == program
