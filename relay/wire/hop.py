@@ -26,9 +26,9 @@ _VALUE = rb'([^"\\\]]{1,400})/([0-9a-f]{16})/(\d{1,20})'
 _HOP = re.compile(rb'hop="(%s)"' % _VALUE)
 # As `Hop.stamp` writes it; the last hop is the one before us.
 _STAMPED = re.compile(
-    rb'<\d{1,3}>1 (?:[^ ]++ ){5}+\[relay@32473 (?:hop="[^"\\\]]*+" )*+hop="%b"\]' % _VALUE
+    rb'<\d{1,3}>1 (?:[^ ]{1,512}+ ){5}+\[relay@32473 (?:hop="[^"\\\]]*+" )*+hop="%b"\]' % _VALUE
 )
-_FIELDS = re.compile(rb"(?:[^ ]++ ){6}")
+_FIELDS = re.compile(rb"(?:[^ ]{1,512}+ ){6}")
 _OPENING = b"[" + SD_ID + b" "
 
 
