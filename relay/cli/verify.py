@@ -39,10 +39,10 @@ class _Epoch:
     def end(self) -> int:
         return max(end for _, end in self.runs)
 
-    def judge(self, start: int | None) -> None:
-        """Find what is missing from `start` on, or from the lowest number, and what came again."""
+    def judge(self) -> None:
+        """Find what is missing from the lowest number on, and what came again."""
         runs = sorted(self.runs)
-        at = runs[0][0] if start is None else start
+        at = runs[0][0]
         for first, end in runs:
             if first > at:
                 self.missing.append((at, first))
@@ -105,8 +105,8 @@ def _judge(epochs: Iterable[_Epoch]) -> None:
     ends: dict[str, int] = {}
     for epoch in epochs:
         before = ends.get(epoch.upstream)
-        epoch.follows = before is None or epoch.first >= before
-        epoch.judge(before if epoch.follows else None)
+        epoch.follows = before is None or epoch.first == before
+        epoch.judge()
         ends[epoch.upstream] = epoch.end
 
 

@@ -117,6 +117,7 @@ class PipeAccount:
     on_loss: Callable[["PipeAccount", Drop, int], None] = _no_loss
     destination: str = ""
     holder: Holder | None = None
+    renumbered: int = 0  # times messages that may have been sent got other numbers
     numbers_used: int = 0  # below this: by channels of this pipe that are closed
     received: int = 0
     recovered: int = 0

@@ -111,17 +111,14 @@ class Upstream:
     def _begin(self, epoch: bytes, first: int) -> Numbering:
         """Numbers go on where those of the epoch before ended, or nobody knows what was lost."""
         before = next(reversed(self.epochs.values()), None)
-        start = first
-        if before is not None and first >= before.next:
-            start = before.next
-        elif before is not None:
+        if before is not None and first != before.next:
             self.counts.renumbered += 1
             if len(self.news) < RANGES_MAX:
                 self.news.append(f"numbers begin anew at {first} after {before.next - 1}: "
                                  "what was lost in between is not known")  # fmt: skip
         if len(self.epochs) >= EPOCHS_MAX:
             self._miss(self.epochs.pop(next(iter(self.epochs))), float("inf"), 0.0)
-        numbering = self.epochs[epoch] = Numbering(start, start, self.holes_max)
+        numbering = self.epochs[epoch] = Numbering(first, first, self.holes_max)
         return numbering
 
     def settle(self, until: float, now: float) -> None:

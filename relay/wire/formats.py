@@ -54,6 +54,7 @@ def convert(
     not before included; their `numbers` are parallel, too.
     """
     if form.hop is not None:
+        form.hop.renew()
         return [
             form.hop.stamp(message, sender, number, made=False)
             if well_formed(message)

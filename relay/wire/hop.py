@@ -12,7 +12,7 @@ that is sent again has the number that it had. 32473 is the enterprise number fo
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -48,6 +48,7 @@ class Hop:
     pipe: str
     epoch: str  # 16 hexadecimal digits
     version: str
+    renumbered: Callable[[], int] = int  # how often: each time another epoch begins
     base: int | None = None  # number of the first message stamped: `sequenceId` counts from there
     _mine: bytes = field(init=False)  # how our own values begin, with and without the epoch
     _value: bytes = field(init=False)
@@ -55,8 +56,13 @@ class Hop:
 
     def __post_init__(self) -> None:
         self._mine = b"%b/%b/" % (_safe(self.relay), _safe(self.pipe))
-        self._value = b'hop="%b%b/' % (self._mine, self.epoch.encode())
+        self.renew()
         self._software = b'software="relay" swVersion="%b"' % _safe(self.version[:32])
+
+    def renew(self) -> None:
+        """Called before a batch: its epoch may be another one."""
+        epoch = (int(self.epoch, 16) + self.renumbered()) % (1 << 64)
+        self._value = b'hop="%b%016x/' % (self._mine, epoch)
 
     def stamp(self, message: bytes, sender: str, number: int, *, made: bool) -> bytes:
         """The message, RFC 5424 to the letter, with the record.

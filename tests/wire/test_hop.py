@@ -145,3 +145,14 @@ def test_reading_never_raises(junk: bytes) -> None:
     last_passage(junk)
     last_passage(HEAD + b"[relay@32473 " + junk)
     every_passage(HEAD + b"[relay@32473 hop=" + junk)
+
+
+def test_other_numbers_are_another_epoch() -> None:
+    """What was sent under the numbers before must not look like a gap, or like a duplicate."""
+    times = iter([0, 0, 0, 1, 2])  # the first is asked for when it is made
+    by = Hop("edge01", "siem", "f" * 16, "1.2.3", lambda: next(times))
+    epochs = []
+    for _ in range(4):
+        (stamped,) = stamp(HEAD + b"- x", by=by)
+        epochs += [it.epoch for it in every_passage(stamped)]
+    assert epochs == [b"f" * 16, b"f" * 16, b"0" * 16, b"0" * 15 + b"1"]
