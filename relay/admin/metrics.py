@@ -11,19 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from relay import __version__
 from relay.admin.file_metrics import FILE_METRICS
 from relay.admin.metric import (
-    Metric,
-    Numbers,
-    Sample,
-    by_destination,
-    by_each_destination,
-    by_listener,
-    by_listener_and,
-    by_pipe,
-    by_pipe_and,
-    by_ring,
-    one,
-)
+    Metric, Numbers, Sample, by_destination, by_each_destination, by_listener, by_listener_and,
+    by_pipe, by_pipe_and, by_ring, one,
+)  # fmt: skip
+from relay.admin.senders import SENDERS
 from relay.admin.state import Admin
+from relay.admin.upstreams import UPSTREAMS
 from relay.core.account import ListenerAccount, PipeAccount
 from relay.core.backlog import Backlog
 from relay.core.memory import cost
@@ -314,4 +307,6 @@ _RELAY = (
            lambda _: [((__version__,), 1)]),
 )  # fmt: skip
 
-METRICS: Sequence[Metric] = (*_PIPES, *_LISTENERS, *FILE_METRICS, *_RELAY)
+METRICS: Sequence[Metric] = (
+    *_PIPES, *_LISTENERS, *UPSTREAMS, *SENDERS, *FILE_METRICS, *_RELAY,
+)  # fmt: skip
