@@ -11,8 +11,17 @@ from collections.abc import Callable, Iterator, Sequence
 from relay import __version__
 from relay.admin.file_metrics import FILE_METRICS
 from relay.admin.metric import (
-    Metric, Numbers, Sample, by_destination, by_each_destination, by_listener, by_listener_and,
-    by_pipe, by_pipe_and, by_ring, one,
+    Metric,
+    Numbers,
+    Sample,
+    by_destination,
+    by_each_destination,
+    by_listener,
+    by_listener_and,
+    by_pipe,
+    by_pipe_and,
+    by_ring,
+    one,
 )  # fmt: skip
 from relay.admin.senders import SENDERS
 from relay.admin.state import Admin
