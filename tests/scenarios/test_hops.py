@@ -159,6 +159,8 @@ def test_a_restart_and_a_kill_in_between_are_told_exactly(  # noqa: PLR0915 - a 
     second.pause()
     send(first, padded(8000, start=1000))
     first.until(lambda books: books["listeners"]["net"]["accepted"] == 8500, "all are taken")
+    if spool == "always":
+        first.until(lambda books: not books["pipes"]["hub"]["at_risk"], "all is on disk")
     first.kill()
     second.resume()
     first.start()
