@@ -22,8 +22,10 @@ from relay.admin.metric import (
     by_pipe_and,
     by_ring,
     one,
-)
+)  # fmt: skip
+from relay.admin.senders import SENDERS
 from relay.admin.state import Admin
+from relay.admin.upstreams import UPSTREAMS
 from relay.core.account import ListenerAccount, PipeAccount
 from relay.core.backlog import Backlog
 from relay.core.memory import cost
@@ -314,4 +316,6 @@ _RELAY = (
            lambda _: [((__version__,), 1)]),
 )  # fmt: skip
 
-METRICS: Sequence[Metric] = (*_PIPES, *_LISTENERS, *FILE_METRICS, *_RELAY)
+METRICS: Sequence[Metric] = (
+    *_PIPES, *_LISTENERS, *UPSTREAMS, *SENDERS, *FILE_METRICS, *_RELAY,
+)  # fmt: skip

@@ -34,6 +34,7 @@ def warnings(config: Config) -> list[str]:
         *_own_listeners(config),
         *_refused_again(config),
         *_nothing_to_share(config),
+        *_shared_numbers(config),
         *_not_executable(config),
         *_silent(config),
     ]
@@ -244,6 +245,16 @@ def _not_there(config: Config) -> Iterator[str]:
         above = os.path.dirname(os.path.abspath(directory))
         if above != made and not os.path.isdir(above):
             yield f"{what}: {above} is not there: it is waited for, and not made"
+
+
+def _shared_numbers(config: Config) -> Iterator[str]:
+    for name, pipe in config.pipes.items():
+        stamped = [it for it in pipe.to if config.destinations[it].stamp]
+        if stamped and pipe.strategy == "balance" and len(pipe.to) > 1:
+            yield (
+                f"pipe {name} shares its numbered messages out to {' and '.join(pipe.to)}: "
+                "unless these are one receiver, each sees gaps"
+            )
 
 
 def _silent(config: Config) -> Iterator[str]:

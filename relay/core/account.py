@@ -10,6 +10,7 @@ from typing import Protocol
 
 from relay.core.files import FileCounts
 from relay.core.health import Health
+from relay.core.senders import Senders
 from relay.core.skew import Skews
 from relay.wire.framing import FramingCounts
 
@@ -119,6 +120,8 @@ class PipeAccount:
     on_loss: Callable[["PipeAccount", Drop, int], None] = _no_loss
     destination: str = ""
     holder: Holder | None = None
+    renumbered: int = 0  # times messages that may have been sent got other numbers
+    numbers_used: int = 0  # below this: by channels of this pipe that are closed
     received: int = 0
     recovered: int = 0
     filtered: int = 0
@@ -246,6 +249,7 @@ class ListenerAccount:
     restarts: int = 0
     bound: bool = False
     skews: Skews = field(default_factory=Skews)
+    senders: Senders = field(default_factory=Senders)
     probes: list[Callable[[], None]] = field(default_factory=list)  # see `refresh`
 
     def refresh(self) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from relay.core.account import Drop, ListenerAccount, PipeAccount, Refusal
 from relay.core.losses import Losses
+from relay.core.upstreams import Upstreams
 
 
 @dataclass(slots=True, eq=False)
@@ -14,6 +15,7 @@ class Ledger:
     """Invariant, with no function of ours on the stack: this residual and each account's are 0."""
 
     losses: Losses = field(default_factory=Losses)
+    upstreams: Upstreams = field(default_factory=Upstreams)
     pipes: dict[str, PipeAccount] = field(default_factory=dict)
     listeners: dict[str, ListenerAccount] = field(default_factory=dict)
 

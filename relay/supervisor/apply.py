@@ -129,6 +129,7 @@ def _deliver(
 ) -> None:
     """Change the deliveries of a pipe where they can go on, or put others in their place."""
     keys = relay.config.pipes[name]
+    channel.number_lent(any(relay.config.destinations[it].stamp for it in keys.to))
     members = [_member(relay, name, channel, it) for it in keys.to]
     live = relay.pipes.get(name)
     if live is not None and not renamed and live.arrange(members, keys.sharing):
@@ -151,6 +152,7 @@ def _member(relay: Relay, pipe: str, channel: Channel, destination: str) -> Memb
         account=channel.account,
         rings=relay.rings,
         reopening=relay.reopening,
+        hop=relay.hop(pipe) if relay.config.destinations[destination].stamp else None,
     )
     return Member(relay.config.destinations[destination], outlet)
 
@@ -203,6 +205,7 @@ def _listen(
         account=relay.ledger.listener(name),
         message_max=component.message_max,
         timezone=component.timezone,
+        upstreams=relay.ledger.upstreams if component.hop else None,
         restamp=component.timestamp == "received",
         local=component.local,
         acknowledges=component.acknowledges,
@@ -210,6 +213,8 @@ def _listen(
         streams=_streams(component, before.get(name)),
         positions=relay.positions_of(component.type, name),
     )
+    senders = intake.account.senders
+    senders.expected.expect(component.expect, component.silent_after, relay.now())
     have = relay.bindings.sockets
     intake.account.bound = all(key(endpoint) in have for endpoint in component.endpoints())
     listening = relay.listeners[name] = Listening(name, component, intake)
@@ -255,6 +260,7 @@ def _part(
     if now is None:
         del relay.listeners[old.name]
         old.intake.account.bound = False
+        old.intake.account.senders.expected.expect((), 0.0, relay.now())
     sockets = [
         socket
         for endpoint in old.component.endpoints()
@@ -271,6 +277,7 @@ def _part(
         account=old.intake.account,
         message_max=old.intake.message_max,
         timezone=old.intake.timezone,
+        upstreams=old.intake.upstreams,
         restamp=old.intake.restamp,
         local=old.intake.local,
         acknowledges=old.intake.acknowledges,

@@ -38,6 +38,7 @@ _STRICT = re.compile(
     rb"[!-~]{1,255}(?<![^:]:) [!-~]{1,48} [!-~]{1,128} [!-~]{1,32} " + _STRICT_DATA,
     re.DOTALL,
 )
+_WHOLE_ELEMENT = re.compile(_ELEMENT % (rb"(" + _NAME + rb"++)", _NAME + rb"++"), re.DOTALL)
 _PARAMETER = re.compile(rb' ([^=]+)="((?:[^"\\\]]++|\\.)*+)"', re.DOTALL)
 _ESCAPED = re.compile(rb'\\(["\\\]])')
 
@@ -103,6 +104,21 @@ def well_formed(message: bytes) -> bool:
 def well_formed_data(structured_data: bytes) -> bool:
     """Whether this is STRUCTURED-DATA to the letter of §6.3."""
     return re.fullmatch(_STRICT_DATA, structured_data, re.DOTALL) is not None
+
+
+def split_data(text: bytes) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """The elements at the start of this, by id and as they stand, and what follows them.
+
+    `text` starts with STRUCTURED-DATA to the letter of §6.3, NILVALUE included.
+    """
+    if text.startswith(b"-"):
+        return [], text[1:]
+    found: list[tuple[bytes, bytes]] = []
+    at = 0
+    while element := _WHOLE_ELEMENT.match(text, at):
+        found.append((element[1], element[0]))
+        at = element.end()
+    return found, text[at:]
 
 
 def elements(structured_data: bytes) -> Elements:

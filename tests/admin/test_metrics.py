@@ -47,6 +47,7 @@ LABELS = {
     "pipe": ("forward", "look"),
     "listener": ("net", "internal"),
     "destination": ("recent",),
+    "upstream": ("other",),
     "rule": (),  # there are none here
     "sender": (),  # nobody yet
 }
