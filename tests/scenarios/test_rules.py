@@ -67,7 +67,7 @@ memory_max = "8MiB"
 type = "udp"
 listen = ["127.0.0.1:@net@"]
 allow = ["127.0.0.0/16"]
-rate_limit = "100/s"
+rate_limit = "1/s"
 burst = 50
 
 [listeners.internal]
