@@ -54,6 +54,7 @@ class Channel:
         self.backlog: Backlog | None = None
         self.dead_letters: DeadLetters | None = None  # None: what is refused is lost
         self.expiry: Expiry | None = None  # None: nothing is ever too old
+        self.lends_numbers = False  # a destination writes them into the messages
         self.tail = Tail()
         self.debts = Debts()
         self._closing: Drop | None = None
@@ -172,10 +173,6 @@ class Channel:
         """Other bounds from now on; what is held above them stays."""
         self._bounds, self.memory_max = bounds, bounds.memory
         self.wake()
-
-    def number_lent(self, wanted: bool) -> None:
-        """Whether what is lent says which numbers it has: a destination writes them down."""
-        self._queue.numbers = wanted
 
     def forget_tail(self) -> None:
         """The destination is another one: what that before may not have read is not for it."""

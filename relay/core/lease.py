@@ -106,7 +106,8 @@ class ChannelLease:
         if channel._careful:
             messages_max = 1
         room = WINDOW_MESSAGES - channel._queue.lent_messages
-        return channel._queue.lend(max(1, min(messages_max, room)), TURN_OCTETS)
+        messages_max = max(1, min(messages_max, room))
+        return channel._queue.lend(messages_max, TURN_OCTETS, numbered=channel.lends_numbers)
 
     def settle(self, messages: int, level: Confirmation) -> None:
         self._held._settle(messages, level)

@@ -41,7 +41,6 @@ class Queue:
     octets: int = 0
     lent_octets: int = 0  # of whole lent entries
     notices: int = 0  # entries that tell of losses
-    numbers: bool = False  # lend batches with their numbers in the channel; 1 µs a batch
     _gone: int = 0  # messages of the oldest lent entry that have left
 
     @property
@@ -67,10 +66,10 @@ class Queue:
         self.octets += entry.batch.octets
         self.notices += entry.batch.notice
 
-    def lend(self, messages_max: int, octets_max: int) -> list[Batch]:
+    def lend(self, messages_max: int, octets_max: int, *, numbered: bool = False) -> list[Batch]:
         """Take from what waits, which must not be nothing: so much, or one batch of more octets.
 
-        A batch of more messages is split.
+        A batch of more messages is split. `numbered`, they bear their numbers: 1 µs a batch.
         """
         taken: list[Batch] = []
         messages = octets = 0
@@ -84,7 +83,7 @@ class Queue:
                 self._split_head(messages_max)
             entry = self.waiting.popleft()
             self._lend(entry)
-            taken.append(entry.batch.numbered(entry.first) if self.numbers else entry.batch)
+            taken.append(entry.batch.numbered(entry.first) if numbered else entry.batch)
         return taken
 
     def shift(self, messages: int) -> list[Entry]:

@@ -129,7 +129,7 @@ def _deliver(
 ) -> None:
     """Change the deliveries of a pipe where they can go on, or put others in their place."""
     keys = relay.config.pipes[name]
-    channel.number_lent(any(relay.config.destinations[it].stamp for it in keys.to))
+    channel.lends_numbers = any(relay.config.destinations[it].stamp for it in keys.to)
     members = [_member(relay, name, channel, it) for it in keys.to]
     live = relay.pipes.get(name)
     if live is not None and not renamed and live.arrange(members, keys.sharing):

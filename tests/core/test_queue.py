@@ -101,8 +101,9 @@ def test_all_that_waits_can_be_taken_out() -> None:
 
 def test_batches_are_lent_with_their_numbers_where_these_are_wanted() -> None:
     queue = filled(3, 2)
-    queue.numbers = True
-    assert [batch.numbers[0] for batch in queue.lend(2, 1000)] == [0]
-    assert [batch.numbers[0] for batch in queue.lend(10, 1000)] == [2, 3]
+    assert [batch.numbers[0] for batch in queue.lend(2, 1000, numbered=True)] == [0]
+    assert [batch.numbers[0] for batch in queue.lend(10, 1000, numbered=True)] == [2, 3]
     queue.recall()
-    assert [batch.numbers[0] for batch in queue.lend(10, 1000)] == [0, 2, 3], "as before"
+    assert [batch.numbers[0] for batch in queue.lend(10, 1000, numbered=True)] == [0, 2, 3], (
+        "as before"
+    )
