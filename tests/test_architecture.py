@@ -61,6 +61,7 @@ TESTED_ELSEWHERE = {
     "destinations/terminals.py": "the terminals of users: their tests",
     "destinations/transit.py": "a connection's octets: tests of stream, acked and epoch",
     "listeners/datagrams.py": "what udp and unix share: their tests",
+    "listeners/gate.py": "half of a datagram listener: tests/listeners/test_network.py",
     "listeners/credentials.py": "who sends on a unix socket: tests of unix",
     "core/files.py": "numbers only",
     "listeners/following/copies.py": "a step of the follower: its machine",

@@ -50,6 +50,7 @@ def _pipe(relay: Relay, account: PipeAccount) -> View:
         "filtered": account.filtered,
         "delivered": _named(account.delivered),
         "dropped": _named(account.dropped),
+        "changed": dict(account.changed),
         "dropped_notices": account.notices_dropped,
         "dead_letters": account.dead_letters,
         "retried": account.retried,
@@ -162,6 +163,8 @@ def _listener(relay: Relay, account: ListenerAccount) -> View:
         "repeats_possible": account.repeats_possible,
         "connections": {
             "open": account.connections_open,
+            "waiting": account.connections_waiting,
+            "paced": account.connections_paced,
             "accepted": account.connections_accepted,
             "refused": _named(account.connections_refused),
             "failed": _named(account.connections_failed),

@@ -22,8 +22,10 @@ from relay.admin.metric import (
     by_pipe_and,
     by_ring,
     one,
-)
+)  # fmt: skip
+from relay.admin.senders import SENDERS
 from relay.admin.state import Admin
+from relay.admin.upstreams import UPSTREAMS
 from relay.core.account import ListenerAccount, PipeAccount
 from relay.core.backlog import Backlog
 from relay.core.memory import cost
@@ -120,6 +122,8 @@ _PIPES = (
                 lambda it: it.delivered),
     by_pipe_and("dropped_total", "counter",
                 "Messages dropped, by reason.", "reason", lambda it: it.dropped),
+    by_pipe_and("changed_total", "counter",
+                "Messages that a rule has changed, by rule.", "rule", lambda it: it.changed),
     by_pipe("dropped_notices_total", "counter",
             "Of the dropped: notices of loss, which are not told again.",
             lambda it: it.notices_dropped),
@@ -250,6 +254,12 @@ _LISTENERS = (
                 "Messages read again after an unclean end, that may have been put before it.",
                 lambda it: it.repeats_possible),
     by_listener("connections_open", "gauge", "Connections open.", lambda it: it.connections_open),
+    by_listener("connections_waiting", "gauge",
+                "Of the open connections: not read now, because their senders' rates are spent.",
+                lambda it: it.connections_waiting),
+    by_listener("connections_paced_total", "counter",
+                "Times a connection had to wait for its sender's rate.",
+                lambda it: it.connections_paced),
     by_listener("connections_accepted_total", "counter",
                 "Connections accepted.", lambda it: it.connections_accepted),
     by_listener_and("connections_refused_total", "Connections refused, by reason.", "reason",
@@ -305,4 +315,6 @@ _RELAY = (
            lambda _: [((__version__,), 1)]),
 )  # fmt: skip
 
-METRICS: Sequence[Metric] = (*_PIPES, *_LISTENERS, *FILE_METRICS, *_RELAY)
+METRICS: Sequence[Metric] = (
+    *_PIPES, *_LISTENERS, *UPSTREAMS, *SENDERS, *FILE_METRICS, *_RELAY,
+)  # fmt: skip

@@ -46,6 +46,8 @@ def check_names(document: Mapping[str, Any]) -> Iterator[Problem]:
         if isinstance(dead_letter, str):
             yield from _check_dead_letter(document, name, dead_letter)
         yield from _check_match(document, (*path, "match"), pipe.get("match"))
+        for key in ("sample", "rewrite"):
+            yield from _check_rules(document, (*path, key), pipe.get(key))
 
 
 def check_internal(document: Mapping[str, Any]) -> Iterator[Problem]:
@@ -144,6 +146,14 @@ def _check_dead_letter(document: Mapping[str, Any], name: str, to: str) -> Itera
     if len(pipe) > NAME_MAX >= len(name):
         longest = NAME_MAX - len(dead_letter_pipe(""))
         yield Problem(path, f"needs a pipe whose name has no more than {longest} characters")
+
+
+def _check_rules(document: Mapping[str, Any], path: KeyPath, rules: object) -> Iterator[Problem]:
+    """`match` in a table, or in each of a list of them."""
+    for place, rule in enumerate(rules if isinstance(rules, list) else ()):
+        yield from _check_rules(document, (*path, place), rule)
+    if isinstance(rules, dict):
+        yield from _check_match(document, (*path, "match"), rules.get("match"))
 
 
 def _check_match(document: Mapping[str, Any], path: KeyPath, rules: object) -> Iterator[Problem]:

@@ -24,6 +24,7 @@ from relay.core.bounds import Overflow
 from relay.core.component import Destination, Listener
 from relay.core.keys import Keys
 from relay.core.match import Match
+from relay.core.rules import RuleKeys, no_rules
 from relay.core.sharing import Sharing, StrategyName
 from relay.core.values import Duration, Listen, Path, Size, listed, or_one
 
@@ -86,7 +87,7 @@ class AdminKeys(Keys):
     """Address to listen on, `HOST:PORT` or `fd:NAME`; "off": no admin server."""
 
 
-class PipeKeys(Keys):
+class PipeKeys(RuleKeys):
     """Which messages go to one destination, and what is held for it."""
 
     from_: Annotated[
@@ -156,13 +157,13 @@ def dead_letter_pipe(pipe: str) -> str:
 def with_dead_letters(pipes: Mapping[str, PipeKeys]) -> dict[str, PipeKeys]:
     """These pipes, and behind them one for the dead letters of each that wants it.
 
-    No listener feeds such a pipe. It is bounded as its own one is, cannot make anybody wait, and
-    has the spool that suits its destination.
+    No listener feeds such a pipe, and it has no rules. It is bounded as its own one is, cannot make
+    anybody wait, and has the spool that suits its destination.
     """
     return {**pipes} | {
         dead_letter_pipe(name): keys.model_copy(
             update={"from_": (), "to": (keys.dead_letter,), "match": (), "dead_letter": None,
-                    "overflow": "drop-newest", "spool": "auto"}
+                    "overflow": "drop-newest", "spool": "auto", **no_rules()}
         )
         for name, keys in pipes.items()
         if keys.dead_letter is not None

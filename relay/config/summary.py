@@ -34,6 +34,7 @@ def warnings(config: Config) -> list[str]:
         *_own_listeners(config),
         *_refused_again(config),
         *_nothing_to_share(config),
+        *_shared_numbers(config),
         *_not_executable(config),
         *_silent(config),
     ]
@@ -56,10 +57,21 @@ def _pipe_text(name: str, pipe: PipeKeys, config: Config) -> str:
     # Only a pipe for dead letters is fed by no listener.
     feeding = ", ".join(config.feeding(name)) or "what is refused"
     return (
-        f"{name}: {feeding} -> {to} {match}, {_sharing_text(pipe)}"
+        f"{name}: {feeding} -> {to} {match}, {_rules_text(pipe)}{_sharing_text(pipe)}"
         f"memory {size_text(pipe.memory)}, overflow {pipe.overflow}"
         f"{_spool_text(name, pipe, config)}"
     )
+
+
+def _rules_text(pipe: PipeKeys) -> str:
+    """What a pipe does with its messages, in the order in which it does it."""
+    parts = {"sample": len(pipe.sample), "shed": pipe.shed is not None,
+             "rate limit": pipe.rate_limit is not None, "rewrite": len(pipe.rewrite),
+             "mask": len(pipe.mask)}  # fmt: skip
+    texts = [
+        f"{number} x {name}" if number > 1 else name for name, number in parts.items() if number
+    ]
+    return "".join(f"{text}, " for text in texts)
 
 
 def _sharing_text(pipe: PipeKeys) -> str:
@@ -233,6 +245,16 @@ def _not_there(config: Config) -> Iterator[str]:
         above = os.path.dirname(os.path.abspath(directory))
         if above != made and not os.path.isdir(above):
             yield f"{what}: {above} is not there: it is waited for, and not made"
+
+
+def _shared_numbers(config: Config) -> Iterator[str]:
+    for name, pipe in config.pipes.items():
+        stamped = [it for it in pipe.to if config.destinations[it].stamp]
+        if stamped and pipe.strategy == "balance" and len(pipe.to) > 1:
+            yield (
+                f"pipe {name} shares its numbered messages out to {' and '.join(pipe.to)}: "
+                "unless these are one receiver, each sees gaps"
+            )
 
 
 def _silent(config: Config) -> Iterator[str]:

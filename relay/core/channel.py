@@ -1,8 +1,7 @@
 """The channel: a pipe's bounded buffer in memory, with an optional spool behind it.
 
-Putting never waits and always takes the whole batch or none of it. Leaving a lease, however that
-happens, puts what was lent and not settled back in front, in order. With a backlog the channel
-never has to drop for want of memory: what does not fit waits on disk.
+Putting never waits, and takes the whole batch or none of it. However a lease is left, what was lent
+and not settled is back in front, in order. With a backlog, what does not fit waits on disk.
 """
 
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ from relay.core.tail import Tail
 
 if TYPE_CHECKING:
     from relay.core.dead_letters import DeadLetters
+    from relay.core.expiry import Expiry
 
 
 class Channel:
@@ -53,6 +53,7 @@ class Channel:
         self.recalled = 0  # messages put back when the last lease was left
         self.backlog: Backlog | None = None
         self.dead_letters: DeadLetters | None = None  # None: what is refused is lost
+        self.expiry: Expiry | None = None  # None: nothing is ever too old
         self.tail = Tail()
         self.debts = Debts()
         self._closing: Drop | None = None
@@ -82,8 +83,7 @@ class Channel:
         if self.closing is not None:
             self._drop(batch, self.closing)
             return
-        if full is None:
-            full = self.full
+        full = self.full if full is None else full
         if self._bounds.overflow == "drop-oldest" and (full or self.spooling.lacks_room):
             self._drop_oldest()
             full = full and self.full
@@ -172,6 +172,10 @@ class Channel:
         """Other bounds from now on; what is held above them stays."""
         self._bounds, self.memory_max = bounds, bounds.memory
         self.wake()
+
+    def number_lent(self, wanted: bool) -> None:
+        """Whether what is lent says which numbers it has: a destination writes them down."""
+        self._queue.numbers = wanted
 
     def forget_tail(self) -> None:
         """The destination is another one: what that before may not have read is not for it."""

@@ -94,8 +94,12 @@ class ChannelLease:
     async def lend(self, messages_max: int = LEND_MESSAGES) -> Sequence[Batch]:
         channel = self._held
         await trio.lowlevel.checkpoint()
-        while not self._can_lend(self._held):
-            if not channel._queue.waiting and channel.spooling.behind and _window_open(channel):
+        while not self._can_lend(self._held) or _too_old(channel):
+            if self._can_lend(channel) and not channel._queue.lent_messages:
+                assert channel.expiry is not None
+                channel.expiry.drop(channel)
+                await trio.lowlevel.checkpoint()
+            elif not channel._queue.waiting and channel.spooling.behind and _window_open(channel):
                 await channel.spooling.refill()
             else:
                 await channel._arrival.park()
@@ -134,6 +138,11 @@ class ChannelLease:
         if self._channel is None:
             raise RuntimeError("this lease was left")
         return self._channel
+
+
+def _too_old(channel: "Channel") -> bool:
+    """Whether what would be lent next is to be dropped instead, once nothing is lent before it."""
+    return channel.expiry is not None and channel.expiry.due(channel)
 
 
 def _window_open(channel: "Channel") -> bool:

@@ -41,6 +41,7 @@ class Queue:
     octets: int = 0
     lent_octets: int = 0  # of whole lent entries
     notices: int = 0  # entries that tell of losses
+    numbers: bool = False  # lend batches with their numbers in the channel; 1 µs a batch
     _gone: int = 0  # messages of the oldest lent entry that have left
 
     @property
@@ -83,7 +84,7 @@ class Queue:
                 self._split_head(messages_max)
             entry = self.waiting.popleft()
             self._lend(entry)
-            taken.append(entry.batch)
+            taken.append(entry.batch.numbered(entry.first) if self.numbers else entry.batch)
         return taken
 
     def shift(self, messages: int) -> list[Entry]:

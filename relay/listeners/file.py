@@ -26,7 +26,7 @@ from relay.wire.priority import FACILITIES, SEVERITIES, parse_facility, parse_se
 
 log = logging.getLogger("relay.listener")
 
-# A look costs 20 µs a file [see docs/listeners/file.md]; it takes no more than this share of time.
+# A look at very many files takes no more than this share of the time.
 LOOK_SHARE = 0.05
 HASTY_SECONDS = 0.02  # after a truncation: its copy may be gone soon
 _PROGRAM = re.compile(r"[^\x00-\x20\x7f-\U0010ffff:\[\]]{1,48}")  # APP-NAME: RFC 5424 section 6.2.5
@@ -133,14 +133,12 @@ class FileListener(ListenerKeys):
             if it.read is not None
         }
         follower = Follower(intake.host.log_files, self.rules, known)
+        following = _Following(self, intake, follower, intake.account.files)
         try:
             task_status.started()
-            with trio.CancelScope() as following:
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(_Following(self, intake, follower, intake.account.files).run)
-                    await intake.draining.wait()
-                    following.cancel()
+            await following.run()
         finally:
+            following.give_up()
             follower.close()
 
 
@@ -156,11 +154,29 @@ class _Following:
     follower: Follower
     counts: FileCounts
     waiting: deque[Step] = field(default_factory=deque)
+    pause: trio.CancelScope = field(default_factory=trio.CancelScope)  # of what may end at once
 
     async def run(self) -> None:
-        clock = self.intake.host.clock
-        first = True
+        """Until the stop; a hop to a thread is not cancelled before the latest time for that."""
+        async with trio.open_nursery() as nursery:
+            with trio.CancelScope() as scope:
+                nursery.start_soon(self._watch, scope)
+                await self._follow()
+                await self._end()
+            nursery.cancel_scope.cancel()
+
+    async def _watch(self, scope: trio.CancelScope) -> None:
+        await self.intake.draining.wait()
+        self.pause.cancel()
         while True:
+            scope.deadline = self.intake.drain_by[0]
+            await trio.sleep(self.keys.poll)
+
+    async def _follow(self) -> None:
+        clock = self.intake.host.clock
+        draining = self.intake.draining
+        first = True
+        while not draining.is_set():
             began = clock.now()
             await self._look()
             await self._take()
@@ -168,13 +184,38 @@ class _Following:
                 await self.intake.positions.save()
                 first = False
             due = began + max(self.keys.poll, (clock.now() - began) / LOOK_SHARE)
-            while steps := await self.intake.host.log_files.hop(self.follower.read):
-                self.waiting += steps
-                await self._take()
+            while not draining.is_set() and await self._read():
                 if clock.now() >= due:
                     break
-            hasty = self.follower.hasty
-            await trio.sleep(HASTY_SECONDS if hasty else max(0.0, due - clock.now()))
+            wait = HASTY_SECONDS if self.follower.hasty else max(0.0, due - clock.now())
+            with trio.move_on_after(wait) as self.pause:
+                if not draining.is_set():
+                    await trio.sleep_forever()
+            await trio.lowlevel.checkpoint()
+
+    async def _read(self, *, nameless: bool = False) -> bool:
+        steps = await self.intake.host.log_files.hop(self.follower.read, nameless)
+        self.waiting += steps
+        await self._take()
+        return bool(steps)
+
+    async def _end(self) -> None:
+        """Files that are deleted are read to their end: nobody finds them any more."""
+        await self._look()
+        if self.follower.nameless:
+            await self._take()
+            while await self._read(nameless=True):
+                pass
+
+    def give_up(self) -> None:
+        """What is only in deleted files, and was not put, is lost."""
+        for file in self.follower.nameless:
+            put = self.intake.positions.source(file.source).read or {"offset": 0}
+            unread = file.size - put["offset"]
+            if unread > 0:
+                text = f"{file.path} is gone: {unread} octets of it were never read"
+                self._tell(Told("lost", text, octets=unread, error=True))
+                self.intake.positions.forget(file.source)
 
     async def _look(self) -> None:
         now = self.intake.host.clock.now()
@@ -189,9 +230,11 @@ class _Following:
         while self.waiting:
             step = self.waiting[0]
             if isinstance(step, Read) and step.lines:
-                with trio.move_on_after(self.keys.poll) as patience:
+                with trio.move_on_after(self.keys.poll) as self.pause:
+                    if self.intake.draining.is_set() and not self.follower.nameless:
+                        return  # the next process reads it again
                     await self.intake.room()
-                if patience.cancelled_caught:
+                if self.pause.cancelled_caught:
                     await self._look()
                     continue
             self.waiting.popleft()

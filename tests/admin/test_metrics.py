@@ -47,6 +47,8 @@ LABELS = {
     "pipe": ("forward", "look"),
     "listener": ("net", "internal"),
     "destination": ("recent",),
+    "upstream": ("other",),
+    "rule": (),  # there are none here
     "sender": (),  # nobody yet
 }
 REASONS = {

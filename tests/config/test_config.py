@@ -119,8 +119,9 @@ def test_what_is_shipped_is_valid(
 
 def test_the_examples_are_there() -> None:
     assert [path.stem for path in SHIPPED] == [
-        "forward-everything", "local-destinations", "local-machine", "several-destinations",
-        "socket-activation", "split-by-facility", "two-collectors", "relay",
+        "chain", "edge-masking", "forward-everything", "local-destinations", "local-machine",
+        "noisy-fleet", "several-destinations", "socket-activation", "split-by-facility",
+        "two-collectors", "relay",
     ]  # fmt: skip
 
 

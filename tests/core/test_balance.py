@@ -45,6 +45,7 @@ class Peer:
     lent: list[tuple[str, int]] = field(default_factory=list)  # and lent
     attempts: int = 0
     type: str = "acting"
+    stamp: bool = False
     spool: SpoolMode = "never"
     descriptors: int = 2
     _news: trio.lowlevel.ParkingLot = field(default_factory=trio.lowlevel.ParkingLot)

@@ -520,6 +520,7 @@ class Scripted:
     delivered: list[int] = field(default_factory=list)
     done: Counter[str] = field(default_factory=Counter)
     type: str = "scripted"
+    stamp: bool = False
     spool: SpoolMode = "never"
     descriptors: int = 2
 

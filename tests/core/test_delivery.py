@@ -43,6 +43,7 @@ class Acting:
 
     act: Run
     type: str = "acting"
+    stamp: bool = False
     spool: SpoolMode = "never"
     descriptors: int = 2
 

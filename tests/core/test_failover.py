@@ -42,6 +42,7 @@ class Peer:
     attempts: int = 0
     got: list[int] = field(default_factory=list)
     type: str = "acting"
+    stamp: bool = False
     spool: SpoolMode = "never"
     descriptors: int = 2
     keeps: int = 0

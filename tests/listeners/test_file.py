@@ -78,3 +78,44 @@ def test_keys_that_make_no_sense(keys: dict[str, object]) -> None:
 )
 def test_program_of_a_file(path: str, program: str) -> None:
     assert program_of(path) == program
+
+
+async def test_a_deleted_file_is_read_to_its_end_before_the_listener_ends(tmp_path: Path) -> None:
+    """Nobody else can: at a reload or a stop it goes with the descriptor."""
+    rig = Rig(bounds=Bounds(messages=1, memory=1 << 20, overflow="block"))
+    path = tmp_path / "a.log"
+    path.write_bytes(b"".join(b"%d\n" % number for number in range(10_000)))
+    found: list[bytes] = []
+    async with trio.open_nursery() as nursery, rig.running(following(path)) as intake:
+        with trio.fail_after(5):
+            while not rig.channel.full:
+                await trio.sleep(0.01)
+        path.unlink()
+
+        @nursery.start_soon
+        async def deliver() -> None:
+            await trio.sleep(0.2)
+            with rig.channel.lease() as lease:
+                while len(found) < 10_000:
+                    for batch in await lease.lend():
+                        found.extend(message.split()[-1] for message in batch.messages)
+                        lease.settle(len(batch), Confirmation.SENT)
+
+        intake.draining.set()
+    assert found == [b"%d" % number for number in range(10_000)]
+
+
+async def test_what_is_left_of_a_deleted_file_at_the_deadline_is_counted(tmp_path: Path) -> None:
+    rig = Rig(bounds=Bounds(messages=1, memory=1 << 20, overflow="block"))
+    path = tmp_path / "a.log"
+    path.write_bytes(b"first\n" * 10_000)
+    async with rig.running(following(path)) as intake:
+        with trio.fail_after(5):
+            while not rig.channel.full:
+                await trio.sleep(0.01)
+        path.unlink()
+        intake.drain_by[0] = trio.current_time() + 0.3
+        intake.draining.set()
+        await trio.sleep(0.5)
+    assert rig.account.files is not None
+    assert rig.account.files.lost_octets == 60_000 - 6 * rig.account.received > 0

@@ -167,7 +167,9 @@ def _pipe(number: int, listeners: Sequence[str], chance: random.Random) -> PipeP
         keys["match"] = {"contains": f"key={chance.randrange(2)}"}
     if kind == "unix-datagram":  # which alone refuses for good
         keys["dead_letter"] = name + REFUSED
-    return _with_twin(PipePlan(name, kind, *_destination(kind, number, chance), keys))
+    return _with_rules(
+        _with_twin(PipePlan(name, kind, *_destination(kind, number, chance), keys)), listeners
+    )
 
 
 def _with_twin(pipe: PipePlan) -> PipePlan:
@@ -182,6 +184,21 @@ def _with_twin(pipe: PipePlan) -> PipePlan:
         "stalled_max": chance.choice(("1s", "10s")),
     }
     return replace(pipe, keys=keys, twin=pipe.address.replace("198.51.100.", "198.51.100.1"))
+
+
+def _with_rules(pipe: PipePlan, listeners: Sequence[str]) -> PipePlan:
+    """For one pipe in four a rule that drops, drawn from what the pipe is: it shifts no seed."""
+    chance = random.Random(f"{pipe}")
+    if chance.random() > 0.25:
+        return pipe
+    rules: list[Table] = [
+        {"ttl": chance.choice(("1s", "10s"))},
+        {"rate_limit": chance.choice(("2/s", "20/s")), "burst": chance.choice((1, 50))},
+        {"shed": {"below": "warning", "at": chance.choice((0.1, 0.8))}},
+    ]
+    if "relp" not in (listeners if pipe.keys["from"] == "*" else pipe.keys["from"]):
+        rules.append({"sample": {"one_in": chance.choice((2, 7))}})  # says no before any yes
+    return replace(pipe, keys=pipe.keys | chance.choice(rules))
 
 
 def _destination(kind: str, number: int, chance: random.Random) -> tuple[str, Table]:

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 
 from relay.config.model import dead_letter_pipe
+from relay.core.account import Drop
 from tests.simulation.configuration import OWN, REFUSED, RELP
 from tests.simulation.letters import judge_letters
 from tests.simulation.life import Life
@@ -78,6 +79,7 @@ def _judge_telling(life: Life) -> None:
     for pipe, book in life.books.items():
         booked.update({(pipe, str(reason)): n for reason, n in book.dropped.items()})
         silent = sum(book.dropped.values()) - book.notices_dropped - book.dead_letters
+        silent -= book.dropped[Drop.SAMPLED]
         assert sum(n for (name, _), n in told.items() if name == pipe) == silent, (
             f"{pipe}: {silent} dropped, told {told}"
         )

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import pytest
 
 from relay.core.account import PipeAccount
+from relay.system.machine import SystemMachine
 from tests.supervisor.conftest import BASE, Bench
 
 LINE = b"<13>Nov 23 07:45:25 web01 app: %d\n"
@@ -144,7 +145,8 @@ async def test_the_relay_s_name_changes_for_all_members(bench: Bench, strategy: 
 async def test_a_stop_leaves_what_nobody_takes_in_the_spool(bench: Bench, strategy: str) -> None:
     """Two servers answer nothing; the next process delivers it all elsewhere."""
     text = several('["x", "y"]', strategy).replace('spool = "never"', 'spool = "always"')
-    text = text.replace('drain_max = "1s"', 'drain_max = "0.5s"\nstate_dir = "DIR"')
+    text = text.replace('drain_max = "1s"', 'drain_max = "0.5s"')
+    bench.machine = SystemMachine(state_dir=str(bench.directory))
     address = ("127.0.0.1", 0)
     with socket.create_server(address) as one, socket.create_server(address) as two:
         for name, server in (("x", one), ("y", two)):

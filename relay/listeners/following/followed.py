@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from relay.core.position import Place
-from relay.listeners.following.listing import group, is_compressed
+from relay.listeners.following.listing import is_compressed
 from relay.listeners.following.steps import Read
 from relay.listeners.following.trace import HEAD_OCTETS, Trace, before, head_of
 from relay.system.ports import LogFile, Stat
@@ -25,7 +25,8 @@ class Rewritten(Exception):
 class Followed:
     """Invariant: `trace` is of what stands in front of `lines.position`."""
 
-    key: str
+    source: str
+    key: str  # of its inode; empty: that has another content by now
     path: str
     group: str
     lines: Lines
@@ -36,8 +37,11 @@ class Followed:
     changed_ns: int = 0
     grown_at: float = 0.0
     away_since: float | None = None  # it has lost its name, or got the name of a rotated file
+    missing_since: float | None = None  # no file is known to have it
+    how: str = ""  # it went missing, if not by being deleted
+    nameless: bool = False  # deleted, or moved to where nobody looks
     suspect: bool = False  # truncated, or filled anew
-    suspect_since: float | None = None  # and since when its copy is looked for
+    told_size: int = 0  # as its last place has it
     done: bool = False  # read to its end, and nobody writes to it any more
     failed: bool = False  # cannot be read until the next look
     opened: int = 0  # its turn among those that share the descriptors
@@ -47,7 +51,7 @@ class Followed:
     _read_octets: int = READ_OCTETS_MIN
 
     @classmethod
-    def resumed(cls, key: str, place: Place, message_max: int, *, repeating: bool) -> Self:
+    def resumed(cls, source: str, place: Place, message_max: int, *, repeating: bool) -> Self:
         """As an earlier process has left it.
 
         Raises:
@@ -57,8 +61,10 @@ class Followed:
         octets = int(place["octets"])
         trace = Trace(offset, octets, str(place["head"]), str(place["tail"]))
         lines = Lines(message_max, offset)
-        found = cls(key, path, group(path), lines, trace)
+        found = cls(source, str(place["inode"]), path, str(place["group"]), lines, trace)
         found.size, found.changed_ns = int(place["size"]), int(place["changed"])
+        found.told_size = found.size
+        found.done = bool(place["done"])
         found.repeats_until = UNKNOWN if repeating else int(place.get("repeats", 0))
         return found
 
@@ -66,6 +72,9 @@ class Followed:
     def place(self) -> Place:
         return {
             "path": self.path,
+            "group": self.group,
+            "inode": self.key,
+            "done": self.done,
             "offset": self.trace.offset,
             "octets": self.trace.octets,
             "head": self.trace.head,
@@ -139,12 +148,6 @@ class Followed:
             return self.trace.fits(self.file)
         return self.file.read(len(self.head), 0) == self.head
 
-    def restart(self, message_max: int) -> None:
-        """Read from the beginning."""
-        self.lines, self.trace, self.head = Lines(message_max), Trace(), b""
-        self.suspect, self.suspect_since = False, None
-        self._more = is_compressed(self.path)
-
     def read(self, octets_max: int) -> Read | None:
         """The next octets; None at the end.
 
@@ -196,7 +199,7 @@ class Followed:
             READ_OCTETS_MIN, min(wanted, 2 * self._read_octets, READ_OCTETS_MAX)
         )
         if self.lines.position == position:
-            return Read(self.key, self.path, None, octets=len(data))
+            return Read(self.source, self.path, None, octets=len(data))
         self._trace()
         return self._step(lines, len(data), cut, began=position)
 
@@ -213,7 +216,7 @@ class Followed:
         unfinished: int = 0,
     ) -> Read:
         return Read(
-            self.key,
+            self.source,
             os.path.join(os.path.dirname(self.path), os.path.basename(self.group)),
             self.place,
             lines,

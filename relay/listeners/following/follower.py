@@ -7,14 +7,13 @@ found among the rotated files, as one that is not known and has changed since th
 """
 
 import os
+from collections.abc import Iterable
 
 from relay.core.batch import TURN_OCTETS
 from relay.listeners.following.followed import UNKNOWN, Followed, Rewritten
-from relay.listeners.following.known import HORIZONS
 from relay.listeners.following.listing import Listing, group, is_compressed, is_rotated, look_around
 from relay.listeners.following.search import Search
-from relay.listeners.following.steps import Read, Step, Told
-from relay.listeners.following.trace import Trace
+from relay.listeners.following.steps import Step, Told
 from relay.system.ports import LogFile, Stat
 
 SHARE_OCTETS = 16 << 10  # of each file in one turn; more when few have something to say
@@ -31,24 +30,27 @@ class Follower(Search):
         directories = {os.path.dirname(it.path) for it in self.files.values() if not it.done}
         listing = look_around(self._ports, self._rules, directories, self._horizons)
         self._tell_faults(listing)
+        self._note_end_of_doubts()
         if self._first:
             self._begin(listing)
+        self._verify(listing)
         self._rename(listing)
-        for file in [it for it in self.files.values() if it.suspect]:
-            self._restart(file, listing)
-        for file in [it for it in self.files.values() if self._is_missing(it, listing)]:
-            self._search(file, listing)
-        self._open(listing)  # first: it may be truncated, and what seems new be its copy
         self._adopt(listing)
         self._open(listing)
+        self._adopt_rotated(listing)
+        self._open(listing)
+        self._miss(listing)
         self._finish(listing)
-        self._note_horizons(listing)
-        self._first = self._unclean = False
+        self._note_sizes()
+        self._first = False
         return self._taken()
 
-    def read(self) -> list[Step]:
-        """One turn: at most 256 KiB, shared by the files that have something; empty: none has."""
-        heads = self._heads()
+    def read(self, nameless: bool = False) -> list[Step]:
+        """One turn: at most 256 KiB, shared by the files that have something; empty: none has.
+
+        `nameless`: of deleted files alone.
+        """
+        heads = self._heads(self.nameless if nameless else self.files.values())
         self._turn = [key for key in self._turn if key in heads]
         self._turn += [key for key in heads if key not in self._turn]
         share = max(SHARE_OCTETS, TURN_OCTETS // max(1, len(heads)))
@@ -59,6 +61,11 @@ class Follower(Search):
         return self._taken()
 
     @property
+    def nameless(self) -> list[Followed]:
+        """Files that had been deleted by the last look, and are still open."""
+        return [it for it in self.files.values() if it.file is not None and it.nameless]
+
+    @property
     def hasty(self) -> bool:
         """A file was truncated: the next look should be soon."""
         return any(it.suspect for it in self.files.values())
@@ -67,15 +74,15 @@ class Follower(Search):
         for file in self.files.values():
             file.close()
 
-    def _heads(self) -> dict[str, Followed]:
+    def _heads(self, files: Iterable[Followed]) -> dict[str, Followed]:
         """Of each group the file that comes first: what was rotated away before what is written."""
         heads: dict[str, Followed] = {}
-        for file in self.files.values():
+        for file in files:
             if file.ready:
                 other = heads.get(file.group)
                 if other is None or _order(file) < _order(other):
                     heads[file.group] = file
-        return {file.key: file for file in heads.values()}
+        return {file.source: file for file in heads.values()}
 
     def _serve(self, file: Followed, share: int) -> int:
         octets = 0
@@ -121,28 +128,41 @@ class Follower(Search):
             self._fail(file.path, exc)
             return True  # who knows
 
+    def _note_end_of_doubts(self) -> None:
+        """By then what another process has read and not kept is identified."""
+        if self._unclean and self._unclean_until is None:
+            self._unclean_until = self._now + 3 * self._rules.linger_seconds
+            self._place_horizons()
+        elif self._unclean and self._now >= (self._unclean_until or 0.0):
+            self._unclean = False
+            self._place_horizons()
+
     def _begin(self, listing: Listing) -> None:
         """The very first look: what was rotated before is nobody's business."""
         for path, stat in listing.stats.items():
             if path not in listing.matched:
                 name = group(path)
                 self._horizons[name] = max(self._horizons.get(name, 0), stat.changed_ns + 1)
+        self._place_horizons()
         if not self._rules.from_end:
             return
         for path in listing.matched:
             stat = listing.stats[path]
-            if stat.key in self.files:
+            if stat.key in self._at:
                 continue
             file = self._opened(path, stat.key)
             if file is not None:
                 try:
-                    self._follow(path, stat, Trace.at(file, line_start(file, stat.size)), file)
+                    self._follow(path, stat, file, line_start(file, stat.size))
                 except OSError as exc:
                     self._fail(path, exc)
 
     def _rename(self, listing: Listing) -> None:
-        for file in self.files.values():
-            path = listing.path(file.key)
+        for key, file in self._at.items():
+            path = listing.path(key)
+            file.nameless = path is None
+            if path is not None and file.file is None and group(path) != file.group:
+                continue  # its inode may be another file's: opening it tells
             if path is None or (path != file.path and is_rotated(path)):
                 if file.away_since is None and not file.done:
                     file.away_since = self._now
@@ -159,35 +179,23 @@ class Follower(Search):
         Those may have to be read after their name is gone. When there are more files than may be
         open they take turns.
         """
-        wanted = [it for it in self.files.values() if it.file is None and self._wants(it, listing)]
-        wanted.sort(key=lambda it: (not self._waits(it, listing), it.opened))
+        wanted = [
+            (it, path)
+            for key, it in self._at.items()
+            if it.file is None and not it.done and (path := listing.path(key))
+        ]
+        wanted.sort(key=lambda it: (not self._waits(it[0], it[1], listing), it[0].opened))
         room = self._rules.open_max - self._open_files()
-        for file in wanted:
-            if room <= 0 and not (self._waits(file, listing) and self._make_room()):
+        for file, path in wanted:
+            if room <= 0 and not (self._waits(file, path, listing) and self._make_room()):
                 return
-            path = listing.path(file.key)
-            opened = self._opened(path, file.key) if path else None
+            opened = self._opened(path, file.key)
             if opened is not None:
                 room -= 1
-                self._opens += 1
-                file.opened = self._opens
                 self._attach(file, opened, listing)
 
-    def _wants(self, file: Followed, listing: Listing) -> bool:
-        path = listing.path(file.key)
-        if path is None:
-            return False
-        stat = listing.stats[path]
-        changed = (stat.size, stat.changed_ns) != (file.size, file.changed_ns)
-        if file.done or changed or path in listing.matched or self._waits(file, listing):
-            return changed or not file.done
-        file.done = True  # it was rotated, and read to its end
-        return False
-
-    def _waits(self, file: Followed, listing: Listing) -> bool:
+    def _waits(self, file: Followed, path: str, listing: Listing) -> bool:
         """There may be something to read, or it may be another file by now."""
-        path = listing.path(file.key)
-        assert path is not None
         stat = listing.stats[path]
         changed = (stat.size, stat.changed_ns) != (file.size, file.changed_ns)
         return changed or is_compressed(path) or stat.size != file.trace.offset
@@ -197,25 +205,22 @@ class Follower(Search):
             fits = file.trace.fits(opened)
             stat = opened.stat()
             if fits:
-                file.take(opened, self._rules.message_max)
-                file.done = False
+                self._take(file, opened)
         except OSError as exc:
             self._fail(file.path, exc)
             return
-        if not fits and file.done:
-            opened.close()
-            self._bury(file)  # another file has got the inode: the next look finds out which
-            return
-        if not fits:  # likewise, or it was truncated meanwhile
+        if not fits:  # truncated, or another file has got its inode
             file.file, file.suspect = opened, True
-            return  # the next look has a listing that is younger than the truncation
+            return  # the next look has a listing that is younger than that
         resolved = file.repeats_until == UNKNOWN and not is_compressed(file.path)
         if resolved:
             file.repeats_until = stat.size
-        shorter = stat.size < file.size
-        file.seen(self._listed(file, listing) or stat, self._now)
+        path = listing.path(file.key)
+        file.path = path or file.path
+        # As the listing has it: what came after that is for the next look.
+        file.seen(listing.stats[path] if path is not None else stat, self._now)
         self._note_begin(file)
-        if shorter or resolved:
+        if resolved:
             self._place(file)
 
     def _make_room(self) -> bool:
@@ -228,7 +233,7 @@ class Follower(Search):
 
     def _finish(self, listing: Listing) -> None:
         """Who is away, read to the end, and quiet, is done; its last line needs no end any more."""
-        for file in list(self.files.values()):
+        for file in self.files.values():
             if file.away_since is None or file.file is None or file.ready or file.suspect:
                 continue
             quiet = self._now - max(file.away_since, file.grown_at)
@@ -238,27 +243,17 @@ class Follower(Search):
                 self._steps.append(step)
             file.close()
             file.done = True
-        gone = [it for it in self.files.values() if it.done and listing.path(it.key) is None]
+            self._place(file)
+        gone = [it for it in self.files.values() if it.done and it.missing_since is not None]
         for file in gone[: max(0, len(gone) - KEPT_MAX)]:
-            self._forget(file)
+            if self._now - (file.missing_since or 0.0) >= self._rules.linger_seconds:
+                self._forget(file)
 
-    def _note_horizons(self, listing: Listing) -> None:
-        """A file that is not known and changes after this was not there at this look."""
-        held = {group(path) for key in self._waiting if (path := listing.path(key))}
-        held |= {it.group for it in self.files.values() if it.suspect}
-        if self._reused:
-            self._reused = False
-            return
-        now = dict(self._horizons)
+    def _note_sizes(self) -> None:
+        """So that a later process can say how much was not read, if it finds none of it."""
         for file in self.files.values():
-            if file.group not in held:
-                now[file.group] = max(now.get(file.group, 0), file.changed_ns)
-        if now != self._horizons or self._first:
-            self._horizons = now
-            self._steps.append(Read(HORIZONS, "", {"changed": now}))
-
-    def _is_missing(self, file: Followed, listing: Listing) -> bool:
-        return file.file is None and not file.done and listing.path(file.key) is None
+            if file.size > file.told_size:
+                self._place(file)
 
 
 def line_start(file: LogFile, size: int) -> int:

@@ -1,7 +1,7 @@
-"""The files that are known, and what is to be told of them."""
+"""The contents that are known, and what is to be told of them."""
 
 import errno
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from relay.core.position import Place
 from relay.listeners.following.followed import UNKNOWN, Followed
@@ -12,12 +12,15 @@ from relay.listeners.following.trace import Trace
 from relay.system.ports import LogFile, LogFiles, Stat
 from relay.wire.lines import Lines
 
-HORIZONS = "horizons"  # the source that says when each group had changed last
+HORIZONS = "horizons"  # the source that says what had been rotated before the very first look
 _NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 
 
 class Known:
-    """Invariant: `files` has every file that is known, by its key.
+    """What is known of contents and of the inodes they are in.
+
+    Invariants: `files` has every content that is known, by its source; `_at` those of them that
+    have an inode, by its key.
 
     `known`: the place of each source that an earlier process has kept, and whether what stands
     behind it may have been put already.
@@ -30,80 +33,104 @@ class Known:
         known: Mapping[str, tuple[Place, bool]],
     ) -> None:
         self.files: dict[str, Followed] = {}
+        self._at: dict[str, Followed] = {}
         self._ports = ports
         self._rules = rules
-        self._horizons: dict[str, int] = {}  # a group's file that changed later is a new one
+        self._horizons: dict[str, int] = {}  # what was rotated before the first look is older
         self._first = HORIZONS not in known  # there was no look before this one
+        # What is new may have been put by a process that could not say so any more.
         self._unclean = any(repeating for _, repeating in known.values())
-        self._waiting: dict[str, tuple[int, float]] = {}  # perhaps copies: changed, since when
+        self._unclean_until: float | None = None
+        self._waiting: dict[str, tuple[Stat, float]] = {}  # perhaps copies: as seen, since when
         self._steps: list[Step] = []
         self._faults: dict[str, str] = {}  # told, and not over
         self._opens = 0
-        self._turn: list[str] = []  # keys, in the order in which they are served
-        self._reused = False  # an inode, so that not all in the listing is known
+        self._sources = 0
+        self._turn: list[str] = []  # sources, in the order in which they are served
         self._now = 0.0
-        for key, (place, repeating) in known.items():
-            self._resume(key, place, repeating=repeating)
+        for source, (place, repeating) in known.items():
+            self._resume(source, place, repeating=repeating)
 
-    def _resume(self, key: str, place: Place, *, repeating: bool) -> None:
+    def _resume(self, source: str, place: Place, *, repeating: bool) -> None:
         try:
-            if key == HORIZONS:
+            if source == HORIZONS:
                 self._horizons = {str(k): int(v) for k, v in place["changed"].items()}
+                self._unclean = self._unclean or bool(place["unclean"])
                 return
-            found = Followed.resumed(key, place, self._rules.message_max, repeating=repeating)
-            self.files[key] = found
+            number = int(source)
+            found = Followed.resumed(source, place, self._rules.message_max, repeating=repeating)
         except (KeyError, TypeError, ValueError, AttributeError) as exc:
-            text = f"the position of file {key} is not understood: {exc!r}"
-            self._steps += [Told("failures", text, "position"), Forget(key)]
+            text = f"the position of file {source} is not understood: {exc!r}"
+            self._steps += [Told("failures", text, "position"), Forget(source)]
+            return
+        self._sources = max(self._sources, number)
+        self.files[source] = found
+        if found.key:
+            self._at[found.key] = found
+        if repeating:
+            self._place(found)  # so that a process that comes before it was read knows as well
 
-    def _follow(self, path: str, stat: Stat, trace: Trace, opened: LogFile | None) -> None:
-        """A file that was not known, from behind its trace on."""
+    def _follow(self, path: str, stat: Stat, opened: LogFile | None, offset: int = 0) -> Followed:
+        """A content that was not known, from the offset on.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        trace = Trace.at(opened, offset) if opened is not None else Trace()
+        self._sources += 1
         lines = Lines(self._rules.message_max, trace.offset)
-        file = Followed(stat.key, path, group(path), lines, trace)
+        file = Followed(str(self._sources), stat.key, path, group(path), lines, trace)
         file.seen(stat, self._now)
         file.away_since = self._now if is_rotated(path) else None
         others = [it for it in self.files.values() if it.group == file.group]
         if self._unclean or any(it.lines.position < it.repeats_until for it in others):
             file.repeats_until = extent(path, stat)
         if opened is not None:
-            file.take(opened, self._rules.message_max)
-        self.files[stat.key] = file
+            self._take(file, opened)
+        self.files[file.source] = self._at[stat.key] = file
         self._waiting.pop(stat.key, None)
         self._place(file)
+        return file
 
-    def _remember(self, path: str, stat: Stat) -> None:
-        """Nothing in this file is new."""
-        file = Followed(stat.key, path, group(path), Lines(self._rules.message_max))
-        try:
-            if not is_compressed(path):
-                opened = self._opened(path, stat.key)
-                if opened is None:
-                    return
-                file.trace = Trace.at(opened, stat.size)
-                opened.close()
-        except OSError as exc:
-            self._fail(path, exc)
-            return
-        file.seen(stat, self._now)
-        file.done = True
-        self.files[stat.key] = file
-        self._place(file)
+    def _take(self, file: Followed, opened: LogFile) -> None:
+        self._opens += 1
+        file.opened = self._opens
+        file.take(opened, self._rules.message_max)
+
+    def _place_horizons(self) -> None:
+        place = {"changed": dict(self._horizons), "unclean": self._unclean}
+        self._steps.append(Read(HORIZONS, "", place))
 
     def _place(self, file: Followed) -> None:
-        self._steps.append(Read(file.key, file.path, file.place))
+        file.told_size = file.size
+        self._steps.append(Read(file.source, file.path, file.place))
 
-    def _bury(self, file: Followed) -> None:
-        """It is gone, and another file has its inode; what it was is known by its content still."""
-        self._steps.append(Forget(file.key))
-        del self.files[file.key]
-        file.key = f"{file.key}@{file.changed_ns}"
-        self.files[file.key] = file
-        self._reused = True
+    def _bury(self, file: Followed, how: str) -> None:
+        """Its inode has another content by now; what is not read of it may be in a copy."""
+        self._at.pop(file.key, None)
+        file.key = ""
+        file.how = how
+        file.missing_since = self._now
+        file.suspect = False
+        self._place(file)
+
+    def _move(self, file: Followed, path: str, stat: Stat) -> None:
+        """It is found again in this file."""
+        if self._at.get(file.key) is file:
+            del self._at[file.key]
+        file.close()
+        file.key, file.path = stat.key, path
+        file.missing_since = None
+        self._at[stat.key] = file
+        self._waiting.pop(stat.key, None)
+        file.seen(stat, self._now)
 
     def _forget(self, file: Followed) -> None:
         file.close()
-        del self.files[file.key]
-        self._steps.append(Forget(file.key))
+        del self.files[file.source]
+        if self._at.get(file.key) is file:
+            del self._at[file.key]
+        self._steps.append(Forget(file.source))
 
     def _note_begin(self, file: Followed) -> None:
         try:
@@ -111,19 +138,6 @@ class Known:
                 self._place(file)
         except OSError as exc:
             self._fail(file.path, exc)
-
-    def _new(self, paths: Sequence[str], listing: Listing) -> bool:
-        """Whether one of them has changed since the last look, and is not known."""
-        stats = [(path, listing.stats[path]) for path in paths]
-        return not self._first and any(
-            stat.key not in self.files and stat.changed_ns >= self._horizons.get(group(path), 0)
-            for path, stat in stats
-        )
-
-    def _listed(self, file: Followed, listing: Listing) -> Stat | None:
-        """As the listing has it: what came after that is for the next look."""
-        path = listing.path(file.key)
-        return listing.stats[path] if path is not None else None
 
     def _open_files(self) -> int:
         return sum(it.file is not None for it in self.files.values())
@@ -164,8 +178,8 @@ class Known:
             else:
                 self._fail(path, exc)
 
-    def _lose(self, path: str, how: str, octets: int) -> None:
-        text = f"{path} {how}: {octets} octets of it were never read"
+    def _lose(self, path: str, how: str, octets: int, more: str = "") -> None:
+        text = f"{path} {how}: {octets} octets of it were never read{more}"
         self._steps.append(Told("lost", text, octets=octets, error=True))
 
     def _taken(self) -> list[Step]:

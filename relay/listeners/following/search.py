@@ -1,225 +1,311 @@
 """Which file is which: what was truncated, what has lost its name, and what is new."""
 
 import os
-from collections.abc import Sequence
 
-from relay.listeners.following.copies import Unsure, Verdict, copied, find_copy, shorter_copy
+from relay.listeners.following.copies import begins_as, has, may_be_copy
 from relay.listeners.following.followed import Followed
 from relay.listeners.following.known import Known, extent
 from relay.listeners.following.listing import Listing, group, is_compressed, is_rotated
 from relay.listeners.following.names import READABLE
-from relay.listeners.following.steps import Forget, Told
-from relay.listeners.following.trace import Trace
+from relay.listeners.following.steps import Told
 from relay.system.ports import LogFile, Stat
 
 
 class Search(Known):
-    """Finds files again by their inode, and where that does not tell, by their content."""
+    """Finds contents again by their inode, and where that does not tell, by their trace."""
 
-    def _restart(self, file: Followed, listing: Listing) -> None:
-        """It was truncated. Its rest is in a copy, if there is one; it begins anew."""
-        assert file.file is not None
-        trace = file.trace
+    # -- contents that have an inode: is it theirs still?
+
+    def _verify(self, listing: Listing) -> None:
+        """A content whose inode has another one by now loses it."""
+        for file in list(self.files.values()):
+            path = listing.path(file.key)
+            if file.suspect:
+                self._check(file, listing)
+            elif file.file is None and path is not None:
+                stat = listing.stats[path]
+                same = (stat.size, stat.changed_ns) == (file.size, file.changed_ns)
+                if not file.trace.octets and not (same and path == file.path):
+                    self._forget(file)  # it was empty: nothing says that this is the same
+                elif file.done and not same:
+                    self._reopen(file, path, stat)
+
+    def _check(self, file: Followed, listing: Listing) -> None:
+        """It was truncated, or its inode is another file's: what the inode has now is new."""
+        opened = file.file
+        assert opened is not None
         try:
-            kept = trace.offset > 0 and file.file.stat().size >= trace.offset
-            if kept and trace.fits(file.file):  # no line that was read is gone
-                file.take(file.file, self._rules.message_max)
+            stat = opened.stat()
+            if 0 < file.trace.offset <= stat.size and file.trace.fits(opened):
+                file.take(opened, self._rules.message_max)  # no line that was read is gone
                 file.suspect = False
                 return
         except OSError as exc:
             self._fail(file.path, exc)
             return
-        if file.suspect_since is None:
-            file.suspect_since = self._now
+        file.file = None
+        path = listing.path(file.key)
+        if not file.done:
+            self._steps.append(Told("truncations"))
+        self._bury(file, "was truncated")
+        if path is not None and is_rotated(path):
+            opened.close()  # what this is, is found out as for any other
+            return
         try:
-            if not file.done:
-                self._rescue(file, listing, since=file.suspect_since)
-        except Unsure:
-            return  # the next look is soon
-        file.restart(self._rules.message_max)
-        file.done, file.group = False, group(file.path)
-        file.seen(self._listed(file, listing) or file.file.stat(), self._now)
-        self._place(file)
-        self._note_begin(file)
+            new = self._follow(path or file.path, stat, opened)
+        except OSError as exc:
+            self._fail(file.path, exc)
+            opened.close()
+            return
+        if path is None:  # it has no name any more, and may be read for as long as it is open
+            new.away_since, new.nameless = self._now, True
 
-    def _rescue(self, file: Followed, listing: Listing, *, since: float) -> None:
-        """What was truncated away and not read: in a copy, or lost.
+    def _reopen(self, file: Followed, path: str, stat: Stat) -> None:
+        """It was done, and has changed: it has grown, or it is another file."""
+        opened = self._opened(path, file.key)
+        if opened is None:
+            return
+        try:
+            if not file.trace.fits(opened):
+                self._bury(file, "is gone")
+            elif is_compressed(path) or stat.size != file.trace.offset:
+                file.done = False
+                file.seen(stat, self._now)
+                self._take(file, opened)
+                return
+            else:
+                file.seen(stat, self._now)
+        except OSError as exc:
+            self._fail(path, exc)
+        opened.close()
 
-        Raises:
-            Unsure: it may be in a file that cannot be read yet; not for long, though.
+    # -- files that are not known: whose content do they have?
+
+    def _adopt(self, listing: Listing) -> None:
+        """All that match and have the name of a file that is written to."""
+        for path, stat in self._unknown(listing):
+            if not (is_rotated(path) or self._is_full() or self._moved_device(path, stat)):
+                self._follow(path, stat, None)
+
+    def _adopt_rotated(self, listing: Listing) -> None:
+        """What was rotated away since the first look, or matches.
+
+        Its log must have been looked at first: it may be truncated, and this be its copy.
         """
-        candidates, found = self._copy_of(file, listing, since)
-        self._steps.append(Told("truncations"))
-        if found is not None:
-            self._follow_rest(file, listing, *found)
-            return
-        if step := file.close_line():
-            self._steps.append(step)
-        for path in candidates:
-            if shorter_copy(self._ports, file.head, path):
-                self._remember(path, listing.stats[path])
-        unread = file.size - file.lines.end
-        if self._is_read_elsewhere(file):
-            return
-        if unread > 0 and (file.trace.octets or not self._new(candidates, listing)):
-            self._lose(file.path, "was truncated", unread)
+        held = {it.group for it in self.files.values() if it.suspect}
+        self._waiting = {k: it for k, it in self._waiting.items() if listing.path(k) is not None}
+        for path, stat in self._unknown(listing):
+            if (self._first and path not in listing.matched) or group(path) in held:
+                continue
+            if self._is_full():
+                return
+            self._identify(path, stat, listing)
+        self._faults.pop("", None)
 
-    def _is_read_elsewhere(self, file: Followed) -> bool:
-        """A copy of it was taken for a file of its own, and is read from its beginning."""
+    def _unknown(self, listing: Listing) -> list[tuple[str, Stat]]:
+        """What changed first comes first."""
+        new = [(path, listing.stats[path]) for key, path in listing.keys.items()
+               if key not in self._at]  # fmt: skip
+        return sorted(new, key=lambda it: it[1].changed_ns)
+
+    def _is_full(self) -> bool:
+        full = len(self._at) >= self._rules.files_max
+        if full:
+            self._fault("", "files-max", f"follows {len(self._at)} files, and no more")
+        return full
+
+    def _moved_device(self, path: str, stat: Stat) -> bool:
+        """After a boot a device may have another number."""
+        for file in list(self.files.values()):
+            if (
+                file.path == path
+                and file.key.endswith(f":{stat.inode}")
+                and file.file is None
+                and (opened := self._opened(path, stat.key)) is not None
+                and self._go_on(file, path, stat, opened)
+            ):
+                return True
+        return False
+
+    def _identify(self, path: str, stat: Stat, listing: Listing) -> None:
+        """A rotated file: a known content that has lost its inode, a copy in the making, or new."""
+        old = stat.changed_ns < self._horizons.get(group(path), 0)
+        others = [
+            it for it in self.files.values() if it.group == group(path) and not (it.done and old)
+        ]
+        if (old and not others) or self._is_being_written(path, stat, listing):
+            return
+        if is_compressed(path) and not path.endswith(READABLE):
+            if not old:
+                self._lose(path, "cannot be decompressed here", stat.size)
+                self._pass_over(path, stat)
+            return
+        opened = self._opened(path, stat.key)  # None: it has another name by now
+        if opened is not None and not self._find(path, stat, opened, others, listing) and not old:
+            self._add(path, stat, opened, others, listing)
+
+    def _is_being_written(self, path: str, stat: Stat, listing: Listing) -> bool:
+        """What it is compressed from is there still."""
+        beside = is_compressed(path) and os.path.splitext(path)[0] in listing.stats
+        return beside and not self._wait(path, stat)
+
+    def _find(
+        self, path: str, stat: Stat, opened: LogFile, others: list[Followed], listing: Listing
+    ) -> bool:
+        """Go on with the content that is in this file now; of two, where less was read."""
+        gone = [it for it in others if self._is_gone(it, listing)]
+        for other in sorted(gone, key=lambda it: (it.done, -it.trace.offset)):
+            try:
+                if has(opened, other.trace) and self._go_on(other, path, stat, opened):
+                    return True
+            except OSError:
+                return False  # it is seen again by who adds it
+        return False
+
+    def _add(
+        self, path: str, stat: Stat, opened: LogFile, others: list[Followed], listing: Listing
+    ) -> None:
+        """A new content, unless it is empty, or perhaps a copy of what is there as well."""
+        gone = [it for it in others if self._is_gone(it, listing)]
+        quiet = self._is_quiet(stat)
         try:
-            return file.trace.octets > 0 and any(
-                it.file is not None and it is not file and file.trace.fits(it.file)
-                for it in self.files.values()
-                if it.group == file.group
-            )
+            empty = not opened.read(1, 0)
+            doubts = [
+                it
+                for it in others
+                if it not in gone
+                and (may_be_copy(opened, path, it) or not (it.done or it.file or quiet))
+            ]
+            for other in gone:  # damaged, or compressed only in part so far?
+                has(opened, other.trace)
+        except OSError as exc:
+            self._doubt_damaged(path, stat, exc, others)
+            return
+        if (empty or doubts) and not (
+            self._wait(path, stat) and not empty and all(it.done for it in doubts)
+        ):
+            return
+        try:
+            file = self._follow(path, stat, opened)
+        except OSError as exc:
+            self._fail(path, exc)
+            return
+        if doubts:  # as it seems, what was read already; a log may say the same twice, though
+            file.repeats_until = max(file.repeats_until, extent(path, stat))
+        for other in gone:
+            if not (other.done or other.trace.octets):  # nothing of it is known: it may be this
+                self._forget(other)
+                break
+
+    def _go_on(self, file: Followed, path: str, stat: Stat, opened: LogFile) -> bool:
+        """Go on in this file with a content that fits; False: it does not."""
+        try:
+            if not file.trace.fits(opened):
+                return False
+            more = bool(opened.read(1, file.trace.offset))
+        except OSError as exc:
+            self._fail(path, exc)
+            return False
+        self._move(file, path, stat)
+        if file.repeats_until:
+            file.repeats_until = max(file.repeats_until, extent(path, stat))
+        if more or not file.done:
+            file.done = False
+            if file.away_since is None and is_rotated(path):
+                file.away_since = self._now
+            self._take(file, opened)
+        else:
+            opened.close()
+        self._place(file)
+        return True
+
+    def _wait(self, path: str, stat: Stat) -> bool:
+        """Whether nothing has happened to it for as long as a file must be quiet."""
+        before, since = self._waiting.get(stat.key, (stat, self._now))
+        if (before.size, before.changed_ns) != (stat.size, stat.changed_ns):
+            since = self._now
+        self._waiting[stat.key] = stat, since
+        return self._now - since >= self._rules.linger_seconds
+
+    def _is_quiet(self, stat: Stat) -> bool:
+        since = self._waiting.get(stat.key, (stat, self._now))[1]
+        return self._now - since >= self._rules.linger_seconds
+
+    def _doubt_damaged(self, path: str, stat: Stat, exc: OSError, others: list[Followed]) -> None:
+        """Compressed only in part so far; if it stays so, its content is lost."""
+        if not self._wait(path, stat):
+            return
+        self._fail(path, exc)
+        if is_compressed(path):
+            if not self._begins_as_one(path, stat, others):
+                self._lose(path, "is damaged", stat.size)
+            self._pass_over(path, stat)
+
+    def _begins_as_one(self, path: str, stat: Stat, others: list[Followed]) -> bool:
+        """It was to become a copy of what is known."""
+        opened = self._opened(path, stat.key)
+        if opened is None:
+            return False
+        try:
+            return any(begins_as(opened, it.trace) for it in others)
         except OSError:
             return False
+        finally:
+            opened.close()
 
-    def _search(self, file: Followed, listing: Listing) -> None:
-        """It has no name any more, and is not open: it was rotated while nobody looked."""
-        for found in self._elsewhere(file, listing):
-            path, stat, opened = found
-            if stat.key != file.key:
-                self._steps.append(Forget(file.key))
-                del self.files[file.key]
-                file.key = stat.key
-                self.files[stat.key] = file
-            file.path, file.file = path, opened
-            file.take(opened, self._rules.message_max)
-            file.seen(stat, self._now)
-            self._place(file)
-            return
-        try:
-            candidates, copy = self._copy_of(file, listing, file.away_since or self._now)
-        except Unsure:
-            return
-        if copy is not None:
-            self._follow_rest(file, listing, *copy)
-        elif file.size > file.trace.offset and (
-            file.trace.octets or not self._new(candidates, listing)
-        ):
-            self._lose(file.path, "is gone", file.size - file.trace.offset)
-        elif file.trace.offset:
-            text = f"{file.path} is gone; it had been read to octet {file.trace.offset}"
-            self._steps.append(Told("rotations", text))
-        self._forget(file)
+    def _pass_over(self, path: str, stat: Stat) -> None:
+        file = self._follow(path, stat, None)
+        file.done = True
+        self._place(file)
 
-    def _copy_of(
-        self, file: Followed, listing: Listing, since: float
-    ) -> tuple[list[str], tuple[str, Stat, LogFile] | None]:
-        """The files that may be copies of this one, and the one that is.
+    # -- contents that have no file
 
-        Raises:
-            Unsure: as `find_copy`, but no longer than a file has to be quiet.
-        """
-        candidates = [it for it in listing.of(file.group) if self._can_be_copy(it, listing)]
-        try:
-            keys = [(path, listing.stats[path].key) for path in candidates]
-            return candidates, find_copy(self._ports, file.trace, keys)
-        except Unsure:
-            if self._now - since < self._rules.linger_seconds:
-                raise
-            return candidates, None
+    def _is_gone(self, file: Followed, listing: Listing) -> bool:
+        return file.file is None and (not file.key or listing.path(file.key) is None)
 
-    def _elsewhere(self, file: Followed, listing: Listing) -> Sequence[tuple[str, Stat, LogFile]]:
-        """Under any name in its directory; or, after a boot, on a device with another number."""
-        device, inode = file.key.split(":")
+    def _miss(self, listing: Listing) -> None:
+        """What is gone and not read is waited for a while: a name may change while one looks."""
+        for file in list(self.files.values()):
+            if not self._is_gone(file, listing):
+                file.missing_since = None
+                continue
+            if file.missing_since is None:
+                file.missing_since = self._now
+            if file.done or (file.key and self._elsewhere(file)):
+                continue
+            if self._now - file.missing_since >= self._rules.linger_seconds:
+                self._give_up(file)
+
+    def _elsewhere(self, file: Followed) -> bool:
+        """Under any name in its directory; only its content says that it is the same."""
         directory = os.path.dirname(file.path)
         try:
             names = self._ports.names(directory)
         except OSError:
-            return ()
-        for path in sorted((os.path.join(directory, it) for it in names), key=is_compressed):
+            return False
+        for path in (os.path.join(directory, it) for it in names):
             try:
-                stat = listing.stats.get(path) or self._ports.stat(path)
+                stat = self._ports.stat(path)
             except OSError:
                 continue
-            moved = str(stat.device) != device
-            if str(stat.inode) != inode or not stat.regular or stat.size < file.trace.offset:
-                continue
-            if stat.key in self.files and stat.key != file.key:
-                continue
-            if (
-                not file.trace.offset
-                and path != file.path
-                and (moved or not os.path.basename(path).startswith(os.path.basename(file.group)))
-            ):
-                continue  # no content says that it is the same
-            opened = self._opened(path, stat.key)
-            try:
-                if opened is not None and file.trace.fits(opened):
-                    return [(path, stat, opened)]
-            except OSError as exc:
-                self._fail(path, exc)
-        return ()
-
-    def _follow_rest(
-        self, file: Followed, listing: Listing, path: str, stat: Stat, opened: LogFile
-    ) -> None:
-        """What was not read of a file, in the copy of it."""
-        before = self.files.pop(stat.key, None)
-        self._follow(path, stat, file.trace, opened)
-        rest = self.files[stat.key]
-        rest.repeats_until = max(
-            rest.repeats_until, extent(path, stat) if file.repeats_until else 0
-        )
-        if before is not None:
-            before.close()
-            if not (before.done or before is file or before.trace.fits(opened)):
-                self._rescue(before, listing, since=float("-inf"))  # its inode went to the copy
-
-    def _can_be_copy(self, path: str, listing: Listing) -> bool:
-        known = self.files.get(listing.stats[path].key)
-        return is_rotated(path) and (known is None or known.file is None or not known.lines.end)
-
-    def _adopt(self, listing: Listing) -> None:
-        """What is new: all that match, and what was rotated away since the last look."""
-        new = [path for path, stat in listing.stats.items() if stat.key not in self.files]
-        self._waiting = {
-            key: it for key, it in self._waiting.items() if listing.path(key) is not None
-        }
-        for path in sorted(new, key=lambda it: listing.stats[it].changed_ns):
-            stat = listing.stats[path]
-            if stat.key in self.files or not (
-                path in listing.matched or self._new([path], listing)
-            ):
-                continue  # a second link to one of these, or an old one
-            if len(self.files) >= self._rules.files_max:
-                self._fault("", "files-max", f"follows {len(self.files)} files, and no more")
-                return
-            if is_rotated(path) and not self._is_new(path, stat):
-                continue
-            if is_compressed(path) and not path.endswith(READABLE):
-                self._lose(path, "cannot be decompressed here", stat.size)
-                self._remember(path, stat)
-                continue
-            if not is_rotated(path):
-                self._follow(path, stat, Trace(), None)
-            elif opened := self._opened(path, stat.key):  # it may be gone soon
-                self._follow(path, stat, Trace(), opened)
-                self._note_begin(self.files[stat.key])
-            else:
-                self._waiting[stat.key] = 0, self._now
-        self._faults.pop("", None)
-
-    def _is_new(self, path: str, stat: Stat) -> bool:
-        """Whether a rotated file is one of its own, and no copy of what is known."""
-        others = [it for it in self.files.values() if it.group == group(path)]
-        verdict, rest = copied(self._ports, path, others)
-        if verdict is Verdict.NEW:
-            return True
-        if verdict is Verdict.REST:
-            assert rest is not None
-            opened = self._opened(path, stat.key)
-            if opened is not None:
-                self._follow(path, stat, rest.trace, opened)
-        elif verdict is Verdict.KNOWN:
-            self._remember(path, stat)
-        else:
-            changed, since = self._waiting.get(stat.key, (0, 0.0))
-            if changed != stat.changed_ns:
-                self._waiting[stat.key] = stat.changed_ns, self._now
-            elif self._now - since >= self._rules.linger_seconds:  # a copy that stays one
-                del self._waiting[stat.key]
-                self._remember(path, stat)
+            if stat.key == file.key and stat.regular and file.trace.octets:
+                opened = self._opened(path, stat.key)
+                if opened is not None and self._go_on(file, path, stat, opened):
+                    return True
         return False
+
+    def _give_up(self, file: Followed) -> None:
+        if step := file.close_line():
+            self._steps.append(step)
+        unread = file.size - file.trace.offset
+        how = file.how or "is gone"
+        if unread > 0:
+            self._lose(file.path, how, unread, ", and what was written to it after the last look")
+        elif file.trace.offset and not file.how:
+            text = (
+                f"{file.path} is gone: it had been read to octet {file.trace.offset};"
+                " what was written to it after that cannot be known"
+            )
+            self._steps.append(Told("rotations", text))
+        file.done = True
+        self._place(file)

@@ -93,22 +93,48 @@ def test_what_is_truncated_away_without_a_copy_is_told(tmp_path: Path) -> None:
     bench.append("three\n")
     bench.turn()
     assert texts(bench) == ["one", "three"]
+    assert bench.told["lost"] == 0  # a copy may be found yet
+    bench.turn(LINGER)
+    bench.turn(LINGER)
     assert (bench.told["lost"], bench.lost_octets) == (1, 4)
-    assert bench.texts == [f"{bench.path()} was truncated: 4 octets of it were never read"]
+    assert bench.texts == [
+        f"{bench.path()} was truncated: 4 octets of it were never read,"
+        " and what was written to it after the last look"
+    ]
 
 
 def test_a_file_that_was_deleted_while_nobody_followed_is_told(tmp_path: Path) -> None:
+    """With what was seen of it; it may have grown after that."""
     bench = Bench.at(tmp_path)
     bench.append("one\n")
     bench.turn()
     bench.append("two\n")
     bench.look()
     bench.stop()
+    bench.append("three\n")
     os.unlink(bench.path())
     bench.start()
+    bench.run_dry()
+    assert (bench.told["lost"], bench.lost_octets) == (1, 4)
+    assert bench.texts == [
+        f"{bench.path()} is gone: 4 octets of it were never read,"
+        " and what was written to it after the last look"
+    ]
+
+
+def test_a_file_that_was_read_and_deleted_while_nobody_followed_is_told(tmp_path: Path) -> None:
+    bench = Bench.at(tmp_path)
+    bench.append("one\n")
     bench.turn()
-    assert bench.lost_octets == 0  # the place says what was known when a line was put last
-    assert bench.texts == [f"{bench.path()} is gone; it had been read to octet 4"]
+    bench.stop()
+    os.unlink(bench.path())
+    bench.start()
+    bench.run_dry()
+    assert (bench.told["lost"], bench.lost_octets) == (0, 0)
+    assert bench.texts == [
+        f"{bench.path()} is gone: it had been read to octet 4;"
+        " what was written to it after that cannot be known"
+    ]
 
 
 def test_what_cannot_be_decompressed_is_told_with_its_octets(tmp_path: Path) -> None:
@@ -178,3 +204,25 @@ def test_a_place_that_nobody_understands_is_told_and_the_file_is_new(tmp_path: P
     bench.turn()
     assert texts(bench) == ["one", "one"]
     assert bench.told["position"] == 1
+
+
+def test_an_empty_file_whose_inode_goes_to_another_log_is_not_that(tmp_path: Path) -> None:
+    """A file without content is known by nothing but its inode."""
+    bench = Bench.at(tmp_path, "*.log")
+    bench.append("")
+    bench.append(f"{'x' * 90} 1\n", "other.log")
+    bench.turn()
+    bench.stop()
+    assert bench.store.content is not None
+    (tmp_path / "app.log").unlink()
+    (tmp_path / "new").write_bytes((tmp_path / "other.log").read_bytes())
+    place = bench.store.content.decode()
+    os.rename(tmp_path / "new", tmp_path / "other.log.1")
+    inode = os.stat(tmp_path / "other.log.1").st_ino
+    (known,) = [it for it in bench.follower.files.values() if it.path.endswith("app.log")]
+    device = known.key.split(":")[0]
+    bench.store.content = place.replace(f'"{known.key}"', f'"{device}:{inode}"').encode()
+    os.truncate(tmp_path / "other.log", 0)
+    bench.start()
+    bench.run_dry()
+    assert [it[-1:] for it in texts(bench)] == ["1"]

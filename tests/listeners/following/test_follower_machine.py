@@ -1,5 +1,6 @@
 """Any order of writing, rotating, reading, stopping and dying: each line once."""
 
+import gzip
 import os
 import shutil
 import tempfile
@@ -30,6 +31,8 @@ class Following(RuleBasedStateMachine):
         self.down = False
         self.unfinished = b""
         self.renamed = False
+        self.copying: bytes | None = None  # what a copy in the making will be
+        self.packing = False
 
     @initialize(pattern=st.sampled_from(["app.log", "app.log*", "*.log"]), keeping=st.booleans(),
                 end=st.booleans(), octets=st.sampled_from([60, 300]),
@@ -56,10 +59,12 @@ class Following(RuleBasedStateMachine):
 
     @rule(lines=st.integers(1, 30))
     def append(self, lines: int) -> None:
+        self._end_what_has_begun()
         self.write(lines)
 
     @rule()
     def append_a_part(self) -> None:
+        self._end_what_has_begun()
         if not self.unfinished:
             self.unfinished = self.line()
             self.bench.append(self.unfinished[:-1])
@@ -67,12 +72,14 @@ class Following(RuleBasedStateMachine):
 
     @rule(lines=st.integers(1, 5))
     def a_writer_that_has_not_reopened(self, lines: int) -> None:
+        self._end_what_has_begun()
         if self.renamed and self.bench.path("app.log.1").exists() and not self.unfinished:
             self.write(lines, "app.log.1")
 
     @precondition(lambda self: not self.unfinished)
     @rule()
     def rename(self) -> None:
+        self._end_what_has_begun()
         if self.bench.path().exists():
             self.bench.rename()
             self.renamed = True
@@ -80,6 +87,7 @@ class Following(RuleBasedStateMachine):
     @precondition(lambda self: not self.unfinished)
     @rule()
     def copytruncate(self) -> None:
+        self._end_what_has_begun()
         if self.bench.path().exists() and self.bench.path().stat().st_size:
             self.bench.copytruncate()
             self.renamed = False
@@ -87,6 +95,7 @@ class Following(RuleBasedStateMachine):
     @precondition(lambda self: not self.down and not self.unfinished)
     @rule()
     def delete(self) -> None:
+        self._end_what_has_begun()
         if self.bench.path().exists():
             if self.bench.rules.open_max < 256:
                 self.bench.run_dry()  # it may not be open, and is lost if it was not read
@@ -96,10 +105,49 @@ class Following(RuleBasedStateMachine):
 
     @rule()
     def compress(self) -> None:
+        self._end_what_has_begun()
         for name in ("app.log.2", "app.log.1"):
             if self.bench.path(name).exists():
                 self.bench.compress(name)
                 return
+
+    @precondition(lambda self: not self.unfinished and self.copying is None)
+    @rule(part=st.floats(0.0, 1.0))
+    def begin_a_copy(self, part: float) -> None:
+        """As logrotate's copytruncate does it, with time for a look in between."""
+        self._end_what_has_begun()
+        if self.bench.path().exists() and self.bench.path().stat().st_size:
+            self.bench.shift()
+            self.copying = self.bench.path().read_bytes()
+            cut = int(len(self.copying) * part)
+            self.bench.path("app.log.1").write_bytes(self.copying[:cut])
+
+    @precondition(lambda self: self.copying is not None)
+    @rule()
+    def end_a_copy(self) -> None:
+        assert self.copying is not None
+        self.bench.path("app.log.1").write_bytes(self.copying)
+        os.truncate(self.bench.path(), 0)
+        self.copying = None
+        self.renamed = False
+
+    @rule(part=st.floats(0.0, 1.0))
+    def begin_to_compress(self, part: float) -> None:
+        self._end_what_has_begun()
+        path = self.bench.path("app.log.1")
+        if path.exists():
+            packed = gzip.compress(path.read_bytes())
+            self.bench.path("app.log.1.gz").write_bytes(packed[: int(len(packed) * part)])
+            self.packing = True
+
+    @rule()
+    def end_to_compress(self) -> None:
+        if self.packing:
+            self._end_to_compress()
+
+    def _end_to_compress(self) -> None:
+        self.packing = False
+        self.bench.compress("app.log.1")
 
     @precondition(lambda self: not self.down)
     @rule(seconds=st.sampled_from([0.0, 1.0, 10.0]))
@@ -145,6 +193,13 @@ class Following(RuleBasedStateMachine):
         self.bench.save()
         self.down = False
 
+    def _end_what_has_begun(self) -> None:
+        """Nobody rotates a log twice at a time, or writes between a copy and its truncation."""
+        if self.copying is not None:
+            self.end_a_copy()
+        if self.packing:
+            self._end_to_compress()
+
     def _lose_deleted(self) -> None:
         """What is only in deleted files that are open goes with the process."""
         there = {line for content in self._contents() for line in content.split(b"\n")}
@@ -154,8 +209,8 @@ class Following(RuleBasedStateMachine):
         self.doomed |= gone - set(self.bench.lines)
 
     def _contents(self) -> list[bytes]:
-        import gzip
-
+        if self.packing:
+            self._end_to_compress()
         return [
             gzip.decompress(it.read_bytes()) if it.suffix == ".gz" else it.read_bytes()
             for it in self.directory.iterdir()
@@ -180,6 +235,7 @@ class Following(RuleBasedStateMachine):
     def _finish(self) -> None:
         if self.down:
             self.start()
+        self._end_what_has_begun()
         if self.unfinished:
             self.write(1)
         self.bench.run_dry()
