@@ -14,7 +14,13 @@ from relay.core.batch import Batch
 from relay.core.errors import DestinationDown
 from relay.core.lease import Lease
 from relay.core.outlet import Outlet
-from relay.destinations.session import STALLED_SECONDS, all_formatted, plain, wait_for_room
+from relay.destinations.session import (
+    STALLED_SECONDS,
+    Writable,
+    all_formatted,
+    plain,
+    wait_for_room,
+)
 from relay.destinations.transit import PAUSE_SECONDS, PAUSE_SECONDS_MAX
 from relay.system.ports import Output
 from relay.wire.escape import escape_text
@@ -93,7 +99,8 @@ class LineSession:
             DestinationDown: it has hung up, or nobody reads it any more.
         """
         messages = escape_text(all_formatted(batches, self._manner.form))
-        await wait_for_room(self._turn, self._health)
+        if not await self._room(self._turn):
+            return False
         try:
             return await self._write([message + self._manner.end for message in messages])
         finally:
@@ -186,7 +193,7 @@ class LineSession:
             settled = whole
             if not row.rest:
                 return True
-            if not await self._room():
+            if not await self._room(self._output):
                 return False
 
     def _settle(self, taken: int, row: "_Row", messages: int) -> None:
@@ -202,10 +209,10 @@ class LineSession:
         self.look()
         self._launched.unpark_all()
 
-    async def _room(self) -> bool:
+    async def _room(self, port: Writable) -> bool:
         while True:
             with trio.move_on_after(self._manner.wait_max):
-                await wait_for_room(self._output, self._health)
+                await wait_for_room(port, self._health)
                 return True
             if not self._lease.owes:
                 return False

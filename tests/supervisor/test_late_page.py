@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 import trio
@@ -15,6 +16,7 @@ import trio
 from relay.core.account import Drop, PipeAccount
 from relay.core.upstreams import Upstreams
 from relay.spool.page import CrashPage
+from relay.supervisor.spools import _known
 from relay.system import machine
 from relay.system.drop_counts import boot_id
 from relay.system.machine import SystemMachine
@@ -184,6 +186,33 @@ async def test_a_page_that_cannot_be_had_for_another_reason_is_not_waited_for(
         await bench.until(lambda: (bench.directory / "spool/forward/cursor").exists())
         assert relay.page is None
     assert caplog.text.count("crash page cannot be opened") == 1
+
+
+async def test_while_it_looks_again_nobody_takes_the_directory_for_free(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The look is in a thread, and may hang; spools and positions would not wait meanwhile."""
+    open_page = SystemPageFile.open
+    with another_process(bench):
+        seen: list[str] = []
+
+        def looking(directory: str) -> SystemPageFile:
+            seen.append(bench.machine.awaited)
+            return open_page(directory)
+
+        monkeypatch.setattr(SystemPageFile, "open", looking)
+        bench.machine.open_page()
+        assert seen == ["another process has the state directory"]
+
+
+def test_a_page_that_is_there_and_not_read_yet_is_waited_for(bench: Bench) -> None:
+    """Between the thread that gets it and the task that reads it, a spool may want to know."""
+    bench.machine = SystemMachine.of({}, str(bench.directory))
+    relay = SimpleNamespace(page=None, machine=bench.machine)
+    with pytest.raises(BlockingIOError, match="not read yet"):
+        _known(relay, "forward")  # type: ignore[arg-type]
+    assert bench.machine.page is not None
+    bench.machine.page.close()
 
 
 async def test_numbers_that_change_then_are_of_another_epoch(bench: Bench) -> None:
