@@ -48,6 +48,9 @@ ANY_EXCEPTION = {  # where a bug is met, each with a traceback in the log
 TESTED_ELSEWHERE = {
     "core/bounds.py": "three fields: tests/core/test_channel.py",
     "core/errors.py": "names only",
+    "core/health.py": "names and numbers: tests/core/test_account.py",
+    "core/share.py": "a lease of balance: tests/core/test_balance.py",
+    "core/standby.py": "a lease of failover: tests/core/test_failover.py",
     "core/holding.py": "numbers of a channel: tests of lease and spooling",
     "core/keys.py": "a base class: tests/core/test_component.py",
     "destinations/datagram.py": "what udp and unix share: their tests",
@@ -58,6 +61,7 @@ TESTED_ELSEWHERE = {
     "destinations/terminals.py": "the terminals of users: their tests",
     "destinations/transit.py": "a connection's octets: tests of stream, acked and epoch",
     "listeners/datagrams.py": "what udp and unix share: their tests",
+    "listeners/gate.py": "half of a datagram listener: tests/listeners/test_network.py",
     "listeners/credentials.py": "who sends on a unix socket: tests of unix",
     "core/files.py": "numbers only",
     "listeners/following/copies.py": "a step of the follower: its machine",

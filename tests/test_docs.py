@@ -35,8 +35,12 @@ from relay.core.bounds import Bounds
 from relay.core.channel import Channel
 from relay.core.keys import Keys
 from relay.core.ledger import Ledger
+from relay.core.mask import Mask
 from relay.core.match import Match
 from relay.core.memory import Memory
+from relay.core.rewrite import Rewrite
+from relay.core.sample import Sample
+from relay.core.shed import Shed
 from relay.destinations import DESTINATIONS
 from relay.destinations.template import PLACEHOLDERS
 from relay.listeners import LISTENERS
@@ -49,7 +53,16 @@ ELSEWHERE = {"build", "dist", "node_modules"}
 
 Schema = Mapping[str, Any]
 MODELS: dict[str, dict[str, type[Keys]]] = {
-    "configuration": {"relay": RelayKeys, "admin": AdminKeys, "pipe": PipeKeys, "match": Match},
+    "configuration": {
+        "relay": RelayKeys,
+        "admin": AdminKeys,
+        "pipe": PipeKeys,
+        "match": Match,
+        "sample": Sample,
+        "shed": Shed,
+        "rewrite": Rewrite,
+        "mask": Mask,
+    },
     "listeners": dict(LISTENERS),
     "destinations": dict(DESTINATIONS),
 }
@@ -107,7 +120,7 @@ def type_text(key: Schema) -> str:
             return f"{first}, or a list of them"
         return unit(key) or f"{first} or {second}"
     kind = "table" if "$ref" in key else key["type"]
-    texts = {"boolean": "true or false", "integer": "number", "number": "number"}
+    texts = {"boolean": "true or false", "object": "table", "integer": "number", "number": "number"}
     if kind == "string":
         return "permissions" if "0-7" in key.get("pattern", "") else examples_text(key)
     return f"list of {type_text(key['items'])}" if kind == "array" else texts.get(kind, kind)
@@ -223,6 +236,8 @@ def notices() -> list[str]:
     pipe = ledger.pipe("security", "siem")
     pipe.drop(1734, Drop.FULL)
     ledger.kernel_dropped(ledger.listener("net-udp"), 52)
+    refused = ledger.listener("net-udp"), "203.0.113.7", 3, Refusal.NOT_ALLOWED
+    ledger.refused(*refused)
     told = ledger.losses.due(0.0)
     pipe.drop(20911, Drop.FULL)
     told += ledger.losses.due(30.0) + ledger.losses.due(60.0)
@@ -233,17 +248,20 @@ def notices() -> list[str]:
 def test_loss_notices_are_shown_as_they_are() -> None:
     text = page("ledger")
     told = notices()
-    assert len(told) == 4
+    assert len(told) == 5
     for notice in told:
         assert f"- - {notice}\n" in text, notice
 
 
 def test_every_loss_notice_in_the_documentation_could_be_one() -> None:
     destination = f"destination [a-z-]+: (?:{'|'.join(Drop)})"
-    subject = "|".join([destination, "listener [a-z-]+: (?:kernel|removed)"])
-    notice = re.compile(rf"dropped (?:1 message|\d+ messages) to (?:{subject})(?: \(in \d+ s\))?")
+    listener = f"listener [a-z-]+: (?:kernel|removed|{'|'.join(Refusal)})"
+    notice = re.compile(
+        rf"dropped (?:1 message|\d+ messages) (?:from (?:other senders|[\da-f:.]+) )?"
+        rf"to (?:{destination}|{listener})(?: \(in \d+ s\))?"
+    )
     for path in markdown_files():
-        for line in re.findall(r"dropped \d+ messages? to .*", path.read_text()):
+        for line in re.findall(r"dropped \d+ messages? (?:to|from) .*", path.read_text()):
             assert notice.fullmatch(line.partition("`")[0]), f"{path.name}: {line}"
 
 

@@ -19,6 +19,7 @@ from relay.admin.books import books, unreadiness
 from relay.admin.exposition import expose, registry_of
 from relay.admin.lifetime import Lifetime
 from relay.admin.rings import Reading, Wish, as_json, begin, identity, listing, next_number
+from relay.admin.senders import TOP, senders
 from relay.admin.state import Admin
 from relay.core.ring import Rings
 
@@ -37,6 +38,7 @@ Relay {__version__}
 /healthz        200 while the process works
 /readyz         200 while every listener is bound, otherwise 503 and the reasons
 /ledger         every account, in JSON
+/senders        the busiest senders, in JSON; ?top=COUNT of each listener
 /memory         the memory destinations, in JSON
 /memory/NAME    lines of one; ?since=NUMBER&lines=COUNT&follow=1
                 POST to /memory/NAME/clear takes them away; ?before=NUMBER&ring=RING
@@ -52,6 +54,7 @@ def create_app(admin: Admin) -> ASGIApp:
         Route("/healthz", pages.health),
         Route("/readyz", pages.readiness),
         Route("/ledger", pages.ledger),
+        Route("/senders", pages.senders),
         Route("/memory", pages.memories),
         Route("/memory/{name}", pages.memory),
         Route("/memory/{name}/clear", pages.clear, methods=["POST"]),
@@ -116,6 +119,13 @@ class Pages:
 
     async def ledger(self, _: Request) -> Response:
         return _json(books(self.admin.relay))
+
+    async def senders(self, request: Request) -> Response:
+        try:
+            top = _top(request.query_params)
+        except ValueError as exc:
+            return _plain(str(exc), 400)
+        return _json(senders(self.admin.relay, top))
 
     async def memories(self, _: Request) -> Response:
         return _json(listing(self.admin.relay.rings))
@@ -214,6 +224,14 @@ def _check_known(query: Mapping[str, str], *known: str) -> None:
     unknown = sorted(query.keys() - set(known))
     if unknown:
         raise ValueError(f"unknown parameter {unknown[0]!r} (known: {', '.join(known)})")
+
+
+def _top(query: Mapping[str, str]) -> int:
+    unknown = sorted(query.keys() - {"top"})
+    if unknown:
+        raise ValueError(f"unknown parameter {unknown[0]!r} (known: top)")
+    top = _number(query, "top")
+    return TOP if top is None else top
 
 
 def _number(query: Mapping[str, str], key: str) -> int | None:

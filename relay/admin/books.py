@@ -7,6 +7,7 @@ from typing import Any
 from relay import __version__
 from relay.admin.metrics import at_risk_oldest_seconds, held_octets, oldest_seconds
 from relay.core.account import ListenerAccount, PipeAccount
+from relay.core.health import Health
 from relay.supervisor.state import Relay
 
 View = dict[str, Any]
@@ -49,6 +50,7 @@ def _pipe(relay: Relay, account: PipeAccount) -> View:
         "filtered": account.filtered,
         "delivered": _named(account.delivered),
         "dropped": _named(account.dropped),
+        "changed": dict(account.changed),
         "dropped_notices": account.notices_dropped,
         "dead_letters": account.dead_letters,
         "retried": account.retried,
@@ -75,6 +77,8 @@ def _pipe(relay: Relay, account: PipeAccount) -> View:
         "capacity_bytes": keys.memory if keys else 0,
         "connections": account.connections,
         "failures": account.failures,
+        "failovers": account.failovers,
+        "destinations": _destinations(account),
         "restarts": account.restarts,
         "identity": (
             f"received {account.received} + recovered {account.recovered} = "
@@ -83,6 +87,32 @@ def _pipe(relay: Relay, account: PipeAccount) -> View:
         ),
         "residual": account.residual(),
     }
+
+
+def _destinations(account: PipeAccount) -> View:
+    """Each of several destinations; nothing where there is one."""
+    configured = [it for it in account.healths.values() if it.configured]
+    if len(configured) < 2:
+        return {}
+    return {
+        it.destination: {
+            "state": _health_state(it),
+            "active": it.active,
+            "down_reason": it.down_reason,
+            "delivered": it.delivered,
+            "connections": it.connections,
+            "failures": it.failures,
+        }
+        for it in configured
+    }
+
+
+def _health_state(health: Health) -> str:
+    if health.stalled:
+        return "stalled"
+    if health.up:
+        return "up"
+    return "down" if health.down_reason else "idle"  # nobody has reached for it
 
 
 def _spool(relay: Relay, name: str) -> View | None:
@@ -133,6 +163,8 @@ def _listener(relay: Relay, account: ListenerAccount) -> View:
         "repeats_possible": account.repeats_possible,
         "connections": {
             "open": account.connections_open,
+            "waiting": account.connections_waiting,
+            "paced": account.connections_paced,
             "accepted": account.connections_accepted,
             "refused": _named(account.connections_refused),
             "failed": _named(account.connections_failed),

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from relay.admin.state import Admin
 from relay.core.account import ListenerAccount, PipeAccount
+from relay.core.health import Health
 from relay.core.ring import Ring
 
 Sample = tuple[tuple[str, ...], float]  # the labels' values, in the order of the labels
@@ -63,6 +64,21 @@ def by_destination(
                 yield (account.name,), number(account)
 
     return Metric(f"relay_destination_{name}", kind, help_, ("pipe",), read)
+
+
+def by_each_destination(
+    name: str, kind: Kind, help_: str, number: Callable[[Health], float]
+) -> Metric:
+    """Of pipes that have, or had, several destinations; gauges of those of now."""
+
+    def read(admin: Admin) -> Iterator[Sample]:
+        live = {**admin.relay.retiring, **admin.relay.pipes}
+        for account in admin.relay.ledger.pipes.values():
+            for health in account.healths.values() if account.shared else ():
+                if kind == "counter" or (account.name in live and health.configured):
+                    yield (account.name, health.destination), number(health)
+
+    return Metric(f"relay_pipe_destination_{name}", kind, help_, ("pipe", "destination"), read)
 
 
 def by_listener(

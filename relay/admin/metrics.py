@@ -15,14 +15,17 @@ from relay.admin.metric import (
     Numbers,
     Sample,
     by_destination,
+    by_each_destination,
     by_listener,
     by_listener_and,
     by_pipe,
     by_pipe_and,
     by_ring,
     one,
-)
+)  # fmt: skip
+from relay.admin.senders import SENDERS
 from relay.admin.state import Admin
+from relay.admin.upstreams import UPSTREAMS
 from relay.core.account import ListenerAccount, PipeAccount
 from relay.core.backlog import Backlog
 from relay.core.memory import cost
@@ -119,6 +122,8 @@ _PIPES = (
                 lambda it: it.delivered),
     by_pipe_and("dropped_total", "counter",
                 "Messages dropped, by reason.", "reason", lambda it: it.dropped),
+    by_pipe_and("changed_total", "counter",
+                "Messages that a rule has changed, by rule.", "rule", lambda it: it.changed),
     by_pipe("dropped_notices_total", "counter",
             "Of the dropped: notices of loss, which are not told again.",
             lambda it: it.notices_dropped),
@@ -185,6 +190,26 @@ _PIPES = (
     by_destination("epochs_total", "counter",
                    "Times the destination has confirmed all that was sent over a connection.",
                    lambda it: it.epochs),
+    by_pipe("failovers_total", "counter",
+            "Times the messages of a pipe with several destinations went over to another one.",
+            lambda it: it.failovers),
+    by_each_destination("active", "gauge",
+                        "1 while the messages go to this one of several destinations, or would.",
+                        lambda it: it.active),
+    by_each_destination("up", "gauge", "1 while this one of several destinations is reached.",
+                        lambda it: it.up),
+    by_each_destination("failing", "gauge",
+                        "1 while it was found down and has not been reached since.",
+                        lambda it: bool(it.down_reason)),
+    by_each_destination("stalled", "gauge", "1 while it is reached and does not read.",
+                        lambda it: it.stalled),
+    by_each_destination("delivered_total", "counter",
+                        "Messages that it has taken, those that it was sent again included.",
+                        lambda it: it.delivered),
+    by_each_destination("connections_total", "counter", "Times it was reached.",
+                        lambda it: it.connections),
+    by_each_destination("failures_total", "counter", "Times it was found down.",
+                        lambda it: it.failures),
 )  # fmt: skip
 
 _LISTENERS = (
@@ -229,6 +254,12 @@ _LISTENERS = (
                 "Messages read again after an unclean end, that may have been put before it.",
                 lambda it: it.repeats_possible),
     by_listener("connections_open", "gauge", "Connections open.", lambda it: it.connections_open),
+    by_listener("connections_waiting", "gauge",
+                "Of the open connections: not read now, because their senders' rates are spent.",
+                lambda it: it.connections_waiting),
+    by_listener("connections_paced_total", "counter",
+                "Times a connection had to wait for its sender's rate.",
+                lambda it: it.connections_paced),
     by_listener("connections_accepted_total", "counter",
                 "Connections accepted.", lambda it: it.connections_accepted),
     by_listener_and("connections_refused_total", "Connections refused, by reason.", "reason",
@@ -284,4 +315,6 @@ _RELAY = (
            lambda _: [((__version__,), 1)]),
 )  # fmt: skip
 
-METRICS: Sequence[Metric] = (*_PIPES, *_LISTENERS, *FILE_METRICS, *_RELAY)
+METRICS: Sequence[Metric] = (
+    *_PIPES, *_LISTENERS, *UPSTREAMS, *SENDERS, *FILE_METRICS, *_RELAY,
+)  # fmt: skip

@@ -1,12 +1,16 @@
 """The subcommands: options and arguments only. What they do stands in the module each imports."""
 
 import signal
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
 from relay import __version__
 from relay.cli.program import Program
 from relay.cli.spool.commands import spool
+
+if TYPE_CHECKING:
+    from relay.wire.framing import Framing
 
 CONFIG = "config/relay.toml"
 LEVELS = ("debug", "info", "warning", "error")
@@ -163,6 +167,40 @@ def memory(
         check_overflow(client, name)
     else:
         show(client, name, lines=lines, follow=follow, clear=how == "clear")
+
+
+@cli.command()
+@_config
+@_admin
+@click.option(
+    "--top", "-n", type=click.IntRange(1), metavar="N",
+    help="The busiest N of each listener.  [default: 20]",
+)  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print all that is known as JSON.")
+def senders(config: str, admin: str | None, top: int | None, as_json: bool) -> None:
+    """Show who sends how much to the running relay, and which expected senders are silent."""
+    from relay.cli.client import AdminClient, admin_address
+    from relay.cli.senders import senders_text
+
+    text = AdminClient(admin or admin_address(config)).get("/senders", top=top)
+    click.echo(text if as_json else senders_text(text), nl=not as_json)
+
+
+@cli.command()
+@click.argument("file", type=click.File("rb"))
+@click.option(
+    "--framing", type=click.Choice(["auto", "octet", "lf", "nul"]), default="auto",
+    show_default=True, help="How messages are told apart.",
+)  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
+def verify(file: BinaryIO, framing: "Framing", as_json: bool) -> None:
+    """Look through received messages in FILE (- is stdin) for gaps and duplicates.
+
+    Exit code 1 when there are any, or when no message has a hop record.
+    """
+    from relay.cli.verify import verify as verify_file
+
+    verify_file(file, framing, as_json=as_json)
 
 
 @cli.command()

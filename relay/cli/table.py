@@ -72,6 +72,10 @@ def _remarks(books: View) -> list[str]:
             remarks.append(f"pipe {name}: handed {letters} of these over to {name}.dead-letter")
         if pipe["down_reason"] and pipe["state"] == "down":
             remarks.append(f"pipe {pipe['name']}: down: {pipe['down_reason']}")
+        for name, it in pipe["destinations"].items():
+            goes = "active" if it["active"] else "waits"
+            why = f": {it['down_reason']}" if it["down_reason"] else ""
+            remarks.append(f"pipe {pipe['name']}: {name}: {goes}, {it['state']}{why}")
     for listener in books["listeners"].values():
         numbers = [f"{number} {name}" for name, number in listener["refused"].items() if number]
         if numbers:

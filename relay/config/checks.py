@@ -40,14 +40,14 @@ def check_names(document: Mapping[str, Any]) -> Iterator[Problem]:
         if not isinstance(pipe, dict):
             continue
         path = ("pipes", name)
-        yield from _check_from(document, (*path, "from"), pipe.get("from"))
-        to = pipe.get("to")
-        if isinstance(to, str):
-            yield from _check_known(document, "destinations", (*path, "to"), to)
+        yield from _check_each(document, "listeners", (*path, "from"), pipe.get("from"))
+        yield from _check_each(document, "destinations", (*path, "to"), pipe.get("to"))
         dead_letter = pipe.get("dead_letter")
         if isinstance(dead_letter, str):
             yield from _check_dead_letter(document, name, dead_letter)
         yield from _check_match(document, (*path, "match"), pipe.get("match"))
+        for key in ("sample", "rewrite"):
+            yield from _check_rules(document, (*path, key), pipe.get(key))
 
 
 def check_internal(document: Mapping[str, Any]) -> Iterator[Problem]:
@@ -108,19 +108,23 @@ def check_modules(tables: Tables) -> Iterator[Problem]:
             yield Problem(("listeners", name, "type"), text)
 
 
-def _check_from(document: Mapping[str, Any], path: KeyPath, names: object) -> Iterator[Problem]:
+def _check_each(
+    document: Mapping[str, Any], kind: Section, path: KeyPath, names: object
+) -> Iterator[Problem]:
+    """A name, or each of a list of them."""
+    every = EVERY if kind == "listeners" else None
     if isinstance(names, str):
-        if names != EVERY:
-            yield from _check_known(document, "listeners", path, names)
+        if names != every:
+            yield from _check_known(document, kind, path, names)
         return
     seen: dict[str, int] = {}
     for place, name in enumerate(names if isinstance(names, list) else ()):
-        if not isinstance(name, str) or name == EVERY:
+        if not isinstance(name, str) or name == every:
             continue
         if name in seen:
             yield Problem((*path, place), f"{value_text(name)} is named twice")
         else:
-            yield from _check_known(document, "listeners", (*path, place), name)
+            yield from _check_known(document, kind, (*path, place), name)
         seen[name] = place
 
 
@@ -142,6 +146,14 @@ def _check_dead_letter(document: Mapping[str, Any], name: str, to: str) -> Itera
     if len(pipe) > NAME_MAX >= len(name):
         longest = NAME_MAX - len(dead_letter_pipe(""))
         yield Problem(path, f"needs a pipe whose name has no more than {longest} characters")
+
+
+def _check_rules(document: Mapping[str, Any], path: KeyPath, rules: object) -> Iterator[Problem]:
+    """`match` in a table, or in each of a list of them."""
+    for place, rule in enumerate(rules if isinstance(rules, list) else ()):
+        yield from _check_rules(document, (*path, place), rule)
+    if isinstance(rules, dict):
+        yield from _check_match(document, (*path, "match"), rules.get("match"))
 
 
 def _check_match(document: Mapping[str, Any], path: KeyPath, rules: object) -> Iterator[Problem]:

@@ -8,7 +8,7 @@ import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -24,9 +24,13 @@ from relay.core.bounds import Overflow
 from relay.core.component import Destination, Listener
 from relay.core.keys import Keys
 from relay.core.match import Match
+from relay.core.rules import RuleKeys, no_rules
+from relay.core.sharing import Sharing, StrategyName
 from relay.core.values import Duration, Listen, Path, Size, listed, or_one
 
 EVERY = "*"  # in `from`: every listener
+DESTINATIONS_MAX = 16  # of one pipe
+SPOOL_MODES: tuple[SpoolMode, ...] = ("always", "overflow", "never")  # who keeps most comes first
 
 
 def _check_name(name: str) -> str:
@@ -45,6 +49,12 @@ def _host_name() -> str:
 
 def _listen_or_off(value: object, check: ValidatorFunctionWrapHandler) -> object:
     return value if value == "off" else check(value)
+
+
+def _names(examples: list[Any]) -> dict[str, Any]:
+    """The schema of a name, or of a list of names."""
+    names = {"type": "array", "items": {"type": "string"}, "minItems": 1, "uniqueItems": True}
+    return {"anyOf": [{"type": "string", "minLength": 1}, names], "examples": examples}
 
 
 def _check_from(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -77,7 +87,7 @@ class AdminKeys(Keys):
     """Address to listen on, `HOST:PORT` or `fd:NAME`; "off": no admin server."""
 
 
-class PipeKeys(Keys):
+class PipeKeys(RuleKeys):
     """Which messages go to one destination, and what is held for it."""
 
     from_: Annotated[
@@ -85,24 +95,22 @@ class PipeKeys(Keys):
         BeforeValidator(listed),
         Field(min_length=1, alias="from"),
         AfterValidator(_check_from),
-        WithJsonSchema(
-            {
-                "anyOf": [
-                    {"type": "string", "minLength": 1},
-                    {
-                        "type": "array",
-                        "items": {"type": "string"},
-                        "minItems": 1,
-                        "uniqueItems": True,
-                    },
-                ],
-                "examples": ["*", ["net-udp", "net-tcp"]],
-            }
-        ),
+        WithJsonSchema(_names(["*", ["net-udp", "net-tcp"]])),
     ]
     """Names of the listeners that feed this pipe; "*": every one, `internal` included."""
-    to: str
-    """Name of the destination."""
+    to: Annotated[
+        tuple[str, ...],
+        BeforeValidator(listed),
+        Field(min_length=1, max_length=DESTINATIONS_MAX),
+        WithJsonSchema(_names([["siem-a", "siem-b"]])),
+    ]
+    """Name of the destination, or of several: `strategy` says who of them gets what."""
+    strategy: StrategyName = "failover"
+    """Of several destinations: the first one that is up gets all, or all that are up share it."""
+    return_after: Annotated[Duration, Field(ge=1, le=86400)] = 30.0
+    """Of several: for how long one must be healthy again before it gets messages back."""
+    stalled_max: Annotated[Duration, Field(ge=1, le=31_536_000)] = 60.0
+    """Of several: for how long one may be shown as stalled before others take over."""
     match: Annotated[
         tuple[Match, ...], BeforeValidator(listed), Field(json_schema_extra=or_one)
     ] = ()
@@ -122,6 +130,18 @@ class PipeKeys(Keys):
     commit_every: Annotated[Duration, Field(le=10)] = 0.02
     """How long what is put may wait to be synced together, while no sender waits for it."""
 
+    @property
+    def destination(self) -> str:
+        """What the destination is called, all its names where there are several."""
+        return ",".join(self.to)
+
+    @property
+    def sharing(self) -> Sharing | None:
+        """How it goes about several destinations; None where there is one."""
+        if len(self.to) == 1:
+            return None
+        return Sharing(self.strategy, self.return_after, self.stalled_max)
+
 
 # Standard input and output, what Trio waits with, the crash page, the file of the configuration at
 # a reload, the service manager, and the admin server with some connections.
@@ -137,13 +157,13 @@ def dead_letter_pipe(pipe: str) -> str:
 def with_dead_letters(pipes: Mapping[str, PipeKeys]) -> dict[str, PipeKeys]:
     """These pipes, and behind them one for the dead letters of each that wants it.
 
-    No listener feeds such a pipe. It is bounded as its own one is, cannot make anybody wait, and
-    has the spool that suits its destination.
+    No listener feeds such a pipe, and it has no rules. It is bounded as its own one is, cannot make
+    anybody wait, and has the spool that suits its destination.
     """
     return {**pipes} | {
         dead_letter_pipe(name): keys.model_copy(
-            update={"from_": (), "to": keys.dead_letter, "match": (), "dead_letter": None,
-                    "overflow": "drop-newest", "spool": "auto"}
+            update={"from_": (), "to": (keys.dead_letter,), "match": (), "dead_letter": None,
+                    "overflow": "drop-newest", "spool": "auto", **no_rules()}
         )
         for name, keys in pipes.items()
         if keys.dead_letter is not None
@@ -162,17 +182,20 @@ class Config:
     pipes: Mapping[str, PipeKeys]  # those for dead letters included, behind the others
 
     def spool(self, pipe: str) -> SpoolMode:
-        """The key `spool` of a pipe, "auto" resolved."""
+        """The key `spool` of a pipe, "auto" resolved: what keeps most of what they ask for."""
         keys = self.pipes[pipe]
         if keys.spool == "auto":
-            return self.destinations[keys.to].spool
+            modes = {self.destinations[name].spool for name in keys.to}
+            return next(mode for mode in SPOOL_MODES if mode in modes)
         return keys.spool
 
     @property
     def descriptors(self) -> int:
         """How many this may need at the most, connections of senders left aside."""
         listening = sum(2 * len(it.endpoints()) + 2 for it in self.listeners.values())
-        delivering = sum(self.destinations[it.to].descriptors for it in self.pipes.values())
+        delivering = sum(
+            self.destinations[name].descriptors for it in self.pipes.values() for name in it.to
+        )
         spools = sum(SPOOL_DESCRIPTORS for name in self.pipes if self.spool(name) != "never")
         return BASE_DESCRIPTORS + listening + delivering + spools
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from relay.config.addresses import reaches
 from relay.config.model import Config, PipeKeys
-from relay.config.words import size_text
+from relay.config.words import duration_text, size_text
 from relay.core.component import Destination
 from relay.destinations.file import FileDestination
 from relay.destinations.template import PathTemplate
@@ -33,6 +33,8 @@ def warnings(config: Config) -> list[str]:
         *_never_matching(config),
         *_own_listeners(config),
         *_refused_again(config),
+        *_nothing_to_share(config),
+        *_shared_numbers(config),
         *_not_executable(config),
         *_silent(config),
     ]
@@ -51,13 +53,33 @@ def _parts(config: Config) -> Iterator[str]:
 def _pipe_text(name: str, pipe: PipeKeys, config: Config) -> str:
     rules = len(pipe.match)
     match = f"match {rules} rule{'s' * (rules > 1)}" if rules else "match everything"
-    destination = f"{pipe.to} ({_destination_text(config.destinations[pipe.to])})"
+    to = " | ".join(f"{it} ({_destination_text(config.destinations[it])})" for it in pipe.to)
     # Only a pipe for dead letters is fed by no listener.
     feeding = ", ".join(config.feeding(name)) or "what is refused"
     return (
-        f"{name}: {feeding} -> {destination} {match}, "
+        f"{name}: {feeding} -> {to} {match}, {_rules_text(pipe)}{_sharing_text(pipe)}"
         f"memory {size_text(pipe.memory)}, overflow {pipe.overflow}"
         f"{_spool_text(name, pipe, config)}"
+    )
+
+
+def _rules_text(pipe: PipeKeys) -> str:
+    """What a pipe does with its messages, in the order in which it does it."""
+    parts = {"sample": len(pipe.sample), "shed": pipe.shed is not None,
+             "rate limit": pipe.rate_limit is not None, "rewrite": len(pipe.rewrite),
+             "mask": len(pipe.mask)}  # fmt: skip
+    texts = [
+        f"{number} x {name}" if number > 1 else name for name, number in parts.items() if number
+    ]
+    return "".join(f"{text}, " for text in texts)
+
+
+def _sharing_text(pipe: PipeKeys) -> str:
+    if pipe.sharing is None:
+        return ""
+    return (
+        f"{pipe.strategy}, return_after {duration_text(pipe.return_after)}, "
+        f"stalled_max {duration_text(pipe.stalled_max)}, "
     )
 
 
@@ -79,7 +101,7 @@ def _destination_text(destination: Destination) -> str:
 
 def _unused(config: Config) -> Iterator[str]:
     feeding = {name for pipe in config.pipes for name in config.feeding(pipe)}
-    used = {pipe.to for pipe in config.pipes.values()}
+    used = {name for pipe in config.pipes.values() for name in pipe.to}
     for name in config.listeners:
         if name not in feeding:
             yield f"listener {name} feeds no pipe: what it receives goes nowhere"
@@ -185,7 +207,7 @@ def _loop(
             if here not in config.feeding(name):
                 continue
             way = [*ways[here], name]
-            to = [pipe.to] if pipe.dead_letter is None else [pipe.to, pipe.dead_letter]
+            to = [*pipe.to, *(() if pipe.dead_letter is None else (pipe.dead_letter,))]
             if destination in to:
                 return way
             new = [it for each in to for it in ours.get(each, ()) if it not in ways]
@@ -196,11 +218,20 @@ def _loop(
 
 def _refused_again(config: Config) -> Iterator[str]:
     for name, pipe in config.pipes.items():
-        if pipe.dead_letter == pipe.to:
+        if pipe.dead_letter in pipe.to:
             yield (
-                f"pipe {name}: dead_letter is its own destination {pipe.to}: "
+                f"pipe {name}: dead_letter is its own destination {pipe.dead_letter}: "
                 "what is too large for it is so again, and then lost"
             )
+
+
+def _nothing_to_share(config: Config) -> Iterator[str]:
+    for name, pipe in config.pipes.items():
+        if pipe.sharing is not None or not pipe.from_:
+            continue
+        for key in ("strategy", "return_after", "stalled_max"):
+            if key in pipe.model_fields_set:
+                yield f"pipe {name}: {key} means nothing: it has one destination"
 
 
 def _not_there(config: Config) -> Iterator[str]:
@@ -214,6 +245,16 @@ def _not_there(config: Config) -> Iterator[str]:
         above = os.path.dirname(os.path.abspath(directory))
         if above != made and not os.path.isdir(above):
             yield f"{what}: {above} is not there: it is waited for, and not made"
+
+
+def _shared_numbers(config: Config) -> Iterator[str]:
+    for name, pipe in config.pipes.items():
+        stamped = [it for it in pipe.to if config.destinations[it].stamp]
+        if stamped and pipe.strategy == "balance" and len(pipe.to) > 1:
+            yield (
+                f"pipe {name} shares its numbered messages out to {' and '.join(pipe.to)}: "
+                "unless these are one receiver, each sees gaps"
+            )
 
 
 def _silent(config: Config) -> Iterator[str]:

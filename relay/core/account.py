@@ -3,12 +3,14 @@
 Everything runs in one thread, so a reader that does not await sees books that balance.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
 from relay.core.files import FileCounts
+from relay.core.health import Health
+from relay.core.senders import Senders
 from relay.core.skew import Skews
 from relay.wire.framing import FramingCounts
 
@@ -44,6 +46,8 @@ class Refusal(StrEnum):
     """Why a listener did not accept a message."""
 
     EMPTY = "empty"  # a frame or datagram without a single octet
+    NOT_ALLOWED = "not-allowed"  # its sender is not in `allow`
+    RATE = "rate"  # a datagram of a sender above its `rate_limit`
     BACKLOG = "backlog"  # own messages while the book of own messages is full
     DAMAGED = "damaged"  # an entry of the journal that cannot be read
     INTERNAL_ERROR = "internal-error"  # a bug of ours; the traceback is in the log
@@ -53,6 +57,7 @@ class ConnectionRefusal(StrEnum):
     """Why a listener closed a connection at once."""
 
     CONNECTIONS_MAX = "connections-max"
+    NOT_ALLOWED = "not-allowed"  # its sender is not in `allow`
 
 
 # How a sender's connection ends badly; docs/ledger.md describes each.
@@ -115,6 +120,8 @@ class PipeAccount:
     on_loss: Callable[["PipeAccount", Drop, int], None] = _no_loss
     destination: str = ""
     holder: Holder | None = None
+    renumbered: int = 0  # times messages that may have been sent got other numbers
+    numbers_used: int = 0  # below this: by channels of this pipe that are closed
     received: int = 0
     recovered: int = 0
     filtered: int = 0
@@ -124,6 +131,7 @@ class PipeAccount:
     dropped: dict[Drop, int] = field(default_factory=lambda: dict.fromkeys(Drop, 0))
     notices_dropped: int = 0  # of the dropped: notices of loss, which are counted and never told
     dead_letters: int = 0  # of the dropped: handed over to another pipe, so no loss to tell
+    changed: dict[str, int] = field(default_factory=dict)  # messages, by rule: `mask[0]`
     retried: int = 0
     replayed: int = 0
     in_doubt: int = 0  # delivered, perhaps unread by a peer that broke off, and not sent again
@@ -133,18 +141,63 @@ class PipeAccount:
     truncated: int = 0
     truncated_octets: int = 0
     network_errors: int = 0  # ICMP errors on a UDP destination; no message is dropped for one
-    connections: int = 0  # times the destination was reached
-    failures: int = 0  # times it was found down
+    failovers: int = 0  # times the messages went over to another of several destinations
     restarts: int = 0  # unexpected exceptions
-    up: bool = False
-    stalled: bool = False
-    down_reason: str = ""
+    healths: dict[str, Health] = field(default_factory=dict)  # of all it ever had, by name
+    shared: bool = False  # it has had several at a time
+
+    def health(self, destination: str) -> Health:
+        """Of this destination, for the life of the account."""
+        found = self.healths.get(destination)
+        if found is None:
+            found = self.healths[destination] = Health(destination)
+        return found
+
+    def configure(self, destinations: Sequence[str]) -> None:
+        """The messages go to these from now on; until more is known, to any that is new."""
+        self.shared = self.shared or len(destinations) > 1
+        for name in destinations:
+            self.health(name)
+        for name, health in self.healths.items():
+            configured = name in destinations
+            if configured != health.configured:
+                health.active = configured
+            health.configured = configured
+
+    @property
+    def up(self) -> bool:
+        """A destination that the messages go to is reached."""
+        return any(it.up and it.active for it in self.healths.values())
+
+    @property
+    def stalled(self) -> bool:
+        """A destination that the messages go to is reached, and does not read."""
+        return any(it.stalled and it.active for it in self.healths.values())
+
+    @property
+    def down_reason(self) -> str:
+        """Why none is reached; of several with their names."""
+        configured = [it for it in self.healths.values() if it.configured]
+        down = [it for it in configured if it.down_reason]
+        if self.up:
+            return ""
+        if len(configured) == 1:
+            return "".join(it.down_reason for it in down)
+        return "; ".join(f"{it.destination}: {it.down_reason}" for it in down)
+
+    @property
+    def connections(self) -> int:
+        return sum(it.connections for it in self.healths.values())
+
+    @property
+    def failures(self) -> int:
+        return sum(it.failures for it in self.healths.values())
 
     def drop(self, messages: int, reason: Drop, *, notice: bool = False) -> None:
         self.dropped[reason] += messages
         if notice:
             self.notices_dropped += messages
-        else:
+        elif reason is not Drop.SAMPLED:  # goes on for ever, as it is meant to
             self.on_loss(self, reason, messages)
 
     def hand_over(self, messages: int, reason: Drop) -> None:
@@ -182,6 +235,8 @@ class ListenerAccount:
     credentials_mended: int = 0  # process ids that were not their sender's
     repeats_possible: int = 0  # read again after an unclean end, perhaps put before it already
     connections_open: int = 0
+    connections_waiting: int = 0  # of the open ones: not read now, their senders' rates are spent
+    connections_paced: int = 0  # times one had to wait for that
     connections_accepted: int = 0
     connections_refused: dict[ConnectionRefusal, int] = field(
         default_factory=lambda: dict.fromkeys(ConnectionRefusal, 0)
@@ -194,6 +249,7 @@ class ListenerAccount:
     restarts: int = 0
     bound: bool = False
     skews: Skews = field(default_factory=Skews)
+    senders: Senders = field(default_factory=Senders)
     probes: list[Callable[[], None]] = field(default_factory=list)  # see `refresh`
 
     def refresh(self) -> None:

@@ -1,7 +1,7 @@
 """The batch: the messages that travel together, and the unit of every hand-over."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from relay.core.receipt import Receipt
 
@@ -23,6 +23,7 @@ class Batch:
     zone: str = "local"  # time zone of stamps that carry none: the listener's `timezone`
     notice: bool = False  # tells of losses; its own loss is counted, never told
     receipt: Receipt | None = None  # None where the sender cannot be told
+    numbers: Sequence[int] = ()  # parallel too, in the channel that lends it; see `numbered`
 
     @classmethod
     def of(
@@ -43,6 +44,15 @@ class Batch:
     def __len__(self) -> int:
         return len(self.messages)
 
+    def with_messages(self, messages: Sequence[bytes]) -> "Batch":
+        """Other messages in the places of these, all else the same."""
+        assert len(messages) == len(self.messages)
+        return replace(self, messages=messages, octets=sum(map(len, messages)))
+
+    def numbered(self, first: int) -> "Batch":
+        """The same messages, numbered from here on as in their channel."""
+        return replace(self, numbers=range(first, first + len(self)))
+
     def part(self, start: int, stop: int | None = None) -> "Batch":
         """The messages from `start` to `stop` as a batch of their own; must not be empty."""
         messages = self.messages[start:stop]
@@ -56,6 +66,7 @@ class Batch:
             self.zone,
             self.notice,
             self.receipt,
+            self.numbers[start:stop],
         )
 
     def select(self, indexes: Sequence[int]) -> "Batch":
@@ -71,4 +82,5 @@ class Batch:
             self.zone,
             self.notice,
             self.receipt,
+            [self.numbers[i] for i in indexes] if self.numbers else (),
         )

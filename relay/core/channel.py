@@ -1,8 +1,7 @@
 """The channel: a pipe's bounded buffer in memory, with an optional spool behind it.
 
-Putting never waits and always takes the whole batch or none of it. Leaving a lease, however that
-happens, puts what was lent and not settled back in front, in order. With a backlog the channel
-never has to drop for want of memory: what does not fit waits on disk.
+Putting never waits, and takes the whole batch or none of it. However a lease is left, what was lent
+and not settled is back in front, in order. With a backlog, what does not fit waits on disk.
 """
 
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from relay.core.backlog import Backlog
 from relay.core.batch import Batch
 from relay.core.bounds import Bounds
 from relay.core.holding import held, write_record
-from relay.core.lease import Lease, refuse_lent
+from relay.core.lease import ChannelLease, refuse_lent
 from relay.core.memory import Memory, cost
 from relay.core.queue import Entry, Queue
 from relay.core.receipt import Debts
@@ -25,6 +24,7 @@ from relay.core.tail import Tail
 
 if TYPE_CHECKING:
     from relay.core.dead_letters import DeadLetters
+    from relay.core.expiry import Expiry
 
 
 class Channel:
@@ -53,6 +53,8 @@ class Channel:
         self.recalled = 0  # messages put back when the last lease was left
         self.backlog: Backlog | None = None
         self.dead_letters: DeadLetters | None = None  # None: what is refused is lost
+        self.expiry: Expiry | None = None  # None: nothing is ever too old
+        self.lends_numbers = False  # a destination writes them into the messages
         self.tail = Tail()
         self.debts = Debts()
         self._closing: Drop | None = None
@@ -82,8 +84,7 @@ class Channel:
         if self.closing is not None:
             self._drop(batch, self.closing)
             return
-        if full is None:
-            full = self.full
+        full = self.full if full is None else full
         if self._bounds.overflow == "drop-oldest" and (full or self.spooling.lacks_room):
             self._drop_oldest()
             full = full and self.full
@@ -153,11 +154,11 @@ class Channel:
     # -- the delivery's side
 
     @contextmanager
-    def lease(self) -> Iterator[Lease]:
+    def lease(self) -> Iterator[ChannelLease]:
         """Hold the channel, one at a time; leaving, however, recalls in order what was lent."""
         assert not self._leased, "a channel has one delivery"
         self._leased = True
-        lease = Lease(self)
+        lease = ChannelLease(self)
         try:
             yield lease
         finally:

@@ -5,17 +5,26 @@ A new one is a file, an entry in `LISTENERS` or `DESTINATIONS`, and a page in `d
 """
 
 from collections.abc import Sequence
+from ipaddress import ip_address
 from typing import Annotated, Literal, Protocol
 
-from pydantic import AfterValidator, Field
+from pydantic import (
+    AfterValidator,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
 from trio_typing import TaskStatus
 
 from relay.core.backlog import SpoolMode
+from relay.core.expected import EXPECTED_MAX
 from relay.core.intake import Intake
 from relay.core.keys import Keys
 from relay.core.lease import Lease
 from relay.core.outlet import Outlet
-from relay.core.values import Size
+from relay.core.values import Duration, Size
 from relay.system.ports import Endpoint, Socket
 from relay.wire.formats import Format
 from relay.wire.timestamp import zone
@@ -28,6 +37,30 @@ def _check_zone(name: str) -> str:
     return name
 
 
+def _sender(name: str) -> str:
+    """A host as it is, an address as those of senders are written."""
+    try:
+        return str(ip_address(name))
+    except ValueError:
+        return name
+
+
+def _check_once(names: tuple[str, ...]) -> tuple[str, ...]:
+    for place, name in enumerate(names):
+        if name in names[:place]:
+            raise ValueError(f"{name!r} is named twice")
+    return names
+
+
+Sender = Annotated[
+    str,
+    StringConstraints(pattern=r"^[!-~]{1,255}$"),
+    AfterValidator(_sender),
+    WithJsonSchema({"type": "string", "examples": ["fw1", "192.0.2.7"]}),
+]
+Expect = Annotated[tuple[Sender, ...], Field(max_length=EXPECTED_MAX), AfterValidator(_check_once)]
+
+
 class ListenerKeys(Keys):
     """The keys of every listener."""
 
@@ -37,6 +70,13 @@ class ListenerKeys(Keys):
     """Zone of stamps that name none: an IANA name, an offset such as "+02:00", or "local"."""
     timestamp: Literal["keep", "received"] = "keep"
     """Whose time messages bear: as they say, or the time of receipt in its place."""
+    hop: bool = False
+    """Check the hop records of messages: what is missing of an upstream, and what came again."""
+
+    expect: Expect = ()
+    """Senders whose silence is told: addresses, or hosts as headers name them."""
+    silent_after: Annotated[Duration, Field(ge=1)] = 300.0
+    """For how long an expected sender may say nothing."""
 
     @property
     def acknowledges(self) -> bool:
@@ -48,6 +88,16 @@ class DestinationKeys(Keys):
 
     format: Format = "preserve"
     """How messages leave: as they came, or converted."""
+    stamp: bool = False
+    """Write a hop record into each message, so that the next hop can prove gaps."""
+
+    @field_validator("stamp")
+    @classmethod
+    def _stamp_needs_structured_data(cls, stamp: bool, keys: ValidationInfo) -> bool:
+        kind = keys.data.get("format", "preserve")
+        if stamp and kind not in ("preserve", "rfc5424"):
+            raise ValueError(f"a hop record needs structured data, which {kind!r} has no place for")
+        return stamp
 
     @property
     def spool(self) -> SpoolMode:
@@ -71,6 +121,15 @@ class Listener(Protocol):
 
     @property
     def timezone(self) -> str: ...
+
+    @property
+    def hop(self) -> bool: ...
+
+    @property
+    def expect(self) -> Sequence[str]: ...
+
+    @property
+    def silent_after(self) -> float: ...
 
     @property
     def timestamp(self) -> Literal["keep", "received"]: ...
@@ -105,6 +164,9 @@ class Destination(Protocol):
 
     @property
     def type(self) -> str: ...
+
+    @property
+    def stamp(self) -> bool: ...
 
     @property
     def spool(self) -> SpoolMode: ...

@@ -4,15 +4,18 @@ import logging
 import math
 import random
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import trio
 from trio_typing import TaskStatus
 
-from relay.core.account import Drop, PipeAccount
+from relay.core.account import Drop
 from relay.core.channel import Channel
 from relay.core.component import Destination
 from relay.core.errors import DestinationDown, DestinationRefused
+from relay.core.health import Health
 from relay.core.lease import Lease
 from relay.core.outlet import Outlet
 
@@ -63,42 +66,101 @@ class Poison:
         return False
 
 
+class Source(Protocol):
+    """Who lends to the deliveries to one destination."""
+
+    @property
+    def delivered(self) -> int:
+        """Messages that this destination has taken so far."""
+
+    async def wanted(self) -> None:
+        """Return when the destination is to be reached."""
+
+    def lease(self) -> AbstractContextManager[Lease]:
+        """For one attempt. Leaving it early because it is not wanted any more, it ends quietly."""
+
+    def reached(self) -> None:
+        """It is up now; it is down when the lease is left."""
+
+    def refuse_head(self, reason: str) -> bool:
+        """Drop the oldest message of those that were taken back last, if there were any."""
+
+    async def pause(self, seconds: float) -> None:
+        """Wait before the next attempt, or until there is a reason not to."""
+
+
+@dataclass(slots=True, eq=False)
+class Whole:
+    """All of a channel is for one destination."""
+
+    channel: Channel
+
+    @property
+    def delivered(self) -> int:
+        return sum(self.channel.account.delivered.values())
+
+    async def wanted(self) -> None:
+        """It always is."""
+
+    def lease(self) -> AbstractContextManager[Lease]:
+        return self.channel.lease()
+
+    def reached(self) -> None:
+        """Nobody else needs to know."""
+
+    def refuse_head(self, reason: str) -> bool:
+        if not self.channel.recalled:
+            return False
+        self.channel.refuse_head(Drop.REFUSED, reason)
+        return True
+
+    async def pause(self, seconds: float) -> None:
+        await trio.sleep(seconds)
+
+
 async def deliver(channel: Channel, destination: Destination, outlet: Outlet) -> None:
+    """Deliver all of a channel until cancelled."""
+    await deliver_from(Whole(channel), destination, outlet)
+
+
+async def deliver_from(source: Source, destination: Destination, outlet: Outlet) -> None:
     """Deliver until cancelled. Faults of the destination are met here; ours go to the caller."""
-    account = channel.account
-    outage = _Outage(account, outlet.destination)
+    health = outlet.health
+    outage = _Outage(outlet)
     while True:
-        delivered = _delivered(account)
-        pause_max = math.inf
+        await source.wanted()
+        delivered = source.delivered
+        reason, pause_max = "", math.inf
         try:
-            with channel.lease() as lease:
-                await _attempt(destination, lease, outlet, outage)
+            with source.lease() as lease:
+                await _attempt(destination, lease, outlet, source, outage)
+                reason = "ended"
         except DestinationRefused as refused:
-            if channel.recalled:
+            reason = str(refused)
+            if source.refuse_head(reason):
                 log.warning("destination %s refuses a message: %s", outlet.destination, refused)
-                channel.refuse_head(Drop.REFUSED, str(refused))
                 continue
-            reason = str(refused)  # it has been lent no message that it could refuse
+            # It has been lent no message that it could refuse.
         except DestinationDown as down:
             reason, pause_max = str(down), down.pause_max
-        else:
-            reason = "ended"
         finally:
-            account.up = account.stalled = False
-            if _delivered(account) > delivered:
+            health.up = health.stalled = False
+            if source.delivered > delivered:
                 outage.pauses = backoff(outage.jitter)
-        account.failures += 1
+        if not reason:
+            continue  # it is not wanted any more
+        health.failures += 1
         pause = min(next(outage.pauses), pause_max)
         outage.tell(reason, pause)
-        await trio.sleep(pause)
+        await source.pause(pause)
 
 
 async def _attempt(
-    destination: Destination, lease: Lease, outlet: Outlet, outage: "_Outage"
+    destination: Destination, lease: Lease, outlet: Outlet, source: Source, outage: "_Outage"
 ) -> None:
     """Run a destination once, and notice when it has been up for a while."""
     fault: Exception | None = None
-    status = _Status(outage.account)
+    status = _Status(outlet.health, source)
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_end_outage, status.reached, outage)
@@ -128,24 +190,24 @@ async def _end_outage(reached: trio.Event, outage: "_Outage") -> None:
 class _Outage:
     """How long to wait, and what was told, since the destination was up for a while."""
 
-    account: PipeAccount
-    destination: str
+    outlet: Outlet
     jitter: random.Random = field(default_factory=random.Random)
     pauses: Iterator[float] = field(init=False)
     told: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.pauses = backoff(self.jitter)
-        if self.account.down_reason:
-            self.told.add(self.account.down_reason)  # by the delivery before, which has crashed
+        if self.outlet.health.down_reason:
+            self.told.add(self.outlet.health.down_reason)  # by one before, which has crashed
 
     def tell(self, reason: str, pause: float) -> None:
         """Each reason once; the metrics go on counting."""
-        self.account.down_reason = reason
+        self.outlet.health.down_reason = reason
         new = reason not in self.told and len(self.told) < REASONS_MAX
         log.log(
             logging.WARNING if new else logging.DEBUG,
-            "destination %s is down: %s; next try in %.1f s", self.destination, reason, pause,
+            "destination %s is down: %s; next try in %.1f s",
+            self.outlet.destination, reason, pause,
         )  # fmt: skip
         if new:
             self.told.add(reason)
@@ -153,7 +215,7 @@ class _Outage:
     def end(self) -> None:
         self.pauses = backoff(self.jitter)
         if self.told:
-            log.info("destination of pipe %s is up again", self.account.name)
+            log.info("destination %s is up again", self.outlet.destination)
             self.told.clear()
 
 
@@ -161,15 +223,13 @@ class _Outage:
 class _Status(TaskStatus[None]):
     """Hears from a destination that it has been reached."""
 
-    account: PipeAccount
+    health: Health
+    source: Source
     reached: trio.Event = field(default_factory=trio.Event)
 
     def started(self, value: None = None) -> None:
-        self.account.up = True
-        self.account.down_reason = ""
-        self.account.connections += 1
+        self.health.up = True
+        self.health.down_reason = ""
+        self.health.connections += 1
         self.reached.set()
-
-
-def _delivered(account: PipeAccount) -> int:
-    return sum(account.delivered.values())
+        self.source.reached()

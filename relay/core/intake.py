@@ -12,6 +12,7 @@ from relay.core.position import Positions
 from relay.core.receipt import Receipt
 from relay.core.router import Router
 from relay.core.streams import Streams
+from relay.core.upstreams import Upstreams
 from relay.system.ports import Host
 from relay.wire.clip import clip
 from relay.wire.normalise import normalise
@@ -30,6 +31,7 @@ class Intake:
     timezone: str = "local"
     restamp: bool = False  # the time of receipt takes the place of each stamp
     local: bool = False  # senders are programs on this machine
+    upstreams: Upstreams | None = None  # who numbers messages, where these are checked
     acknowledges: bool = False  # senders are told yes: wait for every pipe that keeps
     draining: trio.Event = field(default_factory=trio.Event)  # read what is there, then return
     own: OwnMessages = field(default_factory=OwnMessages)  # what `internal` listens to
@@ -94,6 +96,9 @@ class Intake:
         receipt: Receipt | None,
     ) -> None:
         account = self.account
+        account.senders.look(messages, senders, self.host.clock.now())
+        if self.upstreams is not None:
+            self.upstreams.look(messages, self.host.clock.now())
         received_ns = self.host.clock.wall_ns()
         if not self.local and senders[0] != "local":  # what is of this machine has our clock
             account.skews.look(messages, senders, received_ns, zone(self.timezone))
@@ -115,6 +120,11 @@ class Intake:
         """Book messages that arrived and are not accepted."""
         self.account.received += messages
         self.account.refused[reason] += messages
+
+    def refuse_from(self, sender: str, messages: int, reason: Refusal) -> None:
+        """The same, for a rule about senders: it is told, with the sender where there are few."""
+        self.refuse(messages, reason)
+        self.router.ledger.refused(self.account, sender, messages, reason)
 
     def _without_empty(
         self, messages: Sequence[bytes], senders: Sequence[str]

@@ -5,8 +5,9 @@ An account lives as long as the process, so that no counter ever goes backwards,
 
 from dataclasses import dataclass, field
 
-from relay.core.account import Drop, ListenerAccount, PipeAccount
+from relay.core.account import Drop, ListenerAccount, PipeAccount, Refusal
 from relay.core.losses import Losses
+from relay.core.upstreams import Upstreams
 
 
 @dataclass(slots=True, eq=False)
@@ -14,15 +15,17 @@ class Ledger:
     """Invariant, with no function of ours on the stack: this residual and each account's are 0."""
 
     losses: Losses = field(default_factory=Losses)
+    upstreams: Upstreams = field(default_factory=Upstreams)
     pipes: dict[str, PipeAccount] = field(default_factory=dict)
     listeners: dict[str, ListenerAccount] = field(default_factory=dict)
 
-    def pipe(self, name: str, destination: str) -> PipeAccount:
-        """The account of this name; `destination` is what loss notices call it from now on."""
+    def pipe(self, name: str, *destinations: str) -> PipeAccount:
+        """The account of this name; loss notices name these destinations from now on."""
         account = self.pipes.get(name)
         if account is None:
             account = self.pipes[name] = PipeAccount(name, self._tell)
-        account.destination = destination
+        account.destination = ",".join(destinations)
+        account.configure(destinations)
         return account
 
     def listener(self, name: str) -> ListenerAccount:
@@ -41,6 +44,12 @@ class Ledger:
         """Book what the kernel dropped on this listener's sockets, and have it told."""
         account.kernel_dropped += messages
         self.losses.add(f"to listener {account.name}: kernel", messages)
+
+    def refused(
+        self, account: ListenerAccount, sender: str, messages: int, reason: Refusal
+    ) -> None:
+        """Have it told that a listener did not accept messages of this sender."""
+        self.losses.add_from(sender, f"to listener {account.name}: {reason}", messages)
 
     def kernel_overwrote(self, account: ListenerAccount, messages: int) -> None:
         """Book records of the kernel's own log that were overwritten unread, and have it told."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 REPEAT_SECONDS = 60.0  # "at most once a minute" while an episode lasts
 QUIET_SECONDS = 10.0  # an episode ends when nothing was dropped for this long
+NAMED_MAX = 16  # senders with episodes of their own at a time, for one subject
 
 
 def _nobody() -> None:
@@ -18,6 +19,7 @@ def _nobody() -> None:
 @dataclass(slots=True)
 class _Episode:
     untold: int = 0
+    group: str = ""  # of the episodes that differ in their sender only
     told_at: float | None = None
     told_until: float = 0.0  # end of the period that the last notice covered
     dropped_at: float | None = None  # None: new drops whose time `due` has not seen yet
@@ -33,6 +35,7 @@ class Losses:
 
     on_news: Callable[[], object] = _nobody  # called by `add` when a new episode begins
     _episodes: dict[tuple[str, str], _Episode] = field(default_factory=dict)
+    _named: dict[str, int] = field(default_factory=dict)  # by group: episodes
 
     def add(self, subject: str, messages: int, *, noun: str = "message") -> None:
         """Book a loss, such as `("to destination siem: full", 12)`, to be told."""
@@ -43,6 +46,18 @@ class Losses:
             return
         episode.untold += messages
         episode.dropped_at = None
+
+    def add_from(self, sender: str, subject: str, messages: int) -> None:
+        """The same for one sender; those beyond the first `NAMED_MAX` share an episode."""
+        named = f"from {sender} {subject}"
+        if ("message", named) not in self._episodes:
+            if self._named.get(subject, 0) >= NAMED_MAX:
+                named = f"from other senders {subject}"
+            else:
+                self._named[subject] = self._named.get(subject, 0) + 1
+                self._episodes["message", named] = _Episode(group=subject)
+                self.on_news()
+        self.add(named, messages)
 
     def due(self, now: float) -> list[str]:
         """The notices to send at this moment."""
@@ -55,13 +70,14 @@ class Losses:
             if episode.untold and (first or quiet or now - episode.told_until >= REPEAT_SECONDS):
                 texts.append(self._tell(what, episode, now))
             if quiet:
-                del self._episodes[what]
+                self._end(what)
         return texts
 
     def rest(self, now: float) -> list[str]:
         """All that is untold, now: the relay stops."""
         texts = [self._tell(s, e, now) for s, e in self._episodes.items() if e.untold]
         self._episodes.clear()
+        self._named.clear()
         return texts
 
     @property
@@ -72,6 +88,13 @@ class Losses:
     @property
     def untold(self) -> int:
         return sum(episode.untold for episode in self._episodes.values())
+
+    def _end(self, what: tuple[str, str]) -> None:
+        group = self._episodes.pop(what).group
+        if group:
+            self._named[group] -= 1
+            if not self._named[group]:
+                del self._named[group]
 
     @staticmethod
     def _tell(what: tuple[str, str], episode: _Episode, now: float) -> str:

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Annotated, Any
 
 import re2
@@ -11,10 +10,9 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from relay.core.batch import Batch
 from relay.core.keys import Keys
+from relay.core.networks import Networks, Senders
 from relay.wire.message import HeaderView, view
 from relay.wire.priority import FACILITIES, SEVERITIES, parse_facility, parse_severity, priorities
-
-Network = IPv4Network | IPv6Network
 
 
 class Views:
@@ -38,6 +36,18 @@ def select(rules: Iterable["Match"], views: Views) -> list[int]:
     for rule in rules:
         rest = [i for i in range(len(views.batch)) if i not in chosen]
         chosen.update(rule.select(views, rest))
+    return sorted(chosen)
+
+
+def select_in(rules: Sequence["Match"], views: Views, places: Sequence[int]) -> Sequence[int]:
+    """Those of the places that any of the rules matches, in order; all if there is no rule."""
+    if not rules:
+        return places
+    if len(rules) == 1:
+        return rules[0].select(views, places)
+    chosen: set[int] = set()
+    for rule in rules:
+        chosen.update(rule.select(views, [i for i in places if i not in chosen]))
     return sorted(chosen)
 
 
@@ -84,12 +94,6 @@ def _severity(value: object) -> int:
     return _number(value, parse_severity, SEVERITIES, "severity")
 
 
-def _network(value: object) -> Network:
-    if not isinstance(value, str):
-        raise ValueError(f"expected an address or a network, not {value!r}")  # noqa: TRY004
-    return ip_network(value)
-
-
 def _regex(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError(f"expected a regular expression, not {value!r}")  # noqa: TRY004
@@ -102,7 +106,7 @@ def _strings(schema: dict[str, Any]) -> WithJsonSchema:
 
 
 _NAME = {"anyOf": [{"type": "string"}, {"type": "integer"}]}
-Facility = Annotated[int, BeforeValidator(_facility)]
+Facility = Annotated[int, BeforeValidator(_facility), WithJsonSchema(_NAME)]
 Severity = Annotated[
     int, BeforeValidator(_severity), WithJsonSchema({"enum": [*SEVERITIES, *range(8)]})
 ]
@@ -114,12 +118,6 @@ Strings = Annotated[
     BeforeValidator(_listed),
     Field(min_length=1),
     _strings({"type": "string", "minLength": 1}),
-]
-Networks = Annotated[
-    tuple[Annotated[Network, BeforeValidator(_network)], ...],
-    BeforeValidator(_listed),
-    Field(min_length=1),
-    _strings({"type": "string", "examples": ["10.0.0.0/8", "2001:db8::/32"]}),
 ]
 Regex = Annotated[
     str,
@@ -188,9 +186,8 @@ class Match(Keys):
         return [i for i in places if priorities[i] >> 3 in wanted]
 
     def _by_sender(self, views: Views, places: Sequence[int]) -> Sequence[int]:
-        senders = views.batch.senders
-        inside = {sender: self._inside(sender) for sender in set(senders)}
-        return [i for i in places if inside[senders[i]]]
+        senders, wanted = views.batch.senders, self._senders
+        return [i for i in places if senders[i] in wanted]
 
     def _by_contains(self, views: Views, places: Sequence[int]) -> Sequence[int]:
         assert self.contains is not None
@@ -216,13 +213,10 @@ class Match(Keys):
         unwanted = set(self.not_.select(views, places))
         return [i for i in places if i not in unwanted]
 
-    def _inside(self, sender: str) -> bool:
+    @cached_property
+    def _senders(self) -> Senders:
         assert self.sender is not None
-        try:
-            address = ip_address(sender)
-        except ValueError:  # "local"
-            return False
-        return any(address in network for network in self.sender)
+        return Senders(self.sender)
 
     @cached_property
     def _pattern(self) -> Any:  # noqa: ANN401 - the binding has no types

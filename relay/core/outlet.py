@@ -8,9 +8,11 @@ import trio
 
 from relay.core.account import PipeAccount
 from relay.core.batch import Batch
+from relay.core.health import Health
 from relay.core.ring import Rings
 from relay.system.ports import Host
 from relay.wire.formats import Form, Format, convert
+from relay.wire.hop import Hop
 from relay.wire.timestamp import zone
 
 
@@ -47,15 +49,21 @@ class Outlet:
     account: PipeAccount
     rings: Rings
     reopening: Reopening
+    hop: Hop | None = None  # what the destination's key `stamp` writes into each message
+
+    @property
+    def health(self) -> Health:
+        """Of this destination, as its deliveries see it."""
+        return self.account.health(self.destination)
 
     def form(self, kind: Format) -> Form:
         """What messages become, the host of local ones being what we are called."""
-        return Form(kind, self.host.name)
+        return Form(kind, self.host.name, self.hop)
 
 
 def formatted(batch: Batch, form: Form) -> Sequence[bytes]:
     """The messages of a batch as a destination's `format` wants them."""
-    if form.kind == "preserve":
+    if form.kind == "preserve" and form.hop is None:
         return batch.messages
     return convert(
         batch.messages,
@@ -63,4 +71,5 @@ def formatted(batch: Batch, form: Form) -> Sequence[bytes]:
         form,
         received_ns=batch.received_ns,
         zone=zone(batch.zone),
+        numbers=batch.numbers,
     )

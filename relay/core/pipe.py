@@ -7,6 +7,7 @@ from relay.core.account import PipeAccount
 from relay.core.batch import Batch
 from relay.core.channel import Channel
 from relay.core.match import Match, Views, select
+from relay.core.rules import Rules
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -16,6 +17,7 @@ class Pipe:
     name: str
     match: Sequence[Match]  # empty: everything
     channel: Channel
+    rules: Rules | None = None  # what is done with what matches
 
     @property
     def account(self) -> PipeAccount:
@@ -26,16 +28,20 @@ class Pipe:
 
         `full`: see `Channel.put`.
         """
-        if not self.match:
-            self.channel.put(batch, full=full)
-            return None
-        chosen = select(self.match, views)
-        filtered = len(batch) - len(chosen)
-        if not filtered:
-            self.channel.put(batch, full=full)
-            return None
-        self.account.received += filtered
-        self.account.filtered += filtered
-        if chosen:
-            self.channel.put(batch.select(chosen), full=full)
+        chosen = select(self.match, views) if self.match else None
+        if chosen is not None:
+            filtered = len(batch) - len(chosen)
+            self.account.received += filtered
+            self.account.filtered += filtered
+            if not filtered:
+                chosen = None
+        if self.rules is not None:
+            places = range(len(batch)) if chosen is None else chosen
+            taken = self.rules.apply(self.channel, views, places)
+        elif chosen is None:
+            taken = batch
+        else:
+            taken = batch.select(chosen) if chosen else None
+        if taken is not None:
+            self.channel.put(taken, full=full)
         return chosen

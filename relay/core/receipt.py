@@ -67,6 +67,10 @@ class Debts:
         while self._owed and self._owed[0][1] <= number:
             self._take().pay()
 
+    def owes_below(self, number: int) -> bool:
+        """Whether an answer is owed for a message below this number."""
+        return bool(self._owed) and self._owed[0][0] < number
+
     def above(self, number: int) -> int:
         """For how many messages of this number or a higher one an answer is owed."""
         first = self._owed[0][0] if self._owed else number

@@ -91,13 +91,17 @@ class Ring:
         return self.overwritten > self.overwritten_before
 
     def clear(self, before: int) -> int:
-        """Take the lines below this number away; returns how many those were."""
+        """Take the lines below this number away; returns how many those were.
+
+        What was overwritten from that number on has nobody seen: it has still overflowed.
+        """
+        unseen = max(0, self.first - before)
         gone = max(0, min(before - self.first, len(self.lines)))
         octets = sum(map(len, islice(self.lines, gone)))
         self.lines.drop(gone)
         self.octets -= octets + MESSAGE_OVERHEAD * gone
         self.first += gone
-        self.overwritten_before = self.overwritten
+        self.overwritten_before = max(self.overwritten_before, self.overwritten - unseen)
         return gone
 
     def since(self, number: int, lines_max: int) -> tuple[int, list[bytes]]:

@@ -305,6 +305,7 @@ class Spooling:
             return
         channel, backlog = self._channel, self._backlog
         queue = channel._queue
+        channel.account.renumbered += 1
         for entry in {*queue.lent, *queue.waiting, *backlog.unwritten}:
             entry.first += delta
         if backlog.gap is not None:

@@ -29,7 +29,7 @@ class ConsoleDestination(DestinationKeys):
     async def run(self, lease: Lease, outlet: Outlet, *, task_status: TaskStatus[None]) -> None:
         terminal = await self._open(outlet)
         try:
-            reached = Reached(outlet.account, task_status)
+            reached = Reached(lease, task_status)
             reached.opened()
             manner = Manner(outlet.form(self.format), END, self.wait_max, pipe=False)
             session = LineSession(terminal, lease, outlet, manner, turn_at(self.path))

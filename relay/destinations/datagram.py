@@ -7,6 +7,7 @@ from itertools import islice
 from relay.core.account import Confirmation, Drop, PipeAccount
 from relay.core.errors import DestinationDown
 from relay.core.lease import Lease
+from relay.core.outlet import Outlet
 from relay.destinations.session import plain, wait_for_room
 from relay.system.ports import DatagramSender
 from relay.wire.clip import clip
@@ -16,7 +17,7 @@ async def send_datagrams(
     messages: Sequence[bytes],
     sender: DatagramSender,
     lease: Lease,
-    account: PipeAccount,
+    outlet: Outlet,
     *,
     datagram_max: int | None = None,
 ) -> None:
@@ -33,13 +34,13 @@ async def send_datagrams(
     while gone < len(datagrams):
         taken, fault = _send_run(sender, datagrams, gone)
         if taken:
-            account.stalled = False
+            outlet.health.stalled = False
             lease.settle(taken, Confirmation.SENT)
-            _count_cut(account, cut[gone : gone + taken])
+            _count_cut(outlet.account, cut[gone : gone + taken])
             gone += taken
         if fault is None:
             if gone < len(datagrams):
-                await wait_for_room(sender, account)
+                await wait_for_room(sender, outlet.health)
         elif fault.errno == errno.EMSGSIZE:
             lease.refuse(1, Drop.TOO_LARGE, f"a datagram of {len(datagrams[gone])} octets")
             gone += 1

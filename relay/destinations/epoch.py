@@ -35,6 +35,7 @@ class EpochSession:
         self._connection = connection
         self._lease = lease
         self._account = outlet.account
+        self._health = outlet.health
         self._limits = limits
         self._transit = Transit(connection, outlet, way)
 
@@ -81,7 +82,7 @@ class EpochSession:
         if messages:
             self._lease.settle(messages, Confirmation.CONFIRMED)
             self._account.epochs += 1
-        self._account.stalled = False
+        self._health.stalled = False
 
     def _reason(self) -> str:
         over = self._transit.over

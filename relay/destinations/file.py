@@ -60,7 +60,7 @@ class FileDestination(DestinationKeys):
             template.base, self.mode, self.fsync, self.files_max,
         )  # fmt: skip
         form = outlet.form(self.format)
-        reached = Reached(outlet.account, task_status)
+        reached = Reached(lease, task_status)
         try:
             if template.fixed:
                 await files.current(template.fixed)

@@ -14,7 +14,13 @@ from relay.core.batch import Batch
 from relay.core.errors import DestinationDown
 from relay.core.lease import Lease
 from relay.core.outlet import Outlet
-from relay.destinations.session import STALLED_SECONDS, all_formatted, plain, wait_for_room
+from relay.destinations.session import (
+    STALLED_SECONDS,
+    Writable,
+    all_formatted,
+    plain,
+    wait_for_room,
+)
 from relay.destinations.transit import PAUSE_SECONDS, PAUSE_SECONDS_MAX
 from relay.system.ports import Output
 from relay.wire.escape import escape_text
@@ -74,6 +80,7 @@ class LineSession:
         self._output = output
         self._lease = lease
         self._account = outlet.account
+        self._health = outlet.health
         self._manner = manner
         self._turn = turn
         self._taken = 0
@@ -92,7 +99,8 @@ class LineSession:
             DestinationDown: it has hung up, or nobody reads it any more.
         """
         messages = escape_text(all_formatted(batches, self._manner.form))
-        await wait_for_room(self._turn, self._account)
+        if not await self._room(self._turn):
+            return False
         try:
             return await self._write([message + self._manner.end for message in messages])
         finally:
@@ -137,7 +145,7 @@ class LineSession:
             if self._output.hung_up():
                 return "broken pipe"
             if trio.current_time() - progress_at >= STALLED_SECONDS:
-                self._account.stalled = True
+                self._health.stalled = True
             pause = min(pause * 2, PAUSE_SECONDS_MAX)
 
     def look(self) -> bool:
@@ -148,7 +156,7 @@ class LineSession:
             self._ends.popleft()
             messages += 1
         if messages:
-            self._account.stalled = False
+            self._health.stalled = False
             self._lease.settle(messages, Confirmation.ACKED)
         return messages > 0
 
@@ -185,13 +193,13 @@ class LineSession:
             settled = whole
             if not row.rest:
                 return True
-            if not await self._room():
+            if not await self._room(self._output):
                 return False
 
     def _settle(self, taken: int, row: "_Row", messages: int) -> None:
         if not taken:
             return
-        self._account.stalled = False
+        self._health.stalled = False
         began = self._taken + taken - row.taken  # of this row, among all that was taken
         self._taken += taken
         if not self._manner.pipe:
@@ -201,10 +209,10 @@ class LineSession:
         self.look()
         self._launched.unpark_all()
 
-    async def _room(self) -> bool:
+    async def _room(self, port: Writable) -> bool:
         while True:
             with trio.move_on_after(self._manner.wait_max):
-                await wait_for_room(self._output, self._account)
+                await wait_for_room(port, self._health)
                 return True
             if not self._lease.owes:
                 return False

@@ -80,7 +80,7 @@ class _Session:
     ) -> None:
         self._connection = connection
         self._lease = lease
-        self._account = outlet.account
+        self._health = outlet.health
         self._clock = outlet.host.clock
         self._silence = silence
         self._client = ClientSession()
@@ -134,7 +134,7 @@ class _Session:
         """Nothing was heard: why the session is over, if it is. Who does not answer is shown."""
         waited = self._clock.now() - self._progress_at
         if self._client.unanswered and waited >= STALLED_SECONDS:
-            self._account.stalled = not self._silence.lasts
+            self._health.stalled = not self._silence.lasts
         self._over = self._silence.look()
         return self._over
 
@@ -165,7 +165,7 @@ class _Session:
         self._cut = True
         try:
             while left := left[self._connection.send([left]) :]:
-                await wait_for_room(self._connection, self._account)
+                await wait_for_room(self._connection, self._health)
         except ConnectionBroken as broken:
             while self._hear():  # what the peer confirmed before
                 pass
@@ -183,7 +183,7 @@ class _Session:
             return False
         if confirmed := self._client.feed(data):
             self._lease.settle(confirmed, Confirmation.CONFIRMED)
-            self._account.stalled = False
+            self._health.stalled = False
             self._progress_at = self._clock.now()
             self._window = min(self._window_max, self._window + confirmed)
             self._confirmed.unpark_all()

@@ -8,9 +8,9 @@ from typing import Protocol
 import trio
 from trio_typing import TaskStatus
 
-from relay.core.account import PipeAccount
 from relay.core.batch import Batch
 from relay.core.errors import DestinationDown
+from relay.core.health import Health
 from relay.core.lease import Lease
 from relay.core.outlet import formatted
 from relay.wire.formats import Form
@@ -36,12 +36,12 @@ def all_formatted(batches: Sequence[Batch], form: Form) -> Sequence[bytes]:
     return list(chain.from_iterable(formatted(batch, form) for batch in batches))
 
 
-async def wait_for_room(port: Writable, account: PipeAccount) -> None:
+async def wait_for_room(port: Writable, health: Health) -> None:
     """Wait until the port takes more. Who gives it more books the end of a stall."""
     with trio.move_on_after(STALLED_SECONDS):
         await port.writable()
         return
-    account.stalled = True
+    health.stalled = True
     await port.writable()
 
 
@@ -79,12 +79,12 @@ class Reached:
     delivered tell: otherwise a full disk would be up and down again at every attempt.
     """
 
-    account: PipeAccount
+    lease: Lease
     task_status: TaskStatus[None]
     told: bool = False
 
     def opened(self) -> None:
-        if not self.account.held().memory:
+        if not self.lease.waiting:
             self.delivered()
 
     def delivered(self) -> None:

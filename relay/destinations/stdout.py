@@ -22,7 +22,7 @@ class StdoutDestination(DestinationKeys):
     type: Literal["stdout"]
 
     async def run(self, lease: Lease, outlet: Outlet, *, task_status: TaskStatus[None]) -> None:
-        reached = Reached(outlet.account, task_status)
+        reached = Reached(lease, task_status)
         reached.opened()
         while True:
             lines = escape_text(await lend_formatted(lease, outlet.form(self.format)))

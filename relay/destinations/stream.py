@@ -72,7 +72,7 @@ class StreamSession:
                 await self._say_goodbye()
             self._transit.look()  # a last time, before the descriptor is closed
             self._settle()
-            self._take_stock(again=down)
+            self._take_stock(again=down or self._lease.given_up)
             self._connection.close()
 
     async def _send_lent(self) -> None:

@@ -58,11 +58,15 @@ class Screen:
     _octets: int = 0
 
     def add(self, notes: Sequence[Note]) -> None:
-        """These are to be shown, unless it is closed to them; what finds no room is missed."""
+        """These are to be shown, unless it is closed to them; what finds no room is missed.
+
+        One that has shown all there was takes everything: what is lent at once is bounded.
+        """
+        behind = bool(self.waiting)
         for note in notes:
             if self.login.closed and not note.urgent:
                 continue
-            if self._octets and self._octets + len(note.text) > WAITING_OCTETS_MAX:
+            if behind and self._octets + len(note.text) > WAITING_OCTETS_MAX:
                 note.overdue = True
                 self.account.missed += 1
                 continue

@@ -50,7 +50,7 @@ class Transit:
         self.over = ""
         self.clean = True
         self._connection = connection
-        self._account = outlet.account
+        self._health = outlet.health
         self._clock = outlet.host.clock
         self._way = way
         self._silence = Silence(connection, self._clock, way.dead_after)
@@ -195,7 +195,7 @@ class Transit:
 
     def _progress(self) -> None:
         self._progress_at = self._clock.now()
-        self._account.stalled = False
+        self._health.stalled = False
 
     def _ask(self) -> None:
         """Find out whether the connection still lives, and show a stall."""
@@ -204,7 +204,7 @@ class Transit:
         if reason := self._silence.look():
             self._break(reason)
         elif self._clock.now() - self._progress_at >= STALLED_SECONDS:
-            self._account.stalled = not self._silence.lasts
+            self._health.stalled = not self._silence.lasts
 
     def _break(self, reason: str) -> None:
         self.over = reason

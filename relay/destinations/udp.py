@@ -43,7 +43,7 @@ class UdpDestination(DestinationKeys):
         network = outlet.host.network
         line = _Line(await self._connect(network), outlet.account)
         try:
-            reached = Reached(outlet.account, task_status)
+            reached = Reached(lease, task_status)
             reached.opened()
             await work_watched(
                 partial(self._send_lent, line, lease, outlet, reached),
@@ -57,9 +57,7 @@ class UdpDestination(DestinationKeys):
     ) -> NoReturn:
         while True:
             messages = await lend_formatted(lease, outlet.form(self.format))
-            await send_datagrams(
-                messages, line, lease, line.account, datagram_max=self.datagram_max
-            )
+            await send_datagrams(messages, line, lease, outlet, datagram_max=self.datagram_max)
             reached.delivered()
 
     async def _keep_fresh(self, line: "_Line", network: Network) -> NoReturn:

@@ -54,6 +54,6 @@ class UnixDestination(DestinationKeys):
             task_status.started()
             while True:
                 messages = await lend_formatted(lease, outlet.form(self.format))
-                await send_datagrams(messages, sender, lease, outlet.account)
+                await send_datagrams(messages, sender, lease, outlet)
         finally:
             sender.close()

@@ -106,7 +106,7 @@ class _Telling:
             DestinationDown: no terminal can be written to.
         """
         try:
-            await wait_for_room(self, self.outlet.account)
+            await wait_for_room(self, self.outlet.health)
         finally:
             fault = self._settle()
         if fault:
@@ -124,7 +124,7 @@ class _Telling:
         for note in self.notes:
             if not note.decided:
                 break
-            account.stalled = note.overdue and not note.seen
+            self.outlet.health.stalled = note.overdue and not note.seen
             if note.overdue and not note.seen:
                 if self.lease.owes:
                     return f"no terminal took anything for {self.wait_max:g} s"

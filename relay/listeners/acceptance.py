@@ -8,6 +8,7 @@ from relay.core.account import ConnectionRefusal
 from relay.core.intake import Intake
 from relay.core.streams import Stream, StreamFramer
 from relay.listeners.limits import Limits
+from relay.listeners.strangers import Strangers
 from relay.system.ports import Acceptor, Connection, ReadySet
 
 log = logging.getLogger("relay.listener")
@@ -33,8 +34,10 @@ class Acceptance:
     deferred: dict[Acceptor, float] = field(default_factory=dict)  # until when
     complained: bool = False  # that there are too many connections
     episode: "_Episode | None" = None  # of deferring
+    strangers: Strangers = field(init=False)
 
     def __post_init__(self) -> None:
+        self.strangers = Strangers(self.intake.listener)
         for acceptor in self.acceptors:
             self.ready_set.add(acceptor)
 
@@ -54,7 +57,8 @@ class Acceptance:
         return connections_max
 
     def resume(self, now: float) -> None:
-        """Watch again the acceptors whose time has come."""
+        """Watch again the acceptors whose time has come. Once a second."""
+        self.strangers.due(now)
         for acceptor, until in list(self.deferred.items()):
             if now >= until:
                 del self.deferred[acceptor]
@@ -75,6 +79,7 @@ class Acceptance:
             self.ready_set.discard(acceptor)
             acceptor.seal()
         self.deferred.clear()
+        self.strangers.tell(now)
         while self.acceptors and self.accept(self.acceptors[0], now) < TURN_CONNECTIONS:
             if self.deferred:
                 return False
@@ -84,6 +89,11 @@ class Acceptance:
 
     def _take(self, connection: Connection, now: float) -> None:
         account, streams = self.intake.account, self.intake.streams
+        if self.limits.allowed is not None and connection.peer not in self.limits.allowed:
+            account.connections_refused[ConnectionRefusal.NOT_ALLOWED] += 1
+            connection.close()
+            self.strangers.note(connection.peer, now)
+            return
         if len(streams.table) >= self.limits.connections_max:
             account.connections_refused[ConnectionRefusal.CONNECTIONS_MAX] += 1
             connection.close()

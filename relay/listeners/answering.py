@@ -202,6 +202,10 @@ class AnsweringReader(Reader):
             raise
         receipt.pay()
 
+    def _resume(self, stream: Stream) -> None:
+        if _conversation(stream).read:  # else it is full, and watched again when it is not
+            super()._resume(stream)
+
     def _relieve(self, turn: Turn) -> None:
         streams = self.intake.streams
         while streams.buffered > self._limits.buffer_max:

@@ -8,6 +8,7 @@ import trio
 from relay.core.batch import TURN_OCTETS
 from relay.core.intake import Intake
 from relay.listeners.credentials import Attribution
+from relay.listeners.gate import Gate
 from relay.listeners.pause import Pause
 from relay.system.ports import CredentialReceiver, DatagramReceiver
 
@@ -25,20 +26,26 @@ async def receive_datagrams(
     *,
     room_seconds_max: float = float("inf"),
     attribution: Attribution | None = None,
+    gate: Gate | None = None,
 ) -> None:
-    """Receive from all sockets until `intake.draining` is set and they are empty."""
+    """Receive from all sockets until `intake.draining` is set and they are empty.
+
+    `gate`: what passes it is accepted; None: everything.
+    """
     with book_kernel_drops(sockets, intake):
         with trio.CancelScope() as receiving:
             async with trio.open_nursery() as nursery:
                 for socket in sockets:
-                    nursery.start_soon(_receive, socket, intake, room_seconds_max, attribution)
+                    nursery.start_soon(
+                        _receive, socket, intake, room_seconds_max, attribution, gate
+                    )
                 nursery.start_soon(_watch_kernel_drops, sockets, intake)
                 await intake.draining.wait()
                 receiving.cancel()
         for socket in sockets:
             socket.seal()
         for socket in sockets:
-            await _drain(socket, intake, attribution)
+            await _drain(socket, intake, attribution, gate)
 
 
 async def _receive(
@@ -46,6 +53,7 @@ async def _receive(
     intake: Intake,
     room_seconds_max: float,
     attribution: Attribution | None,
+    gate: Gate | None,
 ) -> None:
     buffer = socket.receive_buffer_granted or 0
     pause = Pause(min(PAUSE_SECONDS_MAX, buffer / FILL_OCTETS_PER_SECOND), TURN_MESSAGES)
@@ -54,23 +62,31 @@ async def _receive(
         await socket.readable()
         with trio.move_on_after(room_seconds_max):
             await intake.room()
-        messages, octets = take(socket, intake, attribution)
+        messages, octets = take(socket, intake, attribution, gate)
         if seconds := pause.after(messages, octets, clock.now()):
             await trio.sleep(seconds)
 
 
-async def _drain(socket: DatagramReceiver, intake: Intake, attribution: Attribution | None) -> None:
+async def _drain(
+    socket: DatagramReceiver,
+    intake: Intake,
+    attribution: Attribution | None,
+    gate: Gate | None,
+) -> None:
     """What the kernel holds: the socket is sealed, so there is an end to it."""
     while True:
         await trio.lowlevel.checkpoint()
         with trio.move_on_at(intake.drain_by[0]):
             await intake.room()
-        if take(socket, intake, attribution) == (0, 0):
+        if take(socket, intake, attribution, gate) == (0, 0):
             return
 
 
 def take(
-    socket: DatagramReceiver, intake: Intake, attribution: Attribution | None = None
+    socket: DatagramReceiver,
+    intake: Intake,
+    attribution: Attribution | None = None,
+    gate: Gate | None = None,
 ) -> tuple[int, int]:
     """Read one turn and put it; nothing awaits in between. Returns datagrams and their octets."""
     pids: list[int] = []
@@ -86,7 +102,8 @@ def take(
         messages = [datagram.rstrip(b"\r\n\0") for datagram in datagrams]
         if attribution is not None:
             messages = attribution.attributed(cast("CredentialReceiver", socket), messages, pids)
-        intake.put(messages, senders, octets=octets)
+        admitted = gate.admit(messages, senders) if gate is not None else (messages, senders)
+        intake.put(*admitted, octets=octets)
     return len(datagrams), octets
 
 

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+from relay.core.networks import Senders
+from relay.core.rate import Buckets
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -10,3 +13,5 @@ class Limits:
     buffer_max: int
     connections_max: int
     idle_seconds_max: float
+    allowed: Senders | None = None  # whose connections are taken; None: everyone's
+    buckets: Buckets | None = None  # what each sender may send; None: no limit

@@ -11,6 +11,7 @@ from relay.core.receipt import Receipt
 from relay.core.streams import READ_MESSAGES, Stream
 from relay.listeners.acceptance import Acceptance
 from relay.listeners.limits import Limits
+from relay.listeners.pacing import Pacing
 from relay.listeners.resets import Resets
 from relay.system.ports import ConnectionBroken, ReadySet
 
@@ -56,6 +57,9 @@ class Reader:
         self.resets = Resets(intake.listener)
         self.queue: dict[Stream, None] = {}  # ready, in the order in which they are served
         self.leaving: dict[Stream, None] = {}
+        self.pacing: Pacing | None = None
+        if limits.buckets is not None:
+            self.pacing = Pacing(intake.listener, limits.buckets)
         self._limits = limits
         for stream in intake.streams.table.values():
             ready_set.add(stream.connection)
@@ -82,10 +86,40 @@ class Reader:
             self._put(turn)
         return len(turn.messages), turn.octets
 
+    def end_strangers(self) -> None:
+        """The connections that a reload has left, and whose senders it allows no more, end."""
+        allowed, now = self._limits.allowed, self.intake.host.clock.now()
+        if allowed is None:
+            return
+        ended = 0
+        for stream in list(self.intake.streams.table.values()):
+            if stream.ended_at is None and stream.connection.peer not in allowed:
+                self.end(stream, now)
+                ended += 1
+        if ended:
+            log.warning("listener %s ends %d connections that are no longer allowed",
+                        self.intake.listener, ended)  # fmt: skip
+
     def end(self, stream: Stream, now: float) -> None:
         """Send our FIN; the connection is closed after the peer's, or sealed when it lingers."""
         stream.end(now)
         self.leaving[stream] = None
+        if self.pacing is not None and stream in self.pacing.waiting:
+            self.pacing.forget(stream)
+            self._resume(stream)
+
+    def pace_seconds(self) -> float:
+        """How long until a connection may be read that its sender's rate has made to wait."""
+        if self.pacing is None:
+            return float("inf")
+        return self.pacing.seconds(self.intake.host.clock.now())
+
+    def stop_pacing(self) -> None:
+        """The stop: everybody is read to the end, whatever the rate."""
+        pacing, self.pacing = self.pacing, None
+        for stream in pacing.waiting if pacing is not None else ():
+            self._resume(stream)
+        self.intake.account.connections_waiting = 0
 
     def _line_up(self, acceptance: Acceptance, now: float) -> None:
         """Who was not served last time comes first; epoll's own order would leave them there.
@@ -93,6 +127,10 @@ class Reader:
         Acceptors wait for nobody: a turn's data takes longer than a turn's connections.
         """
         streams = self.intake.streams.table
+        if self.pacing is not None:
+            for waited in self.pacing.due(now):
+                self._resume(waited)
+                self.queue.setdefault(waited)
         for source in self.ready_set.ready():
             stream = streams.get(source)  # type: ignore[arg-type]
             if stream is None:
@@ -109,11 +147,30 @@ class Reader:
 
     def _serve(self, stream: Stream, turn: Turn, share: int) -> None:
         while share and not turn.full and self._is_open(stream):
+            if self.pacing is not None and self._must_wait(self.pacing, stream, turn.now):
+                return
             asked = min(share, stream.read_octets)
             read = self._read(stream, turn, asked)
             share -= read
             if read < asked:
                 return
+
+    def _must_wait(self, pacing: Pacing, stream: Stream, now: float) -> bool:
+        """Whether its sender's rate is spent; then its connection is not watched for a while."""
+        if stream.ended_at is not None or not pacing.holds(stream, now):
+            return False
+        self.ready_set.discard(stream.connection)
+        account = self.intake.account
+        account.connections_paced += 1
+        account.connections_waiting = len(pacing.waiting)
+        return True
+
+    def _resume(self, stream: Stream) -> None:
+        """Watch a connection again that had to wait."""
+        if self.pacing is not None:
+            self.intake.account.connections_waiting = len(self.pacing.waiting)
+        self.ready_set.discard(stream.connection)  # it may be watched again already
+        self.ready_set.add(stream.connection)
 
     def _end_idle(self, turn: Turn) -> None:
         """Connections silent for longer than `idle_max` get our FIN.
@@ -132,7 +189,8 @@ class Reader:
 
     def _is_expected(self, stream: Stream) -> bool:
         """Whether it is the peer's turn to say something."""
-        return stream.ended_at is None
+        waits = self.pacing is not None and stream in self.pacing.waiting
+        return stream.ended_at is None and not waits
 
     def _close_silent(self, turn: Turn, linger: float) -> None:
         """Of those that got our FIN, seal who lingers; close who is sealed and holds no more."""
@@ -192,6 +250,8 @@ class Reader:
             return 0
         stream.heard_at = turn.now
         stream.pace(len(data), len(found))
+        if self.pacing is not None:
+            self.pacing.charge(stream, len(found), turn.now)
         turn.add(found, stream.connection.peer)
         turn.octets += len(data)
         self.intake.streams.weigh(stream)
@@ -218,6 +278,9 @@ class Reader:
     def _close(self, stream: Stream) -> None:
         self.queue.pop(stream, None)
         self.leaving.pop(stream, None)
+        if self.pacing is not None:
+            self.pacing.forget(stream)
+            self.intake.account.connections_waiting = len(self.pacing.waiting)
         self.ready_set.discard(stream.connection)
         stream.connection.close()
         self.intake.streams.remove(stream)

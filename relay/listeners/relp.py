@@ -7,12 +7,12 @@ import trio
 from pydantic import Field, ValidationInfo, field_validator
 from trio_typing import TaskStatus
 
-from relay.core.component import ListenerKeys
 from relay.core.intake import Intake
 from relay.core.values import Duration, Listen, Size
 from relay.listeners.acceptance import Acceptance
 from relay.listeners.answering import AnsweringReader, Conversation, answer_paid, answer_slow
 from relay.listeners.limits import Limits
+from relay.listeners.network import NetworkKeys
 from relay.listeners.pause import Pause
 from relay.listeners.streams import QUIET_SECONDS, receive
 from relay.system.ports import Endpoint, Socket
@@ -25,7 +25,7 @@ PAUSE_SECONDS_MAX = 0.001
 FULL_MESSAGES = 64
 
 
-class RelpListener(ListenerKeys):
+class RelpListener(NetworkKeys):
     """The keys of a `relp` listener."""
 
     type: Literal["relp"]
@@ -51,10 +51,6 @@ class RelpListener(ListenerKeys):
         return frame_max
 
     @property
-    def local(self) -> bool:
-        return False
-
-    @property
     def acknowledges(self) -> bool:
         return True
 
@@ -77,6 +73,8 @@ class RelpListener(ListenerKeys):
             buffer_max=self.buffer_max,
             connections_max=self.connections_max,
             idle_seconds_max=self.idle_max or float("inf"),
+            allowed=self.allowed,
+            buckets=self.buckets(),
         )
         network = intake.host.network
         ready_set, sending_set = network.ready_set(), network.ready_set()
@@ -119,6 +117,7 @@ async def _drain(reader: AnsweringReader, acceptance: Acceptance) -> None:
     intake = reader.intake
     table = intake.streams.table
     clock = intake.host.clock
+    reader.stop_pacing()
     while not acceptance.finished() or table:
         if clock.now() >= intake.drain_by[0]:
             reader.close_all()

@@ -62,9 +62,10 @@ async def receive(
 ) -> None:
     """Accept and read until cancelled."""
     clock = reader.intake.host.clock
+    reader.end_strangers()
     swept = clock.now()
     while True:
-        with trio.move_on_after(SWEEP_SECONDS):
+        with trio.move_on_after(min(SWEEP_SECONDS, reader.pace_seconds())):
             await reader.ready_set.wait()
         ready_at = clock.now()
         with trio.move_on_after(room_seconds_max):
@@ -77,6 +78,8 @@ async def receive(
             swept = now
             acceptance.resume(now)
             reader.resets.due(now)
+            if reader.pacing is not None:
+                reader.pacing.tell(now)
         messages, octets = reader.turn(acceptance, sweep=sweep)
         if seconds := pause.after(messages, octets, clock.now()):
             await trio.sleep(seconds)
@@ -92,6 +95,7 @@ async def _drain(reader: Reader, acceptance: Acceptance) -> None:
     intake = reader.intake
     table = intake.streams.table
     clock = intake.host.clock
+    reader.stop_pacing()
     while not acceptance.finished() or table:
         for stream in table.values():
             if stream.ended_at is None:

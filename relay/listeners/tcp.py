@@ -1,6 +1,7 @@
 """Syslog over TCP (RFC 6587), octet counted or ended by LF, CRLF or NUL."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Literal
 
@@ -11,6 +12,7 @@ from relay.core.component import ListenerKeys
 from relay.core.intake import Intake
 from relay.core.values import Duration, Listen, Size
 from relay.listeners.limits import Limits
+from relay.listeners.network import NetworkKeys
 from relay.listeners.streams import receive_streams
 from relay.system.ports import Endpoint, Socket
 from relay.wire.framing import Framer, Framing, FramingCounts
@@ -51,16 +53,15 @@ class StreamKeys(ListenerKeys):
         return Framer(self.framing, self.message_max, frame_max, counts)
 
 
-class TcpListener(StreamKeys):
+class TcpListener(StreamKeys, NetworkKeys):
     """The keys of a `tcp` listener."""
 
     type: Literal["tcp"]
     listen: Annotated[tuple[Listen, ...], Field(min_length=1)]
     """Addresses to listen on; `*:514` is both families, `fd:NAME` an inherited socket."""
 
-    @property
-    def local(self) -> bool:
-        return False
+    def limits(self) -> Limits:
+        return replace(super().limits(), allowed=self.allowed, buckets=self.buckets())
 
     def endpoints(self) -> Sequence[Endpoint]:
         return [Endpoint("tcp", address) for address in self.listen]

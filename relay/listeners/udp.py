@@ -6,14 +6,15 @@ from typing import Annotated, Literal
 from pydantic import Field
 from trio_typing import TaskStatus
 
-from relay.core.component import ListenerKeys
 from relay.core.intake import Intake
 from relay.core.values import Listen, Size
 from relay.listeners.datagrams import receive_datagrams
+from relay.listeners.gate import Gate
+from relay.listeners.network import NetworkKeys
 from relay.system.ports import Endpoint, Socket
 
 
-class UdpListener(ListenerKeys):
+class UdpListener(NetworkKeys):
     """The keys of a `udp` listener."""
 
     type: Literal["udp"]
@@ -21,10 +22,6 @@ class UdpListener(ListenerKeys):
     """Addresses to listen on; `*:514` is both families, `fd:NAME` an inherited socket."""
     receive_buffer: Annotated[Size, Field(ge=4096, le=1 << 30)] = 16 << 20
     """Octets the kernel should hold for us; it may grant less, which is said at start."""
-
-    @property
-    def local(self) -> bool:
-        return False
 
     def endpoints(self) -> Sequence[Endpoint]:
         return [Endpoint("udp", address, self.receive_buffer) for address in self.listen]
@@ -37,4 +34,6 @@ class UdpListener(ListenerKeys):
         task_status: TaskStatus[None],
     ) -> None:
         task_status.started()
-        await receive_datagrams(sockets, intake)  # type: ignore[arg-type]
+        gate = Gate(intake, self.allowed, self.buckets())
+        open_to_all = gate.allowed is None and gate.buckets is None
+        await receive_datagrams(sockets, intake, gate=None if open_to_all else gate)  # type: ignore[arg-type]

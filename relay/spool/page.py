@@ -5,7 +5,10 @@ rewritten as a whole by one write to the page cache, which a `kill -9` neither t
 After a power cut the cache is gone: a page of another boot is not believed.
 
     pipe:  name 64, store 16, held, next, head, end, owed 8 each, at risk 4, CRC 4
-    boot:  magic 8, version 4, boot id 64, padding, CRC 4
+    boot:  magic 8, version 4, boot id 64, epoch 8, padding, CRC 4
+
+The epoch names the numbers of all pipes: within it none is used twice. After a power cut, and where
+a record is damaged, they may be, and another epoch begins.
 """
 
 import contextlib
@@ -24,10 +27,13 @@ log = logging.getLogger("relay.spool")
 RECORD_OCTETS = 128
 MAGIC = b"relaypag"
 VERSION = 2
+EPOCH_OCTETS = 8
+NO_EPOCH = bytes(EPOCH_OCTETS)
 NO_STORE = bytes(16)  # the pipe has no spool, or it has not been open
 
 _PIPE = struct.Struct("<64s16s5QI")
-_BOOT = struct.Struct("<8sI64s48x")
+_BOOT = struct.Struct("<8sI64s8s40x")
+_EPOCH_AT = 76
 _CRC = struct.Struct("<I")
 _AT_RISK_MAX = (1 << 32) - 1
 
@@ -68,11 +74,24 @@ class CrashPage:
     def __init__(self, file: PageFile, boot_id: str) -> None:
         self.before: dict[str, PipeRecord] = {}
         self.same_boot = False
+        self._epoch = NO_EPOCH
+        self._boot = boot_id.encode()
         self._file = file
         self._places: dict[str, int] = {}
         self._broken = ""
         self._stores: dict[str, bytes] = {}  # of the pipes that are taken over
-        self._read(boot_id)
+        self._read()
+
+    def renew(self, fresh: bytes) -> bytes:
+        """The epoch of the process before, if its numbers go on in this one; else `fresh`."""
+        if self._epoch == NO_EPOCH:
+            self.begin(fresh)
+        return self._epoch
+
+    def begin(self, epoch: bytes) -> None:
+        """From now on numbers are of this epoch."""
+        self._epoch = epoch
+        self.write(0, _BOOT.pack(MAGIC, VERSION, self._boot, epoch))
 
     def slot(self, name: str) -> "Slot":
         """The record of a pipe; nothing is written before its first put or settlement."""
@@ -97,8 +116,8 @@ class CrashPage:
         else:
             self._broken = ""
 
-    def _read(self, boot_id: str) -> None:
-        boot = _BOOT.pack(MAGIC, VERSION, boot_id.encode())
+    def _read(self) -> None:
+        boot = _BOOT.pack(MAGIC, VERSION, self._boot, NO_EPOCH)
         try:
             content = self._file.read()
         except OSError as exc:
@@ -107,7 +126,9 @@ class CrashPage:
         records = list(_records(content))
         first = records[0] if records else None
         known = bool(first) and first is not None and first[:12] == boot[:12]
-        self.same_boot = known and first == boot
+        self.same_boot = known and first is not None and first[:_EPOCH_AT] == boot[:_EPOCH_AT]
+        if self.same_boot and first is not None and None not in records:
+            self._epoch = first[_EPOCH_AT : _EPOCH_AT + EPOCH_OCTETS]
         if any(content) and not known:
             log.error("crash page is damaged or of another version: it is begun anew, and what "
                       "was lost with the process before is not known")  # fmt: skip
@@ -126,7 +147,7 @@ class CrashPage:
             self.before[text] = PipeRecord(*numbers)
         if not self.same_boot:
             self._disown()
-        self.write(0, boot)
+        self.begin(self._epoch)
 
     def _wipe(self, records: int) -> None:
         """Nothing of a page that is not believed is to be believed by a later process."""

@@ -14,18 +14,21 @@ from relay.config.addresses import clash
 from relay.config.model import dead_letter_pipe
 from relay.core.bounds import Bounds
 from relay.core.channel import Channel
-from relay.core.component import Destination, Listener
+from relay.core.component import Listener
 from relay.core.dead_letters import DeadLetters
+from relay.core.expiry import Expiry
 from relay.core.intake import Intake
 from relay.core.outlet import Outlet
 from relay.core.pipe import Pipe
 from relay.core.router import Router
+from relay.core.rules import Rules, rule_values
 from relay.core.streams import Streams
 from relay.supervisor.bindings import key
 from relay.supervisor.delivering import Delivering
 from relay.supervisor.listening import Listening, drain_sockets, listen
 from relay.supervisor.recovery import open_channel
 from relay.supervisor.retire import retire
+from relay.supervisor.several import Member
 from relay.supervisor.spools import give_spool
 from relay.supervisor.state import Relay, routes
 from relay.system.ports import Socket
@@ -46,6 +49,8 @@ def apply(relay: Relay, new: Config, nurseries: Nurseries) -> None:
     relay.memory.resize(new.relay.memory_max)
     relay.machine.reserve(new.descriptors)
     pipes = {name: _pipe(relay, name, old, renamed, nurseries) for name in new.pipes}
+    for name in relay.rules.keys() - new.pipes.keys():
+        del relay.rules[name]
     for name in relay.pipes.keys() - new.pipes.keys():
         going = relay.retiring[name] = relay.pipes.pop(name)
         going.retirement = trio.CancelScope()
@@ -65,9 +70,8 @@ def apply(relay: Relay, new: Config, nurseries: Nurseries) -> None:
 def _pipe(relay: Relay, name: str, old: Config, renamed: bool, nurseries: Nurseries) -> Pipe:
     """The pipe as configured now, its delivery running; an unchanged one is not disturbed."""
     keys = relay.config.pipes[name]
-    destination = relay.config.destinations[keys.to]
     bounds = Bounds(keys.messages, keys.memory, keys.overflow)
-    account = relay.ledger.pipe(name, keys.to)
+    account = relay.ledger.pipe(name, *keys.to)
     running = relay.pipes.get(name) or relay.retiring.pop(name, None)
     known = relay.orphans.pop(name, None)
     if running is not None:
@@ -77,48 +81,87 @@ def _pipe(relay: Relay, name: str, old: Config, renamed: bool, nurseries: Nurser
         known.bound(bounds)
         known.reopen()
     channel = known or open_channel(relay, account, bounds)
+    channel.expiry = _expiry(relay, name)
     give_spool(relay, name, channel, nurseries.delivering)
-    unchanged = (
-        name in relay.pipes
-        and not renamed
-        and old.pipes[name].to == keys.to
-        and old.destinations[keys.to] == destination
+    if _changed(relay, name, old, renamed=renamed):
+        _deliver(relay, name, channel, running, nurseries, renamed=renamed)
+    return Pipe(name, keys.match, channel, _rules(relay, name, old, renamed))
+
+
+def _expiry(relay: Relay, name: str) -> Expiry | None:
+    ttl = relay.config.pipes[name].ttl
+    if ttl is None:
+        return None
+    return Expiry(round(ttl * 1e9), relay.machine.host(relay.config.relay.name).clock)
+
+
+def _rules(relay: Relay, name: str, old: Config, renamed: bool) -> Rules | None:
+    """The rules of a pipe; unchanged ones go on counting where they are."""
+    keys, before = relay.config.pipes[name], old.pipes.get(name)
+    unchanged = before is not None and rule_values(before) == rule_values(keys) and not renamed
+    if not unchanged or name not in relay.rules:
+        rules = relay.rules[name] = Rules.of(keys, relay.config.relay.name)
+        for rule in rules.names if rules is not None else ():
+            relay.ledger.pipes[name].changed.setdefault(rule, 0)
+    return relay.rules[name]
+
+
+def _changed(relay: Relay, name: str, old: Config, *, renamed: bool) -> bool:
+    """Whether anything is other than it was of what the pipe's deliveries go by."""
+    if renamed or name not in relay.pipes:
+        return True
+    now, before = relay.config.pipes[name], old.pipes[name]
+    return (
+        now.to != before.to
+        or now.sharing != before.sharing
+        or any(old.destinations[it] != relay.config.destinations[it] for it in now.to)
     )
-    if not unchanged:
-        _deliver(relay, name, channel, destination, running, nurseries)
-    return Pipe(name, keys.match, channel)
 
 
 def _deliver(
     relay: Relay,
     name: str,
     channel: Channel,
-    destination: Destination,
     before: Delivering | None,
     nurseries: Nurseries,
+    *,
+    renamed: bool,
 ) -> None:
+    """Change the deliveries of a pipe where they can go on, or put others in their place."""
+    keys = relay.config.pipes[name]
+    channel.lends_numbers = any(relay.config.destinations[it].stamp for it in keys.to)
+    members = [_member(relay, name, channel, it) for it in keys.to]
+    live = relay.pipes.get(name)
+    if live is not None and not renamed and live.arrange(members, keys.sharing):
+        return
+    for member in members:
+        member.outlet.health.active = True
+    now = Delivering(name, channel, relay.machine, members, keys.sharing, before)
+    if before is not None:
+        channel.forget_tail()
+        before.scope.cancel()
+    relay.pipes[name] = now
+    nurseries.delivering.start_soon(now.run, relay.config.relay.drain_max)
+
+
+def _member(relay: Relay, pipe: str, channel: Channel, destination: str) -> Member:
     outlet = Outlet(
-        pipe=name,
-        destination=relay.config.pipes[name].to,
+        pipe=pipe,
+        destination=destination,
         host=relay.machine.host(relay.config.relay.name),
         account=channel.account,
         rings=relay.rings,
         reopening=relay.reopening,
+        hop=relay.hop(pipe) if relay.config.destinations[destination].stamp else None,
     )
-    now = Delivering(name, destination, channel, outlet, relay.machine, before)
-    if before is not None:
-        channel.forget_tail()
-        before.scope.cancel()
-        now.poison = before.poison
-    relay.pipes[name] = now
-    nurseries.delivering.start_soon(now.run, relay.config.relay.drain_max)
+    return Member(relay.config.destinations[destination], outlet)
 
 
 def _dead_letters(relay: Relay, name: str, pipes: Mapping[str, Pipe]) -> DeadLetters | None:
     keys = relay.config.pipes[name]
     if keys.dead_letter is None:
         return None
-    return DeadLetters(pipes[dead_letter_pipe(name)], keys.to, relay.pipes[name].outlet.host)
+    return DeadLetters(pipes[dead_letter_pipe(name)], keys.destination, relay.pipes[name].host)
 
 
 # -- listeners
@@ -162,6 +205,7 @@ def _listen(
         account=relay.ledger.listener(name),
         message_max=component.message_max,
         timezone=component.timezone,
+        upstreams=relay.ledger.upstreams if component.hop else None,
         restamp=component.timestamp == "received",
         local=component.local,
         acknowledges=component.acknowledges,
@@ -169,6 +213,8 @@ def _listen(
         streams=_streams(component, before.get(name)),
         positions=relay.positions_of(component.type, name),
     )
+    senders = intake.account.senders
+    senders.expected.expect(component.expect, component.silent_after, relay.now())
     have = relay.bindings.sockets
     intake.account.bound = all(key(endpoint) in have for endpoint in component.endpoints())
     listening = relay.listeners[name] = Listening(name, component, intake)
@@ -214,6 +260,7 @@ def _part(
     if now is None:
         del relay.listeners[old.name]
         old.intake.account.bound = False
+        old.intake.account.senders.expected.expect((), 0.0, relay.now())
     sockets = [
         socket
         for endpoint in old.component.endpoints()
@@ -230,6 +277,7 @@ def _part(
         account=old.intake.account,
         message_max=old.intake.message_max,
         timezone=old.intake.timezone,
+        upstreams=old.intake.upstreams,
         restamp=old.intake.restamp,
         local=old.intake.local,
         acknowledges=old.intake.acknowledges,

@@ -1,16 +1,18 @@
 """One pipe's delivery: run, restart, and come to an end with everything booked."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import trio
 
 from relay.core.account import Drop
 from relay.core.channel import Channel
-from relay.core.component import Destination
 from relay.core.delivery import Poison, deliver
-from relay.core.outlet import Outlet
+from relay.core.sharing import Sharing
 from relay.supervisor.machine import Machine
 from relay.supervisor.restart import supervise
+from relay.supervisor.several import Member, Several
+from relay.system.ports import Host
 
 
 @dataclass(slots=True, eq=False)
@@ -23,15 +25,28 @@ class Delivering:
     """
 
     name: str
-    destination: Destination
     channel: Channel
-    outlet: Outlet
     machine: Machine
+    members: Sequence[Member]
+    sharing: Sharing | None = None  # of several members
     before: "Delivering | None" = None  # the delivery that this one replaces, until it has let go
     poison: Poison = field(default_factory=Poison)
+    several: Several | None = field(init=False, default=None)
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     ended: trio.Event = field(default_factory=trio.Event)
     retirement: trio.CancelScope = field(default_factory=trio.CancelScope)
+
+    def __post_init__(self) -> None:
+        if self.before is not None:
+            self.poison = self.before.poison
+        if self.sharing is not None:
+            self.several = Several(
+                self.channel, self.sharing, self.members, self.poison, self.machine.abandon
+            )
+
+    @property
+    def host(self) -> Host:
+        return self.members[0].outlet.host
 
     async def run(self, patience_seconds: float) -> None:
         """Deliver until cancelled, once the delivery before has let go of the channel.
@@ -44,15 +59,29 @@ class Delivering:
                 await self._take_over(self.before, patience_seconds)
                 self.before = None
             with self.scope:
-                await supervise(f"pipe {self.name}", self._deliver, self._failed)
+                if self.several is not None:
+                    await self.several.run(patience_seconds)
+                else:
+                    await supervise(f"pipe {self.name}", self._deliver, self._failed)
         finally:
             self.ended.set()
+
+    def arrange(self, members: Sequence[Member], sharing: Sharing | None) -> bool:
+        """Deliver to these from now on, without an end; False where that cannot be."""
+        if self.several is None or self.sharing is None or sharing is None:
+            return False
+        if self.sharing.strategy != sharing.strategy:
+            return False
+        self.members, self.sharing = members, sharing
+        self.several.arrange(members, sharing)
+        return True
 
     def stop(self) -> None:
         """Deliver no more, and wait for no thread. `ended` tells when the channel is free."""
         delivery: Delivering | None = self
         while delivery is not None:
-            delivery.machine.abandon(delivery.outlet.host)
+            for host in delivery._hosts():
+                delivery.machine.abandon(host)
             delivery.scope.cancel()
             delivery = delivery.before
 
@@ -61,6 +90,12 @@ class Delivering:
         assert self.ended.is_set()
         self.channel.closing = reason
         return self.channel.drop_all(reason)
+
+    def _hosts(self) -> Iterator[Host]:
+        if self.several is not None:
+            yield from self.several.hosts()
+        else:
+            yield self.host
 
     @staticmethod
     async def _take_over(before: "Delivering", patience_seconds: float) -> None:
@@ -73,7 +108,8 @@ class Delivering:
             await before.ended.wait()
 
     async def _deliver(self) -> None:
-        await deliver(self.channel, self.destination, self.outlet)
+        [member] = self.members
+        await deliver(self.channel, member.destination, member.outlet)
 
     def _failed(self) -> bool:
         self.channel.account.restarts += 1

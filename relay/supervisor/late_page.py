@@ -28,6 +28,7 @@ async def take_late_page(relay: Relay, delivering: trio.Nursery) -> None:
     file = relay.machine.page
     if file is not None:
         relay.page = CrashPage(file, relay.machine.boot_id)
+        relay.page.begin(relay.epoch)  # our numbers do not follow those of the page
         lose_forgotten(relay)
         for name, pipe in relay.pipes.items():
             if pipe.channel.backlog is None:  # a spool that was switched off before may have a rest

@@ -17,9 +17,11 @@ def open_channel(relay: Relay, account: PipeAccount, bounds: Bounds) -> Channel:
     spool does the same once it is open.
     """
     page = relay.page
+    first = account.numbers_used
     if page is None:
-        return Channel(account, bounds, relay.memory)
-    first = page.before[account.name].next if account.name in page.before else 0
+        return Channel(account, bounds, relay.memory, first=first)
+    if account.name in page.before:
+        first = max(first, page.before[account.name].next)
     channel = Channel(account, bounds, relay.memory, first=first, record=page.slot(account.name))
     name = account.name
     if name not in relay.machine.spools() and relay.config.spool(name) == "never":

@@ -36,6 +36,7 @@ async def retire(relay: Relay, pipe: Delivering) -> None:
             return  # configured again in this very turn
         dropped = pipe.close(Drop.REMOVED)
         pipe.channel.close()
+        pipe.channel.account.numbers_used = pipe.channel.next
         del relay.retiring[pipe.name]
         left = pipe.channel.held().spool
         pipe.channel.orphan = bool(left)

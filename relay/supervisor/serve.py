@@ -15,7 +15,7 @@ from relay.supervisor.orphans import find_orphans
 from relay.supervisor.recovery import lose_forgotten
 from relay.supervisor.state import Relay
 from relay.supervisor.stop import Patience, drain_listeners, drain_pipes
-from relay.supervisor.tell import own_messages, tell_losses
+from relay.supervisor.tell import own_messages, tell_losses, tell_senders, tell_upstreams
 
 log = logging.getLogger("relay.supervisor")
 
@@ -43,6 +43,8 @@ async def serve(
     with own_messages(relay.own):
         async with trio.open_nursery() as serving:
             serving.start_soon(tell_losses, relay)
+            serving.start_soon(tell_upstreams, relay)
+            serving.start_soon(tell_senders, relay)
             serving.start_soon(_keep_status, relay, watchdog_seconds)
             serving.start_soon(_remember, relay)
             await _relay(relay, signals, serving, services, task_status)
@@ -156,6 +158,7 @@ async def _keep_status(relay: Relay, watchdog_seconds: float | None) -> None:
 async def _remember(relay: Relay) -> None:
     while True:
         await trio.sleep(REMEMBER_SECONDS)
+        relay.part_epochs()
         await relay.machine.remember()
         await relay.keep_positions()
 

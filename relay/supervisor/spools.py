@@ -94,6 +94,8 @@ def _known(relay: Relay, name: str) -> Known:
         return relay.page.known(name)
     if awaited := relay.machine.awaited:
         raise BlockingIOError(errno.EAGAIN, awaited)
+    if relay.machine.page is not None:  # a thread has just got it
+        raise BlockingIOError(errno.EAGAIN, "the crash page is not read yet")
     return Known()
 
 

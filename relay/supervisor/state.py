@@ -1,11 +1,13 @@
 """The running relay: what lives, by name. Functions beside it start, change and end these."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import trio
 
+from relay import __version__
 from relay.config import Config
 from relay.config.model import EVERY
 from relay.core.channel import Channel
@@ -17,11 +19,13 @@ from relay.core.pipe import Pipe
 from relay.core.position import Positions
 from relay.core.ring import Rings
 from relay.core.router import Router
-from relay.spool.page import CrashPage
+from relay.core.rules import Rules
+from relay.spool.page import EPOCH_OCTETS, CrashPage
 from relay.supervisor.bindings import Bindings
 from relay.supervisor.delivering import Delivering
 from relay.supervisor.listening import Listening
 from relay.supervisor.machine import Machine
+from relay.wire.hop import Hop
 
 if TYPE_CHECKING:
     from relay.supervisor.spools import Spooled
@@ -53,12 +57,15 @@ class Relay:
     # pipe comes back, its channel knows how far it was.
     orphans: dict[str, Channel] = field(default_factory=dict)
     spools: dict[str, "Spooled"] = field(default_factory=dict)
+    rules: dict[str, Rules | None] = field(default_factory=dict)  # by pipe
     positions: dict[str, Positions] = field(default_factory=dict)  # by type and name
     leaving: set[Listening] = field(default_factory=set)  # read what removed sockets hold
     memory: Memory = field(init=False)
     router: Router = field(init=False)
     bindings: Bindings = field(init=False)
     page: CrashPage | None = field(init=False)
+    epoch: bytes = field(default_factory=lambda: os.urandom(EPOCH_OCTETS))  # of our numbers
+    _renumbered: int = 0
 
     def __post_init__(self) -> None:
         self.memory = Memory(self.config.relay.memory_max)
@@ -66,6 +73,8 @@ class Relay:
         self.bindings = Bindings(self.machine)
         file = self.machine.page
         self.page = CrashPage(file, self.machine.boot_id) if file else None
+        if self.page is not None:
+            self.epoch = self.page.renew(self.epoch)
 
     @property
     def ready(self) -> bool:
@@ -75,6 +84,20 @@ class Relay:
 
     def now(self) -> float:
         return trio.current_time()
+
+    def hop(self, pipe: str) -> Hop:
+        """What this pipe writes into messages that say which way they came."""
+        account = self.ledger.pipes[pipe]
+        return Hop(
+            self.config.relay.name, pipe, self.epoch.hex(), __version__, lambda: account.renumbered
+        )
+
+    def part_epochs(self) -> None:
+        """Where numbers have changed, what this process has numbered is not for the next one."""
+        renumbered = sum(account.renumbered for account in self.ledger.pipes.values())
+        if self.page is not None and renumbered > self._renumbered:
+            self._renumbered = renumbered
+            self.page.begin(os.urandom(EPOCH_OCTETS))
 
     def positions_of(self, kind: str, listener: str) -> Positions:
         """How far a listener of this type and name has read, before a reload included."""

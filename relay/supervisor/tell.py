@@ -10,6 +10,8 @@ from relay.core.own import OwnMessage, OwnMessages
 from relay.supervisor.state import Relay
 
 log = logging.getLogger("relay.losses")
+senders_log = logging.getLogger("relay.senders")
+upstreams_log = logging.getLogger("relay.upstreams")
 
 WARNING = 4  # the severity of a notice, as OpenBSD's syslogd has it; RFC 5424 section 6.2.1
 SEVERITIES = {
@@ -35,8 +37,28 @@ async def tell_losses(relay: Relay) -> None:
             await news.park()
 
 
+async def tell_upstreams(relay: Relay) -> None:
+    """Tell what is missing of other relays' messages, and what came again."""
+    while True:
+        await trio.sleep(LOOK_SECONDS)
+        for text in relay.ledger.upstreams.due(relay.now()):
+            upstreams_log.warning(text)
+
+
+async def tell_senders(relay: Relay) -> None:
+    """Tell which expected senders are silent, and which speak again; keep rates up to date."""
+    while True:
+        await trio.sleep(LOOK_SECONDS)
+        for account in list(relay.ledger.listeners.values()):
+            account.senders.tick(relay.now())
+            for text in account.senders.expected.told(relay.now()):
+                senders_log.warning("listener %s: %s", account.name, text)
+
+
 def tell_rest(relay: Relay) -> None:
     """Tell all that is untold, because the relay stops."""
+    for text in relay.ledger.upstreams.rest(relay.now()):
+        upstreams_log.warning(text)
     relay.refresh()
     for text in relay.ledger.losses.rest(relay.now()):
         log.error(text, extra={"notice": True})

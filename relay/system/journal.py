@@ -11,6 +11,7 @@ import trio
 
 from relay.system.own_thread import OwnThread
 from relay.system.ports import Endpoint, Entry, JournalTurn
+from relay.system.ports.journal import FIELDS
 
 # Longest field that is read whole; a core dump in a field of its own may have gigabytes. Behind
 # the largest `message_max`, so that what is longer is cut, and counted.
@@ -170,9 +171,10 @@ class _AsTheyAre(dict[str, Any]):
 
 
 def _entry(fields: dict[str, Any]) -> Entry:
+    # The threshold is a hint: a field that stands uncompressed in the file comes as a whole.
     octets = {
-        name: value[0] if isinstance(value, list) else value
+        name: (value[0] if isinstance(value, list) else value)[:FIELD_OCTETS_MAX]
         for name, value in fields.items()
-        if not name.startswith("__")
+        if name in FIELDS
     }
     return Entry(str(fields["__CURSOR"]), int(fields["__REALTIME_TIMESTAMP"]), octets)

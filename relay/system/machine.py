@@ -88,23 +88,28 @@ class SystemMachine:
         return machine
 
     def open_page(self) -> None:
-        """Take the crash page, making the state directory; a fault is told once."""
+        """Take the crash page, making the state directory; a fault is told once.
+
+        Called in a thread, too: `awaited` says at any time what is known, the page is there first.
+        """
         state_dir = self.state_dir or "state"
-        before, self.awaited = self.awaited, ""
+        before, awaited = self.awaited, ""
         try:
             make_directory(state_dir)
             self.page = SystemPageFile.open(state_dir)
         except BlockingIOError:
-            self.awaited = "another process has the state directory"
+            awaited = "another process has the state directory"
             text = "another process has it; spools and positions wait for it"
         except OSError as exc:
             text = exc.strerror or str(exc)
             if _may_come(exc, state_dir):
-                self.awaited = f"the state directory is not there yet: {text}"
+                awaited = f"the state directory is not there yet: {text}"
                 text = f"{text}; it is waited for, and so are spools and positions"
         else:
+            self.awaited = ""
             return
-        if self.awaited != before or not before:
+        self.awaited = awaited
+        if awaited != before or not before:
             log.error("crash page cannot be opened in %s, a crash would not be counted: %s",
                       state_dir, text)  # fmt: skip
 

@@ -10,9 +10,11 @@ import struct
 import termios
 import threading
 from collections.abc import Sequence
+from functools import partial
 
 import trio
 
+from relay.system.descriptors import check_output
 from relay.system.hops import Hops
 
 # O_NOCTTY: a terminal does not become our controlling one, whose hangup would be a signal to us.
@@ -52,7 +54,7 @@ class DescriptorOutput:
         number, self._number = self._number, -1
         if number >= 0:
             trio.lowlevel.notify_closing(number)
-            await self._hops.run(self._close, number)
+            await self._hops.finish(partial(self._close, number))
 
     def close_now(self) -> None:
         """As `close`, where nothing was written and nobody waits."""
@@ -78,12 +80,16 @@ def open_terminal(path: str) -> int:
     """The descriptor of a terminal.
 
     Raises:
-        OSError: as open(2); ENOTTY for anything else.
+        OSError: as open(2); ENOTTY for anything else; EMFILE for one of the last descriptors.
     """
     number = os.open(path, _OUTPUT)
-    if not os.isatty(number):
+    try:
+        if not os.isatty(number):
+            raise OSError(errno.ENOTTY, "not a terminal", path)
+        check_output(number)
+    except OSError:
         os.close(number)
-        raise OSError(errno.ENOTTY, "not a terminal", path)
+        raise
     return number
 
 
@@ -91,7 +97,8 @@ def open_fifo(path: str, mode: int | None) -> int:
     """The descriptor of a named pipe that somebody reads; with `mode`, a missing one is made.
 
     Raises:
-        OSError: as open(2); ENXIO while nobody reads it, EEXIST for anything else.
+        OSError: as open(2); ENXIO while nobody reads it, EEXIST for anything else, EMFILE for one
+            of the last descriptors.
     """
     try:
         kind = os.stat(path).st_mode
@@ -103,9 +110,13 @@ def open_fifo(path: str, mode: int | None) -> int:
     if not stat.S_ISFIFO(kind):  # looked at before: to open a device may do something
         raise OSError(errno.EEXIST, "not a named pipe", path)
     number = os.open(path, _OUTPUT)
-    if not stat.S_ISFIFO(os.fstat(number).st_mode):  # replaced in this moment
+    try:
+        if not stat.S_ISFIFO(os.fstat(number).st_mode):  # replaced in this moment
+            raise OSError(errno.EEXIST, "not a named pipe", path)
+        check_output(number)
+    except OSError:
         os.close(number)
-        raise OSError(errno.EEXIST, "not a named pipe", path)
+        raise
     return number
 
 

@@ -133,7 +133,13 @@ class SystemProgram:
 
     def _listen(self, said: int) -> None:
         """Read what it says until it has ended; who has its standard error from it may live on."""
-        process = os.pidfd_open(self._pid)
+        try:
+            process = os.pidfd_open(self._pid)
+        except OSError as fault:  # no descriptor is left: it is not fed without being watched
+            os.close(said)
+            self._said = os.strerror(fault.errno or 0).encode()
+            self.kill(hard=True)
+            return
         try:
             self._said = _read_until_ended(said, process)
         finally:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from datetime import tzinfo
 from typing import Literal, NamedTuple
 
+from relay.wire.hop import Hop
 from relay.wire.message import HeaderView, elements, view, well_formed, well_formed_data
 from relay.wire.priority import facility_name, severity_name
 from relay.wire.timestamp import Stamp, bsd, rfc3339
@@ -30,10 +31,11 @@ _PLAIN = re.compile(rb"<\d{1,3}>[A-Z][a-z]{2} [ 1-3]\d [\d:]{8} (?! )")
 
 
 class Form(NamedTuple):
-    """A format, and what this machine is called in it."""
+    """A format, what this machine is called in it, and the hop record that it writes, if any."""
 
     kind: Format
     our_name: str
+    hop: Hop | None = None  # only with formats that have structured data: preserve and rfc5424
 
 
 def convert(
@@ -43,12 +45,25 @@ def convert(
     *,
     received_ns: int,
     zone: tzinfo,
+    numbers: Sequence[int] = (),
 ) -> Sequence[bytes]:
     """The messages in this form; `preserve` gives back the same object.
 
     The sender is the host of a message that names none, or our name if it is "local"; `zone` is
-    that of stamps without one.
+    that of stamps without one. With a hop record all are RFC 5424 to the letter, those that were
+    not before included; their `numbers` are parallel, too.
     """
+    if form.hop is not None:
+        form.hop.renew()
+        return [
+            form.hop.stamp(message, sender, number, made=False)
+            if well_formed(message)
+            else form.hop.stamp(
+                _rfc5424(message, _Receipt(sender, form.our_name, received_ns, zone)),
+                sender, number, made=True,
+            )
+            for message, sender, number in zip(messages, senders, numbers, strict=True)
+        ]  # fmt: skip
     if form.kind == "preserve":
         return messages
     to_format = _CONVERSIONS[form.kind]

@@ -38,6 +38,7 @@ _STRICT = re.compile(
     rb"[!-~]{1,255}(?<![^:]:) [!-~]{1,48} [!-~]{1,128} [!-~]{1,32} " + _STRICT_DATA,
     re.DOTALL,
 )
+_WHOLE_ELEMENT = re.compile(_ELEMENT % (rb"(" + _NAME + rb"++)", _NAME + rb"++"), re.DOTALL)
 _PARAMETER = re.compile(rb' ([^=]+)="((?:[^"\\\]]++|\\.)*+)"', re.DOTALL)
 _ESCAPED = re.compile(rb'\\(["\\\]])')
 
@@ -105,6 +106,21 @@ def well_formed_data(structured_data: bytes) -> bool:
     return re.fullmatch(_STRICT_DATA, structured_data, re.DOTALL) is not None
 
 
+def split_data(text: bytes) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """The elements at the start of this, by id and as they stand, and what follows them.
+
+    `text` starts with STRUCTURED-DATA to the letter of §6.3, NILVALUE included.
+    """
+    if text.startswith(b"-"):
+        return [], text[1:]
+    found: list[tuple[bytes, bytes]] = []
+    at = 0
+    while element := _WHOLE_ELEMENT.match(text, at):
+        found.append((element[1], element[0]))
+        at = element.end()
+    return found, text[at:]
+
+
 def elements(structured_data: bytes) -> Elements:
     """The elements of STRUCTURED-DATA with their parameters, values unescaped (§6.3.3)."""
     found: Elements = []
@@ -116,6 +132,31 @@ def elements(structured_data: bytes) -> Elements:
         parameters = _PARAMETER.findall(element, len(name))
         found.append((name, [(key, _ESCAPED.sub(rb"\1", value)) for key, value in parameters]))
     return found
+
+
+def header_places(message: bytes) -> tuple[int, int, int, int] | None:
+    """Where an RFC 3164 message has its host and its program: two starts, each with its end.
+
+    A start that is its own end is where a missing field belongs. None for other headers, and for
+    dialects that have no such place.
+    """
+    _, at = pri.priority(message)
+    found = None if _head5424(message, at) else place(message, at)
+    if found is None or found.host or found.front or found.start == found.end:
+        return None
+    dialect, host, text = read_host(message, found)
+    if (
+        dialect == "cri"
+        or not message.startswith(b" ", found.end)
+        or (dialect == "cisco" and not host)
+    ):
+        return None
+    marked, program, _, _, _ = read_tag(message, text)
+    if marked:
+        return None
+    start = message.index(host, found.end) if host else text
+    end = text if program is None else text + len(program)
+    return start, start + len(host or b""), text, end
 
 
 def split_tag(text: bytes) -> tuple[bytes | None, bytes | None, bytes]:

@@ -20,6 +20,7 @@ from relay.core.intake import Intake
 from relay.core.outlet import Outlet
 from relay.supervisor.delivering import Delivering
 from relay.supervisor.listening import Listening
+from relay.supervisor.several import Member
 from relay.supervisor.state import Relay
 from relay.system.machine import SystemMachine
 
@@ -80,13 +81,18 @@ class Rig:
     def add_pipe(self, name: str) -> None:
         relay = self.relay
         keys = relay.config.pipes[name]
-        account = relay.ledger.pipe(name, keys.to)
+        account = relay.ledger.pipe(name, *keys.to)
         bounds = Bounds(keys.messages, keys.memory)
         channel = Channel(account, bounds, relay.memory)
         host = relay.machine.host("edge01")
-        outlet = Outlet(name, keys.to, host, account, relay.rings, relay.reopening)
-        destination = relay.config.destinations[keys.to]
-        relay.pipes[name] = Delivering(name, destination, channel, outlet, relay.machine)
+        members = [
+            Member(
+                relay.config.destinations[it],
+                Outlet(name, it, host, account, relay.rings, relay.reopening),
+            )
+            for it in keys.to
+        ]
+        relay.pipes[name] = Delivering(name, channel, relay.machine, members, keys.sharing)
 
     def add_listener(self, name: str) -> None:
         relay = self.relay

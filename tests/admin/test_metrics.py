@@ -4,7 +4,7 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import product
 
 import pytest
@@ -15,7 +15,10 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as classic_families
 
 from relay import __version__
+from relay.admin.books import books
 from relay.admin.exposition import expose, registry_of
+from relay.admin.file_metrics import FILE_METRICS
+from relay.admin.metric import Metric
 from relay.admin.metrics import METRICS
 from relay.admin.state import Admin
 from relay.core.account import (
@@ -26,6 +29,7 @@ from relay.core.account import (
     Refusal,
 )
 from relay.core.batch import Batch
+from relay.core.files import FILE_FAILURES, FileCounts
 from tests.admin.conftest import TEXT, Rig
 
 Series = Mapping[tuple[str, frozenset[tuple[str, str]]], float]
@@ -43,6 +47,8 @@ LABELS = {
     "pipe": ("forward", "look"),
     "listener": ("net", "internal"),
     "destination": ("recent",),
+    "upstream": ("other",),
+    "rule": (),  # there are none here
     "sender": (),  # nobody yet
 }
 REASONS = {
@@ -50,6 +56,7 @@ REASONS = {
     "relay_listener_refused_total": tuple(Refusal),
     "relay_listener_connections_refused_total": tuple(ConnectionRefusal),
     "relay_listener_connections_failed_total": CONNECTION_FAILURES,
+    "relay_listener_files_failures_total": FILE_FAILURES,
 }
 NOT_ZERO = {
     "relay_pipe_capacity_messages", "relay_pipe_capacity_bytes", "relay_listener_bound",
@@ -74,19 +81,78 @@ def value(series: Series, name: str, **labels: str) -> float:
 
 @pytest.mark.parametrize("accept", ["", OPEN])
 def test_every_series_is_there_at_zero_from_the_start(rig: Rig, accept: str) -> None:
-    expected = {
+    series = series_of(rig, accept)
+    assert series.keys() == expected([it for it in METRICS if not _is_of_some(it)], LABELS)
+    assert {name for (name, _), number in series.items() if number} == NOT_ZERO
+
+
+def test_a_listener_that_follows_files_has_series_of_its_own(rig: Rig) -> None:
+    rig.relay.ledger.listeners["net"].files = FileCounts()
+    series = series_of(rig)
+    assert series.keys() >= expected(FILE_METRICS, {**LABELS, "listener": ("net",)})
+    assert {name for (name, _), number in series.items() if number} == NOT_ZERO
+
+
+def _is_of_some(metric: Metric) -> bool:
+    """Whether only listeners of one type, or pipes with several destinations, have it."""
+    return metric in FILE_METRICS or metric.labels == ("pipe", "destination")
+
+
+def expected(
+    metrics: Sequence[Metric], labels: Mapping[str, Sequence[str]]
+) -> set[tuple[str, frozenset[tuple[str, str]]]]:
+    """The series of these metrics, with each value of each label."""
+    return {
         (metric.name, frozenset(zip(metric.labels, values, strict=True)))
-        for metric in METRICS
+        for metric in metrics
         for values in product(
             *(
-                REASONS[metric.name] if label == "reason" else LABELS[label]
+                REASONS[metric.name] if label == "reason" else labels[label]
                 for label in metric.labels
             )
         )
     }
-    series = series_of(rig, accept)
-    assert series.keys() == expected
-    assert {name for (name, _), number in series.items() if number} == NOT_ZERO
+
+
+def test_each_of_several_destinations_has_series_of_its_own(rig: Rig) -> None:
+    account = rig.relay.ledger.pipes["forward"]
+    account.configure(["recent", "spare"])
+    recent, spare = account.health("recent"), account.health("spare")
+    recent.down_reason, recent.active, recent.failures = "refused", False, 3
+    spare.up, spare.delivered = True, 7
+    account.failovers = 1
+
+    def number(name: str, destination: str) -> float:
+        labels = {"pipe": "forward", "destination": destination}
+        return value(series_of(rig), f"relay_pipe_destination_{name}", **labels)
+
+    assert [number(it, "recent") for it in ("active", "up", "failing", "stalled")] == [0, 0, 1, 0]
+    assert [number(it, "spare") for it in ("active", "up", "failing", "stalled")] == [1, 1, 0, 0]
+    assert (number("failures_total", "recent"), number("delivered_total", "spare")) == (3, 7)
+    series = series_of(rig)
+    assert value(series, "relay_pipe_failovers_total", pipe="forward") == 1
+    assert value(series, "relay_destination_up", pipe="forward") == 1
+    assert value(series, "relay_destination_failures_total", pipe="forward") == 3
+    before = {key for key in series if key[0].startswith("relay_pipe_destination_")}
+
+    account.configure(["spare"])
+    after = {key for key in series_of(rig) if key[0].startswith("relay_pipe_destination_")}
+    gone = before - after  # of what is no longer configured the counters stay
+    assert {name for name, _ in gone} == {
+        f"relay_pipe_destination_{it}" for it in ("active", "up", "failing", "stalled")
+    }
+    assert {dict(labels)["destination"] for _, labels in gone} == {"recent"}
+
+
+def test_the_ledger_shows_each_of_several_destinations(rig: Rig) -> None:
+    account = rig.relay.ledger.pipes["forward"]
+    assert books(rig.relay)["pipes"]["forward"]["destinations"] == {}
+    account.configure(["recent", "spare", "third"])
+    account.health("recent").down_reason = "refused"
+    account.health("spare").up = account.health("spare").stalled = True
+    shown = books(rig.relay)["pipes"]["forward"]["destinations"]
+    assert [it["state"] for it in shown.values()] == ["down", "stalled", "idle"]
+    assert shown["recent"]["down_reason"] == "refused"
 
 
 def test_names_of_the_table_are_unique_and_follow_practice() -> None:

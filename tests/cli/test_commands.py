@@ -71,7 +71,7 @@ def test_completion_knows_the_commands() -> None:
     runner = CliRunner(env={"_RELAY_COMPLETE": "bash_complete", "COMP_WORDS": "relay s",
                             "COMP_CWORD": "1"})  # fmt: skip
     assert runner.invoke(cli, prog_name="relay").output.split() == [
-        "plain,schema", "plain,send", "plain,spool",
+        "plain,schema", "plain,send", "plain,senders", "plain,spool",
     ]  # fmt: skip
 
 

@@ -124,7 +124,8 @@ wrong = 1
 """,
         '5: listeners.more.type: there is an internal listener already, "own"',
         '7: listeners.third.type: there is an internal listener already, "own"',
-        "8: listeners.third.wrong: unknown key (known: message_max, timezone, timestamp, type)",
+        "8: listeners.third.wrong: unknown key (known: message_max, timezone, timestamp, hop, "
+        "expect, silent_after, type)",
     )
 
 

@@ -9,6 +9,7 @@ from relay.config import Config, load
 from relay.config.summary import summary, warnings
 from relay.config.words import duration_text, size_text, value_text
 from relay.core.match import Match
+from relay.core.sharing import Sharing
 from tests.config.files import ROOT, SHIPPED, WHOLE, write
 
 FORWARD = """\
@@ -40,7 +41,7 @@ def test_defaults(tmp_path: Path) -> None:
     assert config.admin.listen == "127.0.0.1:9514"
     pipe = config.pipes["all"]
     assert (pipe.memory, pipe.messages, pipe.overflow) == (64 << 20, 500_000, "drop-newest")
-    assert (pipe.match, pipe.spool, pipe.to) == ((), "auto", "siem")
+    assert (pipe.match, pipe.spool, pipe.to) == ((), "auto", ("siem",))
     assert config.spool("all") == "always"
     assert (pipe.spool_size, pipe.commit_every) == (1 << 30, 0.02)
     assert config.feeding("all") == ("udp", "tcp")
@@ -118,9 +119,9 @@ def test_what_is_shipped_is_valid(
 
 def test_the_examples_are_there() -> None:
     assert [path.stem for path in SHIPPED] == [
-        "forward-everything", "local-destinations", "local-machine", "several-destinations",
-        "socket-activation",
-        "split-by-facility", "relay",
+        "chain", "edge-masking", "forward-everything", "local-destinations", "local-machine",
+        "noisy-fleet", "several-destinations", "socket-activation", "split-by-facility",
+        "two-collectors", "relay",
     ]  # fmt: skip
 
 
@@ -371,7 +372,7 @@ def test_dead_letters_have_a_pipe_of_their_own(tmp_path: Path) -> None:
     assert list(config.pipes) == ["all", "local", "local.dead-letter"]
     letters = config.pipes["local.dead-letter"]
     assert (letters.to, letters.from_, letters.match, letters.dead_letter) == (
-        "refused", (), (), None,
+        ("refused",), (), (), None,
     )  # fmt: skip
     assert (letters.memory, letters.overflow, letters.spool) == (1 << 20, "drop-newest", "auto")
     assert config.feeding("local.dead-letter") == ()
@@ -395,3 +396,65 @@ def test_letters_may_come_back_to_us(tmp_path: Path) -> None:
     assert (
         "destination refused sends to our own listener udp, in a loop through pipe local"
     ) in warnings(read(tmp_path, WHOLE + text))
+
+
+SEVERAL = """
+[listeners.net]
+type = "udp"
+listen = ["127.0.0.1:5514"]
+[listeners.internal]
+type = "internal"
+[destinations.siem-a]
+type = "udp"
+address = "192.0.2.1:514"
+[destinations.siem-b]
+type = "relp"
+address = "192.0.2.2:2514"
+[destinations.local]
+type = "memory"
+[pipes.all]
+from = "*"
+"""
+
+
+@pytest.mark.parametrize(
+    ("to", "spool"),
+    [
+        ('["siem-a", "siem-b"]', "always"),
+        ('["local", "siem-a"]', "overflow"),
+        ('["local"]', "never"),
+        ('"siem-b"', "always"),
+    ],
+)
+def test_the_most_careful_of_several_destinations_says_what_auto_means(
+    tmp_path: Path, to: str, spool: str
+) -> None:
+    assert read(tmp_path, f"{SEVERAL}to = {to}\n").spool("all") == spool
+
+
+def test_several_destinations_are_summed_up(tmp_path: Path) -> None:
+    text = SEVERAL + 'to = ["siem-a", "siem-b", "local"]\nreturn_after = "90s"\n'
+    config = read(tmp_path, text)
+    assert config.pipes["all"].sharing == Sharing("failover", 90.0, 60.0)
+    assert (
+        "all: net, internal -> siem-a (udp 192.0.2.1:514) | siem-b (relp 192.0.2.2:2514) | "
+        "local (memory 1MiB) match everything, failover, return_after 90s, stalled_max 1m, "
+        "memory 64MiB, overflow drop-newest, spool always 1GiB"
+    ) in summary(config)
+    assert warnings(config) == []
+
+
+def test_what_means_nothing_for_one_destination_is_warned_of(tmp_path: Path) -> None:
+    text = SEVERAL + 'to = "siem-a"\nstrategy = "balance"\nstalled_max = "5s"\n'
+    assert warnings(read(tmp_path, text)) == [
+        "destination siem-b is used by no pipe",
+        "destination local is used by no pipe",
+        "pipe all: strategy means nothing: it has one destination",
+        "pipe all: stalled_max means nothing: it has one destination",
+    ]
+
+
+def test_a_loop_through_any_of_several_destinations_is_warned_of(tmp_path: Path) -> None:
+    text = SEVERAL.replace("192.0.2.1:514", "127.0.0.1:5514")
+    found = warnings(read(tmp_path, text + 'to = ["siem-b", "siem-a", "local"]\n'))
+    assert found == ["destination siem-a sends to our own listener net, in a loop through pipe all"]

@@ -162,8 +162,8 @@ overflow = "block!"
         '9: listeners.a.listen[0]: "0.0.0.0:5514" is already taken by the admin server '
         '("127.0.0.1:5514")',
         "12: listeners.b.listen[1]: expected \"HOST:PORT\", not 'nonsense'",
-        "13: listeners.b.idle_max: unknown key (known: message_max, timezone, timestamp, type, "
-        "listen, receive_buffer)",
+        "13: listeners.b.idle_max: unknown key (known: message_max, timezone, timestamp, hop, "
+        "expect, silent_after, allow, rate_limit, burst, type, listen, receive_buffer)",
         f'15: listeners.c.type: unknown type "smoke" (known: {LISTENER_TYPES})',
         "16: destinations.d.address: is required",
         "18: destinations.e.type: is required (known: console, fifo, file, "
@@ -188,7 +188,8 @@ def test_a_long_file_with_many_errors(tmp_path: Path) -> None:
     errors = errors_of(write(tmp_path, text + pipe + "[destinations.siem]\ntype = 'stdout'\n"))
     assert len(errors) == 2000 + 1
     assert errors[0] == "6: listeners.l0.wrong: unknown key (known: message_max, timezone, " \
-        "timestamp, type, listen, receive_buffer)"  # fmt: skip
+        "timestamp, hop, expect, silent_after, allow, rate_limit, burst, type, listen, " \
+        "receive_buffer)"  # fmt: skip
     known = ", ".join(f"l{i}" for i in range(30))
     assert errors[-1] == (
         f'14003: pipes.all.from[2000]: no listener "other" (known: {known} and 1970 more)'

@@ -65,8 +65,8 @@ TYPES: Mapping[str, type | tuple[type, ...]] = {
 KEYWORDS = {
     "$schema", "$defs", "$ref", "title", "description", "examples", "default", "type", "const",
     "enum", "anyOf", "oneOf", "properties", "additionalProperties", "propertyNames", "required",
-    "minProperties", "items", "minItems", "uniqueItems", "pattern", "minLength", "maxLength",
-    "minimum", "maximum",
+    "minProperties", "items", "minItems", "maxItems", "uniqueItems", "pattern", "minLength",
+    "maxLength", "minimum", "maximum",
 }  # fmt: skip
 
 
@@ -80,6 +80,7 @@ def faults(value: Any, rule: Mapping[str, Any], root: Mapping[str, Any]) -> list
         found += object_faults(value, rule, root)
     elif isinstance(value, list):
         found += ["minItems"] * (len(value) < rule.get("minItems", 0))
+        found += ["maxItems"] * (len(value) > rule.get("maxItems", len(value)))
         for item in value:
             found += faults(item, rule.get("items", {}), root)
     elif isinstance(value, str):

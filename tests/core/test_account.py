@@ -75,3 +75,36 @@ def test_what_only_the_sockets_know_is_asked_for() -> None:
     account.probes += [lambda: asked.append(1), lambda: asked.append(2)]
     account.refresh()
     assert asked == [1, 2]
+
+
+def test_a_pipe_is_up_when_a_destination_is_that_its_messages_go_to() -> None:
+    pipe = PipeAccount("pipe")
+    pipe.configure(["a", "b"])
+    a, b = pipe.health("a"), pipe.health("b")
+    a.down_reason, b.up, b.active = "refused", True, False
+    b.connections, a.failures = 1, 2
+    assert not pipe.up
+    assert pipe.down_reason == "a: refused"
+    a.active, b.active = False, True
+    assert pipe.up
+    assert pipe.down_reason == ""
+    assert (pipe.connections, pipe.failures) == (1, 2)
+    a.stalled = True
+    assert not pipe.stalled
+    b.stalled = True
+    assert pipe.stalled
+
+
+def test_what_one_destination_has_counted_stays_when_it_is_no_longer_configured() -> None:
+    pipe = PipeAccount("pipe")
+    pipe.configure(["a"])
+    assert not pipe.shared
+    pipe.health("a").failures = 3
+    pipe.health("a").down_reason = "refused"
+    assert pipe.down_reason == "refused"
+    pipe.configure(["b", "c"])
+    assert (pipe.failures, pipe.down_reason, pipe.shared) == (3, "", True)
+    assert not pipe.health("a").active
+    pipe.configure(["a"])
+    assert pipe.health("a").active
+    assert pipe.shared

@@ -46,16 +46,20 @@ def test_no_batch_is_empty_or_lacks_a_sender(messages: list[bytes], senders: lis
 def test_a_part_keeps_everything_else(
     start: int, stop: int | None, messages: list[bytes], senders: list[str], octets: int
 ) -> None:
-    batch = whole()
+    batch = whole().numbered(70)
     part = batch.part(start, stop)
-    assert same_but(part) == same_but(batch, messages=messages, senders=senders, octets=octets)
+    assert same_but(part) == same_but(
+        batch, messages=messages, senders=senders, octets=octets, numbers=range(70, 74)[start:stop]
+    )
 
 
 def test_a_selection_keeps_everything_else() -> None:
-    batch = whole()
-    chosen = batch.select([1, 3])
-    expected = same_but(batch, messages=[b"bb", b"dddd"], senders=["2", "4"], octets=6)
-    assert same_but(chosen) == expected
+    for batch, numbers in ((whole(), ()), (whole().numbered(70), [71, 73])):
+        chosen = batch.select([1, 3])
+        expected = same_but(
+            batch, messages=[b"bb", b"dddd"], senders=["2", "4"], octets=6, numbers=numbers
+        )
+        assert same_but(chosen) == expected
 
 
 def test_nothing_is_no_batch() -> None:

@@ -26,7 +26,7 @@ from relay.core.bounds import Bounds
 from relay.core.channel import Channel
 from relay.core.delivery import POISON_FAILURES, Poison, deliver
 from relay.core.errors import DestinationDown, DestinationRefused
-from relay.core.lease import Lease
+from relay.core.lease import ChannelLease, Lease
 from relay.core.ledger import Ledger
 from relay.core.match import Match
 from relay.core.memory import Memory, cost
@@ -96,8 +96,8 @@ class Piped:
     alive: set[int] = field(default_factory=set)  # held after the last step
     seen: int = 0  # of `put`, how many there were then
     owing: dict[int, Receipt] = field(default_factory=dict)
-    leasing: tuple[AbstractContextManager[Lease], Lease] | None = None
-    lending: list[tuple[Waiter, Lease]] = field(default_factory=list)
+    leasing: tuple[AbstractContextManager[ChannelLease], ChannelLease] | None = None
+    lending: list[tuple[Waiter, ChannelLease]] = field(default_factory=list)
     emptying: list[Waiter] = field(default_factory=list)
 
     @property
@@ -224,7 +224,7 @@ class World:
 
     # -- actions: the deliveries' side
 
-    def lease(self, n: int) -> Lease:
+    def lease(self, n: int) -> ChannelLease:
         piped = self.piped[n]
         if piped.leasing is None:
             leasing = piped.channel.lease()
@@ -520,6 +520,7 @@ class Scripted:
     delivered: list[int] = field(default_factory=list)
     done: Counter[str] = field(default_factory=Counter)
     type: str = "scripted"
+    stamp: bool = False
     spool: SpoolMode = "never"
     descriptors: int = 2
 

@@ -43,6 +43,7 @@ class Acting:
 
     act: Run
     type: str = "acting"
+    stamp: bool = False
     spool: SpoolMode = "never"
     descriptors: int = 2
 
@@ -172,7 +173,7 @@ async def test_who_accepts_and_closes_at_once_is_tried_less_and_less_and_told_on
         "destination sink is down: reached, closed",
         "destination sink is down: reached, reset",
     ]
-    assert texts(caplog, logging.INFO) == ["destination of pipe pipe is up again"]  # the last one
+    assert texts(caplog, logging.INFO) == ["destination sink is up again"]  # the last one
 
 
 async def test_after_it_was_up_for_a_while_the_same_reason_is_told_again(
@@ -182,7 +183,7 @@ async def test_after_it_was_up_for_a_while_the_same_reason_is_told_again(
     again = "reached for a while"
     await try_for_a_while(make_channel(), again, "down", again, again, "reached, forever")
     told = [record.getMessage().partition(": ")[0] for record in caplog.records]
-    down, up = "destination sink is down", "destination of pipe pipe is up again"
+    down, up = "destination sink is down", "destination sink is up again"
     assert told == [down, down, up, down, up, down, up]
 
 
@@ -222,7 +223,7 @@ async def test_what_is_up_and_what_is_down_is_told_once(
     ]
     assert "next try in" in warnings[0]
     assert len(texts(caplog, logging.DEBUG)) == 1
-    assert texts(caplog, logging.INFO) == ["destination of pipe pipe is up again"]
+    assert texts(caplog, logging.INFO) == ["destination sink is up again"]
 
 
 async def test_a_destination_that_is_reached_at_once_is_not_told(
@@ -244,7 +245,7 @@ async def test_being_up_and_stalled_ends_with_the_attempt(
         seen.append((account.up, account.stalled))
         task_status.started()
         seen.append((account.up, account.stalled))
-        account.stalled = True
+        make_outlet(channel).health.stalled = True
         raise DestinationDown("stuck")
 
     with trio.move_on_after(1.5):

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.core.losses import QUIET_SECONDS, REPEAT_SECONDS, Losses
+from relay.core.losses import NAMED_MAX, QUIET_SECONDS, REPEAT_SECONDS, Losses
 
 SIEM = "to destination siem: full"
 
@@ -116,4 +116,21 @@ def test_the_numbers_told_add_up(steps: list[tuple[str, int, float]]) -> None:
         now += pause
     counted += told(losses.rest(now))
     assert counted == added
+    assert losses.untold == 0
+
+
+def test_a_million_senders_have_few_episodes_and_every_message_is_told() -> None:
+    subject = "to listener in: not-allowed"
+    losses = Losses()
+    losses.add_from("192.0.2.1", subject, 5)
+    losses.add_from("192.0.2.1", subject, 2)
+    for number in range(1000):
+        losses.add_from(f"198.51.100.{number}", subject, 1)
+    texts = losses.due(0)
+    assert len(texts) == NAMED_MAX + 1
+    assert texts[0] == f"dropped 7 messages from 192.0.2.1 {subject}"
+    assert texts[-1] == f"dropped {1000 - NAMED_MAX + 1} messages from other senders {subject}"
+    assert losses.due(QUIET_SECONDS) == []
+    losses.add_from("203.0.113.1", subject, 1)  # those before have ended: there is room for a name
+    assert losses.due(QUIET_SECONDS) == [f"dropped 1 message from 203.0.113.1 {subject}"]
     assert losses.untold == 0

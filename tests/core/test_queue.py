@@ -97,3 +97,13 @@ def test_all_that_waits_can_be_taken_out() -> None:
     assert (queue.messages, queue.octets, queue.waiting_messages) == (0, 0, 1)
     assert queue.drop_waiting_echoes() == 1
     assert not queue.waiting
+
+
+def test_batches_are_lent_with_their_numbers_where_these_are_wanted() -> None:
+    queue = filled(3, 2)
+    assert [batch.numbers[0] for batch in queue.lend(2, 1000, numbered=True)] == [0]
+    assert [batch.numbers[0] for batch in queue.lend(10, 1000, numbered=True)] == [2, 3]
+    queue.recall()
+    assert [batch.numbers[0] for batch in queue.lend(10, 1000, numbered=True)] == [0, 2, 3], (
+        "as before"
+    )

@@ -138,6 +138,25 @@ def test_clearing_takes_away_what_was_seen_and_keeps_the_numbers() -> None:
     assert ring.overflowed
 
 
+def test_what_was_overwritten_unseen_is_not_cleared_away() -> None:
+    """Between the reading of a ring and its clearing more came than it holds."""
+    ring = Ring(weight(2, 2))
+    ring.append([b"0", b"1"])
+    ring.append([b"2", b"3", b"4"])  # 2 is gone as well, and only 0 and 1 were seen
+    assert ring.clear(2) == 0
+    assert ring.overflowed
+    assert ring.clear(5) == 2
+    assert not ring.overflowed
+
+
+def test_what_another_reader_has_cleared_away_was_seen() -> None:
+    ring = Ring(weight(2, 2))
+    ring.append([b"0", b"1", b"2"])
+    assert ring.clear(3) == 2
+    assert ring.clear(1) == 0
+    assert not ring.overflowed
+
+
 def test_a_ring_that_comes_again_has_not_overflowed() -> None:
     rings = Rings()
     rings.ring("recent", weight(1, 1)).append([b"0", b"1"])

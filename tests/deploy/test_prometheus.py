@@ -61,7 +61,7 @@ def series(tmp_path: Path) -> dict[str, dict[str, set[str]]]:
     """What a relay exposes: for each name its labels, for each label the values seen."""
     relay = Relay(load(str(adapted("systemd", tmp_path))), SystemMachine())
     for name, keys in relay.config.pipes.items():
-        relay.ledger.pipe(name, keys.to)
+        relay.ledger.pipe(name, *keys.to)
     for name in relay.config.listeners:
         relay.ledger.listener(name)
     found: dict[str, dict[str, set[str]]] = {it.name: {} for it in METRICS}

@@ -133,6 +133,26 @@ async def test_what_a_sender_waits_for_is_not_dropped(make_rig: MakeRig, termina
     assert rig.account.dropped[Drop.EXPIRED] == 1
 
 
+async def test_what_a_sender_of_another_pipe_waits_for_holds_nothing_up(
+    make_rig: MakeRig, terminal: Pty
+) -> None:
+    """That pipe is in the middle of its turn, for as long as the terminal is stopped."""
+    one, other = make_rig(), make_rig()
+    one.channel.bound(type(one.channel._bounds)(1 << 20, 1 << 30, "block"))
+    terminal.stop()
+    destination = console(terminal.path, wait_max="100ms")
+    async with one.delivering(destination), other.delivering(destination):
+        one.channel.put(make_batch(b"<13>a sender waits", receipt=make_receipt()))
+        await trio.sleep(0.05)
+        other.put(b"<13>nobody waits")
+        await other.until(lambda: other.account.dropped[Drop.EXPIRED])
+        terminal.go()
+        await one.delivered()
+        other.put(b"<13>behind")
+        await terminal.shows(lines(b"<13>a sender waits", b"<13>behind"))
+        await other.delivered()
+
+
 async def test_a_hangup_is_down_and_it_is_opened_again(
     make_rig: MakeRig, terminal: Pty, tmp_path: Path, short_pauses: None
 ) -> None:

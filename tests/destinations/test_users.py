@@ -94,6 +94,21 @@ async def test_named_users_see_it_on_every_terminal_and_nobody_else(
     assert rig.account.missed == rig.account.unseen == 0
 
 
+async def test_a_terminal_that_keeps_up_misses_nothing_however_much_comes_at_once(
+    make_rig: MakeRig, room: Room
+) -> None:
+    """More than waits for a slow one."""
+    root = room.enter("root")
+    rig = rig_of(make_rig, room)
+    long = [b"<13>%d " % n + b"x" * 2500 for n in range(60)]
+    rig.put(*long)
+    async with rig.delivering(users("root")):
+        await root.shows(lines(*long))
+        await rig.delivered()
+    assert rig.sent() == len(long)
+    assert rig.account.missed == rig.account.unseen == 0
+
+
 def _shows_noon(terminal: Pty) -> bool:
     return terminal.read().endswith(b"noon\r\n")
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -15,6 +16,8 @@ from relay.core.position import Positions
 from relay.listeners import journal as module
 from relay.listeners.journal import JournalListener
 from relay.system.ports import Endpoint, Entry, JournalTurn
+from relay.system.ports.journal import FIELDS
+from relay.wire.journal import message
 from tests.core.test_position import Store
 from tests.listeners.conftest import Rig
 from tests.listeners.test_kmsg import deliver
@@ -121,6 +124,20 @@ class Process:
 
 def process(store: Store | None = None) -> Process:
     return Process(Rig(bounds=Bounds(1 << 20, 1 << 30, "block")), Positions("journal-in", store))
+
+
+class Asked(dict[str, bytes]):
+    """Remembers the fields that were asked for, and has none."""
+
+    def get(self, key: str, default: object = None) -> Any:  # noqa: ANN401
+        self[key] = b""
+        return default
+
+
+def test_a_message_is_made_of_the_fields_that_are_read() -> None:
+    asked = Asked()
+    message(asked, 0, b"host")
+    assert set(asked) == FIELDS
 
 
 async def test_an_entry_becomes_an_rfc5424_message() -> None:

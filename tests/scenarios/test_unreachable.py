@@ -77,6 +77,6 @@ def test_a_collector_without_a_route(prepare: Prepare, namespace: NetworkNamespa
     lines = (relay.directory / "all.log").read_bytes().splitlines()
     assert numbers(lines) == {"a": list(range(400))}
     lost = 400 - len(received)
-    assert 0 < lost <= 300
+    assert 0 < lost < 400  # whole batches go, so it may be some more than find no room
     assert told(lines) == {("siem", "oldest"): lost}
     assert numbers(received) == {"a": list(range(lost, 400))}

@@ -13,12 +13,15 @@ from relay.core import delivery
 from relay.core.account import PipeAccount
 from relay.core.channel import Channel
 from relay.core.dead_letters import DeadLetters
+from relay.core.failover import Failover
 from relay.core.intake import Intake
-from relay.core.lease import Lease
+from relay.core.lease import ChannelLease
 from relay.core.pipe import Pipe
+from relay.core.portion import Spread
 from relay.core.queue import Queue
 from relay.core.receipt import Debts
 from relay.core.router import Router
+from relay.core.share import Share
 from relay.core.spooling import Spooling
 from relay.destinations import datagram
 from relay.destinations.files import OpenFiles
@@ -197,7 +200,7 @@ BUGS = [
     Bug(
         "the tail is not sent again",
         ("a peer dies", "a peer reads slowly"),
-        Lease,
+        ChannelLease,
         "replay",
         mutations.never_replays,
         seed=10,
@@ -210,7 +213,31 @@ BUGS = [
         mutations.confirms_without_an_end,
         seed=2,
     ),
-    Bug("a delivery polls", ("reload",), Lease, "lend", mutations.waits_for_no_room),
+    Bug(
+        "what a destination had in hand is not handed on",
+        RESETS,
+        Share,
+        "close",
+        mutations.keeps_what_it_had,
+        seed=32,
+    ),
+    Bug(
+        "a portion settles what another one has",
+        RESETS,
+        Spread,
+        "settle",
+        mutations.settles_from_the_front,
+        seed=68,
+    ),
+    Bug(
+        "nobody takes over from who has left",
+        RESETS,
+        Failover,
+        "left",
+        mutations.passes_nothing_on,
+        seed=14,
+    ),
+    Bug("a delivery polls", ("reload",), ChannelLease, "lend", mutations.waits_for_no_room),
     Bug(
         "a batch is passed before its end",
         RESETS,

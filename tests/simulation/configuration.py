@@ -19,6 +19,7 @@ UDP = f"{RELAY}:514"
 UNIX = "/run/log"
 UNIX_STREAM = "/run/stream"
 OWN = "internal"
+TWIN = "-twin"  # how a pipe's second destination is called, behind its name
 REFUSED = "-refused"  # how the destination of a pipe's dead letters is called, behind its name
 
 LISTENERS: Mapping[str, Table] = {
@@ -35,13 +36,34 @@ NETWORKED = ("tcp", "relp", "unix-stream")
 
 @dataclass(frozen=True, slots=True)
 class PipePlan:
-    """A pipe and the destination that it alone has; both have its name."""
+    """A pipe and the destination that it alone has; both have its name.
+
+    Some have a second destination, which is like the first but for its address.
+    """
 
     name: str
     kind: str  # "tcp", "relp", "udp", "unix-stream", "unix-datagram", "file" or "memory"
     address: str  # where its peer listens, or the file's path
     destination: Table
     keys: Table
+    twin: str = ""  # where the peer of the second destination listens
+
+    @property
+    def balances(self) -> bool:
+        return bool(self.twin) and self.keys["strategy"] == "balance"
+
+    @property
+    def addresses(self) -> Sequence[str]:
+        return (self.address, self.twin) if self.twin else (self.address,)
+
+    @property
+    def destinations(self) -> Mapping[str, Table]:
+        """By name."""
+        if not self.twin:
+            return {self.name: self.destination}
+        host, _, port = self.destination["address"].partition(":")
+        second = {**self.destination, "address": f"twin-of-{host}:{port}"}
+        return {self.name: self.destination, self.name + TWIN: second}
 
     @property
     def needle(self) -> bytes:
@@ -88,14 +110,16 @@ class Plan:
                 "admin": {"listen": "off"},
                 "listeners": dict(self.listeners),
                 "destinations": {
-                    **{name: it.destination for name, it in self.pipes.items()},
+                    **{k: v for it in self.pipes.values() for k, v in it.destinations.items()},
                     **{
                         it.keys["dead_letter"]: {"type": "file", "path": it.letters}
                         for it in self.pipes.values()
                         if it.letters
                     },
                 },
-                "pipes": {name: {**it.keys, "to": name} for name, it in self.pipes.items()},
+                "pipes": {
+                    name: {**it.keys, "to": [*it.destinations]} for name, it in self.pipes.items()
+                },
             }
         )
         assert not tables.problems, tables.problems
@@ -143,7 +167,38 @@ def _pipe(number: int, listeners: Sequence[str], chance: random.Random) -> PipeP
         keys["match"] = {"contains": f"key={chance.randrange(2)}"}
     if kind == "unix-datagram":  # which alone refuses for good
         keys["dead_letter"] = name + REFUSED
-    return PipePlan(name, kind, *_destination(kind, number, chance), keys)
+    return _with_rules(
+        _with_twin(PipePlan(name, kind, *_destination(kind, number, chance), keys)), listeners
+    )
+
+
+def _with_twin(pipe: PipePlan) -> PipePlan:
+    """With a second destination or not: drawn apart, so that all else is as it would be without."""
+    chance = random.Random(repr((pipe.name, pipe.destination, pipe.keys)))
+    if pipe.kind not in ("tcp", "relp") or chance.random() > 0.3:
+        return pipe
+    keys = {
+        **pipe.keys,
+        "strategy": chance.choice(("failover", "balance")),
+        "return_after": chance.choice(("1s", "5s")),
+        "stalled_max": chance.choice(("1s", "10s")),
+    }
+    return replace(pipe, keys=keys, twin=pipe.address.replace("198.51.100.", "198.51.100.1"))
+
+
+def _with_rules(pipe: PipePlan, listeners: Sequence[str]) -> PipePlan:
+    """For one pipe in four a rule that drops, drawn from what the pipe is: it shifts no seed."""
+    chance = random.Random(f"{pipe}")
+    if chance.random() > 0.25:
+        return pipe
+    rules: list[Table] = [
+        {"ttl": chance.choice(("1s", "10s"))},
+        {"rate_limit": chance.choice(("2/s", "20/s")), "burst": chance.choice((1, 50))},
+        {"shed": {"below": "warning", "at": chance.choice((0.1, 0.8))}},
+    ]
+    if "relp" not in (listeners if pipe.keys["from"] == "*" else pipe.keys["from"]):
+        rules.append({"sample": {"one_in": chance.choice((2, 7))}})  # says no before any yes
+    return replace(pipe, keys=pipe.keys | chance.choice(rules))
 
 
 def _destination(kind: str, number: int, chance: random.Random) -> tuple[str, Table]:

@@ -31,6 +31,7 @@ class Book:
     replayed: int
     in_doubt: int
     epochs: int
+    failovers: int
     held: int
     lent: int
     at_risk: int
@@ -60,6 +61,7 @@ class Book:
             account.replayed,
             account.in_doubt,
             account.epochs,
+            account.failovers,
             held.messages,
             held.lent,
             held.at_risk,

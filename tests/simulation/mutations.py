@@ -11,11 +11,13 @@ from relay.core.batch import Batch
 from relay.core.channel import Channel
 from relay.core.dead_letters import DeadLetters
 from relay.core.intake import Intake
-from relay.core.lease import Lease
+from relay.core.lease import ChannelLease
 from relay.core.pipe import Pipe
+from relay.core.portion import Portion, Spread
 from relay.core.queue import Entry, Queue
 from relay.core.receipt import Receipt
 from relay.core.router import Router
+from relay.core.share import Share
 from relay.core.spooling import Spooling
 from relay.destinations.files import OpenFiles
 from relay.destinations.outstanding import Outstanding
@@ -226,8 +228,27 @@ def confirms_without_an_end(_: object) -> property:
     return property(lambda self: True)
 
 
+def keeps_what_it_had(close: Shipped) -> Shipped:
+    def close_wrong(self: Share) -> tuple[Sequence[Portion], Sequence[Portion]]:
+        _, rest = close(self)
+        return [], rest
+
+    return close_wrong
+
+
+def settles_from_the_front(settle: Shipped) -> Shipped:
+    def settle_wrong(self: Spread, places: Sequence[int], level: Confirmation) -> None:
+        settle(self, range(self.gone, self.gone + len(places)), level)
+
+    return settle_wrong
+
+
+def passes_nothing_on(_: Shipped) -> Shipped:
+    return lambda self, standing: None
+
+
 def waits_for_no_room(_: Shipped) -> Shipped:
-    async def lend(self: Lease, messages_max: int = 1024) -> Sequence[Batch]:
+    async def lend(self: ChannelLease, messages_max: int = 1024) -> Sequence[Batch]:
         while not self._can_lend(self._held):
             await trio.lowlevel.checkpoint()
         return self._held._queue.lend(messages_max, 1 << 18)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import trio
 
 from relay.config import Config, ConfigError, ConfigErrors
-from tests.simulation.configuration import LISTENERS, OWN, Plan, draw_plan
+from tests.simulation.configuration import LISTENERS, OWN, TWIN, PipePlan, Plan, draw_plan
 from tests.simulation.life import Book, Life
 from tests.simulation.machine import SimulatedMachine
 from tests.simulation.network import Internet, host_of
@@ -41,7 +41,7 @@ class World:
     invalid: bool = False  # what the file says now
     internet: Internet = field(init=False)
     storage: Storage = field(init=False)
-    servers: dict[str, Server] = field(default_factory=dict)  # by pipe
+    servers: dict[str, Server] = field(default_factory=dict)  # by destination
     senders: list[Sender] = field(default_factory=list)
     removed: set[str] = field(default_factory=set)  # pipes that were removed once
 
@@ -94,18 +94,24 @@ class World:
 
     def _place_servers(self) -> None:
         for name, pipe in self.plan.pipes.items():
-            host = host_of(pipe.address)
-            if host:
-                link = self.internet.link(host + ":0")
-                link.latency = self.chance.choice((0.0, 0.0, 0.001, 0.03))
-                self.internet.names[f"peer{name[-1]}.example"] = [host]
-                self.internet.buffers[host] = self._buffers()
-            if pipe.kind in ("tcp", "relp", "unix-stream"):
-                self.servers[name] = StreamServer(
-                    self.internet, pipe.address, pipe.framing, self.chance, self.sometimes
-                )
-            elif pipe.kind in ("udp", "unix-datagram"):
-                self.servers[name] = DatagramServer(self.internet, pipe.address, self.chance)
+            self._place_server(name, pipe, pipe.address, f"peer{name[-1]}.example")
+            if pipe.twin:
+                twin = f"twin-of-peer{name[-1]}.example"
+                self._place_server(name + TWIN, pipe, pipe.twin, twin)
+
+    def _place_server(self, name: str, pipe: PipePlan, address: str, host_name: str) -> None:
+        host = host_of(address)
+        if host:
+            link = self.internet.link(host + ":0")
+            link.latency = self.chance.choice((0.0, 0.0, 0.001, 0.03))
+            self.internet.names[host_name] = [host]
+            self.internet.buffers[host] = self._buffers()
+        if pipe.kind in ("tcp", "relp", "unix-stream"):
+            self.servers[name] = StreamServer(
+                self.internet, address, pipe.framing, self.chance, self.sometimes
+            )
+        elif pipe.kind in ("udp", "unix-datagram"):
+            self.servers[name] = DatagramServer(self.internet, address, self.chance)
 
     def _place_senders(self) -> None:
         number = 0
@@ -154,6 +160,7 @@ class World:
         self.sometimes["replayed"] += book.replayed
         self.sometimes["in doubt"] += book.in_doubt
         self.sometimes["epochs"] += book.epochs
+        self.sometimes["failovers"] += book.failovers
         self.sometimes["recovered"] += book.recovered
         self.sometimes["left on disk at an end"] += book.held - book.at_risk > 0
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.core.account import Confirmation, Drop, PipeAccount
-from relay.spool.page import NO_STORE, RECORD_OCTETS, CrashPage, Slot
+from relay.spool.page import EPOCH_OCTETS, NO_STORE, RECORD_OCTETS, CrashPage, Slot
 from relay.spool.recovery import Known
 from relay.system.page_file import SystemPageFile
 
@@ -270,3 +270,40 @@ def test_no_link_leads_the_page_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "crash-page").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(OSError, match="symbolic"):
         SystemPageFile.open(str(tmp_path))
+
+
+def test_the_epoch_goes_on_within_a_boot_and_ends_with_it() -> None:
+    """After a power cut the numbers of this page may be old: they may be used again."""
+    file = Memory()
+    first, second, third = (bytes([it]) * EPOCH_OCTETS for it in (1, 2, 3))
+    assert CrashPage(file, "boot 1").renew(first) == first
+    assert CrashPage(file, "boot 1").renew(second) == first
+    assert CrashPage(file, "boot 2").renew(third) == third
+    assert CrashPage(file, "boot 2").renew(first) == third
+
+
+def test_a_damaged_record_ends_the_epoch() -> None:
+    """Where a pipe's numbers are is not known then."""
+    file = Memory()
+    page = CrashPage(file, "boot")
+    first, second = (bytes([it]) * EPOCH_OCTETS for it in (1, 2))
+    page.renew(first)
+    book(page.slot("siem"), 3)
+    file.content[RECORD_OCTETS + 5] ^= 1
+    assert CrashPage(file, "boot").renew(second) == second
+
+
+def test_an_epoch_can_be_begun_by_a_process_that_comes_late() -> None:
+    file = Memory()
+    first, second = (bytes([it]) * EPOCH_OCTETS for it in (1, 2))
+    CrashPage(file, "boot").renew(first)
+    CrashPage(file, "boot").begin(second)
+    assert CrashPage(file, "boot").renew(first) == second
+
+
+def test_a_page_from_before_there_were_epochs_begins_one() -> None:
+    file = Memory()
+    book(CrashPage(file, "boot").slot("siem"), 3, next_number=9)
+    page = CrashPage(file, "boot")
+    assert page.renew(b"e" * EPOCH_OCTETS) == b"e" * EPOCH_OCTETS
+    assert page.believed()["siem"].next == 9

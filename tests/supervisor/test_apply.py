@@ -165,7 +165,7 @@ async def test_the_relay_s_name_changes_with_the_file(bench: Bench) -> None:
         await bench.reload(BASE.replace("edge01", "edge02"))
         assert bench.address("net") == address
         assert relay.listeners["net"].intake.host.name == "edge02"
-        assert relay.pipes["all"].outlet.host.name == "edge02"
+        assert relay.pipes["all"].host.name == "edge02"
 
 
 async def test_counters_never_go_backwards_over_many_reloads(bench: Bench) -> None:
@@ -227,3 +227,24 @@ async def test_a_larger_receive_buffer_reaches_the_socket_that_is_there(bench: B
         assert bench.address("net") == address
         (receiver,) = relay.bindings.sockets["udp", "127.0.0.1:0"]
         assert receiver.receive_buffer_granted == 128 << 10  # type: ignore[union-attr]
+
+
+async def test_rules_go_on_counting_through_a_reload_that_leaves_them(bench: Bench) -> None:
+    """And begin anew when they change: a sample of three keeps messages 0, 3 and 6."""
+    sampled = BASE + "sample = { one_in = 3 }\nmask = { regex = 'x+' }\n"
+    async with bench.running(sampled) as relay:
+        account = relay.ledger.pipes["all"]
+        rules = relay.rules["all"]
+        assert account.changed == {"mask[0]": 0}
+        await bench.reload(sampled + "messages = 9\n")
+        assert relay.rules["all"] is rules
+        await bench.reload(sampled.replace("3 }", "4 }"))
+        assert relay.rules["all"] is not rules
+        await bench.reload(BASE)
+        assert relay.rules["all"] is None
+        await bench.reload(BASE + 'ttl = "5s"\n')
+        expiry = relay.pipes["all"].channel.expiry
+        assert expiry is not None
+        assert expiry.ttl_ns == 5 * 10**9
+        await bench.reload(BASE)
+        assert relay.pipes["all"].channel.expiry is None

@@ -8,16 +8,20 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 import trio
 
 from relay.core.account import Drop, PipeAccount
+from relay.core.upstreams import Upstreams
 from relay.spool.page import CrashPage
+from relay.supervisor.spools import _known
 from relay.system import machine
 from relay.system.drop_counts import boot_id
 from relay.system.machine import SystemMachine
 from relay.system.page_file import SystemPageFile
+from relay.wire.hop import last_passage
 from tests.supervisor.conftest import BASE, Bench
 from tests.supervisor.test_orphans import AWAY, BACK, LINE, left_behind
 
@@ -182,3 +186,70 @@ async def test_a_page_that_cannot_be_had_for_another_reason_is_not_waited_for(
         await bench.until(lambda: (bench.directory / "spool/forward/cursor").exists())
         assert relay.page is None
     assert caplog.text.count("crash page cannot be opened") == 1
+
+
+async def test_while_it_looks_again_nobody_takes_the_directory_for_free(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The look is in a thread, and may hang; spools and positions would not wait meanwhile."""
+    open_page = SystemPageFile.open
+    with another_process(bench):
+        seen: list[str] = []
+
+        def looking(directory: str) -> SystemPageFile:
+            seen.append(bench.machine.awaited)
+            return open_page(directory)
+
+        monkeypatch.setattr(SystemPageFile, "open", looking)
+        bench.machine.open_page()
+        assert seen == ["another process has the state directory"]
+
+
+def test_a_page_that_is_there_and_not_read_yet_is_waited_for(bench: Bench) -> None:
+    """Between the thread that gets it and the task that reads it, a spool may want to know."""
+    bench.machine = SystemMachine.of({}, str(bench.directory))
+    relay = SimpleNamespace(page=None, machine=bench.machine)
+    with pytest.raises(BlockingIOError, match="not read yet"):
+        _known(relay, "forward")  # type: ignore[arg-type]
+    assert bench.machine.page is not None
+    bench.machine.page.close()
+
+
+async def test_numbers_that_change_then_are_of_another_epoch(bench: Bench) -> None:
+    """The next hop sees neither gaps nor duplicates in them, and is told that it cannot know."""
+    stamping = (BASE + BACK).replace('type = "memory"', 'type = "memory"\nstamp = true')
+    seen: list[bytes] = []
+
+    async def passed(*numbers: int) -> None:
+        send(bench, *numbers)
+        await bench.until(lambda: bench.ring("away")[-1:] == [b"%d" % numbers[-1]])
+        seen.extend(list(bench.relay.rings.rings["away"].lines)[-len(numbers) :])
+
+    bench.machine = SystemMachine.of({}, str(bench.directory))
+    async with bench.running(stamping):
+        await passed(0, 1, 2)
+    assert bench.machine.page is not None
+    bench.machine.page.close()
+    with another_process(bench) as other:
+        async with bench.running(stamping) as relay:
+            await passed(3)
+            other.close()
+            spool = relay.spools["forward"].spool
+            await bench.until(lambda: (it := spool.channel.backlog) is not None and it.ready)
+            await passed(4, 5)
+            assert relay.page is not None
+            relay.part_epochs()
+    bench.machine = SystemMachine.of({}, str(bench.directory))
+    async with bench.running(stamping):
+        await passed(6)
+    found = [it for it in map(last_passage, seen) if it]
+    assert len(found) == 7
+    assert [it.number for it in found[:4]] == [0, 1, 2, 0]
+    assert found[4].number >= 3
+    assert found[6].number == found[5].number + 1
+    assert len({it.epoch for it in found}) == 4
+    upstreams = Upstreams()
+    upstreams.look(seen, 0.0)
+    upstreams.rest(0.0)
+    counts = upstreams.counts["edge01/forward"]
+    assert (counts.missing, counts.duplicates, counts.renumbered) == (0, 0, 2)

@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from relay.listeners.journal import is_installed
-from relay.system.journal import SystemJournal
+from relay.system.journal import FIELD_OCTETS_MAX, SystemJournal
 from relay.system.ports import Endpoint
 
 REMOTE = shutil.which("systemd-journal-remote", path="/usr/lib/systemd:/lib/systemd:/usr/bin")
@@ -49,6 +49,32 @@ async def numbers(journal: SystemJournal, entries_max: int = 1000) -> list[int]:
     turn = await journal.read(entries_max, 1 << 20)
     assert not turn.damaged
     return [int(it.fields["MESSAGE"].split()[1]) for it in turn.entries]
+
+
+class Huge:
+    """As a `Reader` gives an entry that somebody has sent to fill our memory."""
+
+    def process(self) -> None: ...
+
+    def get_next(self) -> dict[str, object]:
+        return {
+            "__CURSOR": "c",
+            "__REALTIME_TIMESTAMP": USEC,
+            "MESSAGE": bytes(FIELD_OCTETS_MAX + 1),
+            "COREDUMP": bytes(FIELD_OCTETS_MAX + 1),
+        }
+
+    def close(self) -> None: ...
+
+
+async def test_of_an_entry_is_held_no_more_than_a_message_has(journal: SystemJournal) -> None:
+    """What libsystemd does not cut, and what nobody wants."""
+    journal._reader = Huge()
+    turn = await journal.read(10, 1)
+    (entry,) = turn.entries
+    assert {name: len(value) for name, value in entry.fields.items()} == {
+        "MESSAGE": FIELD_OCTETS_MAX
+    }
 
 
 @needs_journal

@@ -205,3 +205,44 @@ def test_only_named_pipes_are_opened_as_such(tmp_path: Path) -> None:
         open_fifo(str(tmp_path / "new"), 0o622)
     assert raised.value.errno == errno.ENXIO  # it is there, and nobody reads it
     assert (tmp_path / "new").stat().st_mode & 0o777 == 0o622
+
+
+async def test_one_that_is_closed_when_its_pipe_is_abandoned_is_closed_all_the_same(
+    ends: tuple[int, int],
+) -> None:
+    """A reload has taken the pipe away at the end of its time: whoever reads finds the end."""
+    reading, writing = ends
+    os.set_blocking(writing, False)
+    hops = Hops(trio.CapacityLimiter(4))
+    pipe = DescriptorOutput(writing, hops)
+    hops.abandon()
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await pipe.close()
+    with trio.fail_after(5):
+        await trio.lowlevel.wait_readable(reading)
+    assert os.read(reading, 1) == b""
+
+
+def test_the_last_descriptors_are_for_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For the spools and for who asks how we are; what was opened is closed again."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    reading = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    master, slave = pty.openpty()
+    number = os.dup(reading)
+    os.close(number)
+    monkeypatch.setattr("relay.system.descriptors.descriptors_max", lambda: number + 16)
+    monkeypatch.setattr("relay.system.descriptors._LAST_OUTPUT_SHARE", 1)
+    before = len(os.listdir("/proc/self/fd"))
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            open_fifo(str(fifo), None)
+        with pytest.raises(OSError, match="Too many open files"):
+            open_terminal(os.ttyname(slave))
+        assert len(os.listdir("/proc/self/fd")) == before
+    finally:
+        for each in (reading, master, slave):
+            os.close(each)

@@ -1,5 +1,6 @@
 """Programs as children of a real process; what is delivered to them is in tests/destinations."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -89,6 +90,23 @@ async def test_who_keeps_its_standard_error_does_not_keep_it_alive(tmp_path: Pat
         assert await parent.ended() == "ended with status 4"
     await parent.stdin.close()
     os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+
+
+async def test_without_a_descriptor_to_watch_it_by_it_is_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing is left behind: no process, and none of the descriptors that are so few."""
+
+    def fails(_: int) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    before = descriptors()
+    monkeypatch.setattr(os, "pidfd_open", fails)
+    sleeper = await start("sleep", "60")
+    with trio.fail_after(10):
+        assert await sleeper.ended() == "killed by SIGKILL: Too many open files"
+    await sleeper.stdin.close()
+    assert descriptors() == before
 
 
 async def test_a_start_that_is_cancelled_leaves_nothing_behind(

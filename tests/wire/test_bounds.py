@@ -12,7 +12,7 @@ from relay.wire.normalise import normalise
 
 # Structured data has no length of its own (RFC 5424 §6.3). These take each octet once: their
 # repetitions give nothing back.
-WHOLE_DATA = {"_STRUCTURED", "_STRICT", "_PARAMETER"}
+WHOLE_DATA = {"_STRUCTURED", "_STRICT", "_PARAMETER", "_WHOLE_ELEMENT"}
 LOOK_OCTETS_MAX = 12 * (32 + 1 + 257 + 2)  # the fields of a firewall
 
 

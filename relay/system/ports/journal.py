@@ -5,13 +5,19 @@ from typing import NamedTuple, Protocol
 
 from relay.system.ports.endpoint import Endpoint
 
+FIELDS = frozenset({
+    "MESSAGE", "PRIORITY", "SYSLOG_FACILITY", "SYSLOG_IDENTIFIER", "SYSLOG_PID", "_COMM",
+    "_HOSTNAME", "_PID", "_SOURCE_REALTIME_TIMESTAMP", "_TRANSPORT",
+})  # fmt: skip
+"""What an entry is read for; it may have a thousand others, of any size."""
+
 
 class Entry(NamedTuple):
     """One entry; of a field that is there several times the first value."""
 
     cursor: str
     usec: int  # wall clock, when the journal received it
-    fields: Mapping[str, bytes]
+    fields: Mapping[str, bytes]  # of FIELDS, those that it has
 
 
 class JournalTurn(NamedTuple):

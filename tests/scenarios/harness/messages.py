@@ -72,7 +72,9 @@ def numbers(messages: Iterable[bytes]) -> dict[str, list[int]]:
     return found
 
 
-_NOTICE = re.compile(rb"dropped (\d+) messages? to (destination|listener) (\S+): ([\w-]+)")
+_NOTICE = re.compile(
+    rb"dropped (\d+) messages? (?:from .* )?to (destination|listener) (\S+): ([\w-]+)"
+)
 
 
 def told(messages: Iterable[bytes]) -> dict[tuple[str, str], int]:

@@ -1,0 +1,120 @@
+"""What each rule costs a message: `python -m tests.bench.rules`.
+
+One pipe, batches of 256 messages of 256 octets (RFC 5424), put and dropped; the cost of a pipe
+without rules is taken off, so that what is left is the rule's own. The best of several rounds.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from ipaddress import ip_network
+from typing import Any
+
+import trio
+
+from relay.core.account import Drop, PipeAccount
+from relay.core.batch import Batch
+from relay.core.bounds import Bounds
+from relay.core.channel import Channel
+from relay.core.intake import Intake
+from relay.core.ledger import Ledger
+from relay.core.match import Match, Views
+from relay.core.memory import Memory
+from relay.core.networks import Senders
+from relay.core.pipe import Pipe
+from relay.core.rate import Buckets, Limit
+from relay.core.router import Router
+from relay.core.rules import RuleKeys, Rules
+from relay.listeners.gate import Gate
+from relay.system.machine import SystemMachine
+
+ROUNDS = 15
+BATCHES = 40
+MESSAGES = 256
+SENDERS = 200
+CARD = r"\b\d{4}[ -]?\d{4}[ -]?\d{4}[ -]?\d{4}\b"
+MAIL = r"[\w.+-]+@[\w-]+\.[\w.]+"
+FEW = {"one_in": 10, "match": {"not": {"severity": "warning"}}}
+CASES: Mapping[str, Mapping[str, Any]] = {
+    "`match = { severity = \"info\" }`": {"match": {"severity": "info"}},
+    "`match = { program = \"app\" }`": {"match": {"program": "app"}},
+    "`sample = { one_in = 10 }`": {"sample": {"one_in": 10}},
+    "`sample`, with `not = { severity = \"warning\" }`": {"sample": FEW},
+    "`shed`, not shedding": {"shed": {"below": "warning"}},
+    "`shed`, shedding half": {"shed": {"below": "warning", "at": 0.02, "until": 0.01}},
+    "`rate_limit` of a pipe": {"rate_limit": "100000000/s"},
+    "`rewrite = { severity = \"notice\" }`": {"rewrite": {"severity": "notice"}},
+    "`rewrite = { host = \"web02\" }`": {"rewrite": {"host": "web02"}},
+    "`rewrite`, structured data": {"rewrite": {"data": {"site@32473": {"name": "berlin"}}}},
+    "`mask`, a literal, in no message": {"mask": {"regex": "secret"}},
+    "`mask`, mail addresses, in no message": {"mask": {"regex": MAIL}},
+    "`mask`, card numbers, in every message": {"mask": {"regex": CARD}},
+}  # fmt: skip
+
+
+def messages() -> list[bytes]:
+    head = b"<%d>1 2026-11-23T07:28:45.123456Z web01.example.net app 4711 - - 4111-1111-1111-1111"
+    return [(head % (12 if n % 2 else 14)).ljust(256, b".") for n in range(MESSAGES)]
+
+
+def batch_of(found: list[bytes]) -> Batch:
+    senders = [f"10.0.0.{n % SENDERS}" for n in range(MESSAGES)]
+    return Batch.of(found, senders, "net", time.time_ns())
+
+
+def pipe_of(keys: Mapping[str, Any]) -> Pipe:
+    rest = {**keys}
+    match = [Match.model_validate(rest.pop("match"))] if "match" in rest else []
+    channel = Channel(PipeAccount("pipe"), Bounds(1 << 15, 1 << 30), Memory(1 << 31))
+    return Pipe("pipe", match, channel, Rules.of(RuleKeys.model_validate(rest), "relay"))
+
+
+def put_cost(keys: Mapping[str, Any]) -> float:
+    """Nanoseconds a message, of `Pipe.put` on a channel that is emptied between the rounds."""
+    pipe, batch = pipe_of(keys), batch_of(messages())
+
+    def put() -> None:
+        pipe.put(batch, Views(batch))
+
+    best = best_of(put, lambda: pipe.channel.drop_all(Drop.REMOVED))
+    assert not pipe.account.residual()
+    return best
+
+
+def best_of(run: Callable[[], object], after: Callable[[], object] = lambda: None) -> float:
+    best = float("inf")
+    for _ in range(ROUNDS):
+        began = time.process_time_ns()
+        for _ in range(BATCHES):
+            run()
+        best = min(best, (time.process_time_ns() - began) / BATCHES / MESSAGES)
+        after()
+    return best
+
+
+def gate_cost(allowed: Senders | None, buckets: Buckets | None) -> float:
+    """Nanoseconds a message, of the rules of a listener of datagrams, with 200 senders."""
+    batch = batch_of(messages())
+    gate = Gate(_intake(), allowed, buckets)
+    return best_of(lambda: gate.admit(batch.messages, batch.senders))
+
+
+def _intake() -> Intake:
+    ledger = Ledger()
+    host = SystemMachine().host("relay")
+    return Intake("net", host, Router(ledger), ledger.listener("net"), 65536)
+
+
+async def main() -> None:
+    allowed = Senders([ip_network("10.0.0.0/8")])
+    rates = Buckets(Limit(1e8, 1 << 30))
+    nothing = put_cost({})
+    print("| rule | ns a message |\n| --- | --- |")
+    print(f"| none: the whole of `Pipe.put` | {nothing:.0f} |")
+    print(f"| `allow` of a `udp` listener | {gate_cost(allowed, None):.0f} |")
+    print(f"| `rate_limit` of a `udp` listener | {gate_cost(None, rates):.0f} |")
+    for name, keys in CASES.items():
+        print(f"| {name} | {max(0.0, put_cost(keys) - nothing):.0f} |")
+
+
+if __name__ == "__main__":
+    trio.run(main)

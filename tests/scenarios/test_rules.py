@@ -1,0 +1,244 @@
+"""Rules about messages and senders, under load and with everything that comes between."""
+
+import re
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.scenarios.conftest import Prepare
+from tests.scenarios.harness.books import Books, total
+from tests.scenarios.harness.messages import in_order, numbered, numbers, told
+from tests.scenarios.harness.ports import HOST
+from tests.scenarios.harness.process import RelayProcess
+from tests.scenarios.harness.receivers import StreamReceiver
+
+QUIET = 50
+RATE, BURST = 20, 40  # messages of one sender
+SECONDS = 5
+SECRET = b"4111-1111-1111-1111"
+
+NOISY = f"""
+[listeners.net]
+type = "udp"
+listen = ["127.0.0.1:@net@"]
+rate_limit = "{RATE}/s"
+burst = {BURST}
+
+[listeners.internal]
+type = "internal"
+
+[destinations.peer]
+type = "tcp"
+address = "127.0.0.1:@peer@"
+framing = "lf"
+
+[pipes.forward]
+from = "*"
+to = "peer"
+"""
+
+MASKED = r"""
+[listeners.net]
+type = "tcp"
+listen = ["127.0.0.1:@net@"]
+
+[destinations.peer]
+type = "tcp"
+address = "127.0.0.1:@peer@"
+framing = "lf"
+
+[pipes.forward]
+from = "net"
+to = "peer"
+spool = "always"
+ttl = "3s"
+mask = { regex = '\d{4}-\d{4}-\d{4}-\d{4}', with = "[card]" }
+"""
+
+EVERYTHING = r"""
+[relay]
+memory_max = "8MiB"
+
+[listeners.net]
+type = "udp"
+listen = ["127.0.0.1:@net@"]
+allow = ["127.0.0.0/16"]
+rate_limit = "1/s"
+burst = 50
+
+[listeners.internal]
+type = "internal"
+
+[destinations.peer]
+type = "tcp"
+address = "127.0.0.1:@peer@"
+framing = "lf"
+
+[destinations.ring]
+type = "memory"
+
+[pipes.forward]
+from = "*"
+to = "peer"
+ttl = "1h"
+sample = { one_in = 3, match = { program = "chatty" } }
+shed = { below = "notice", at = 0.5 }
+rate_limit = "10000/s"
+rewrite = { data = { "site@32473" = { name = "edge" } } }
+mask = { regex = 'seq=\d*7;' }
+memory = "1MiB"
+
+[pipes.ring]
+from = "net"
+to = "ring"
+match = { severity = "err" }
+"""
+
+
+@contextmanager
+def senders(port: int, sources: Sequence[str]) -> Iterator[list[socket.socket]]:
+    """Senders of datagrams, each with this address."""
+    with ExitStack() as stack:
+        socks = [stack.enter_context(socket.socket(type=socket.SOCK_DGRAM)) for _ in sources]
+        for sock, source in zip(socks, sources, strict=True):
+            sock.bind((source, 0))
+            sock.connect((HOST, port))
+        yield socks
+
+
+def test_a_noisy_sender_beside_quiet_ones_loses_alone_exactly_and_is_told_twice(
+    prepare: Prepare,
+) -> None:
+    """One sends ten times its rate for five seconds, fifty others keep to theirs.
+
+    The others lose nothing. Of the noisy one arrives what its rate and burst allow; the rest is in
+    the book, and two notices, at the start and when it has been over for ten seconds, add up to it.
+    """
+    sources = [f"127.0.1.{number}" for number in range(1, QUIET + 1)]
+    with StreamReceiver() as peer:
+        relay = prepare(NOISY, {"peer": peer.port})
+        relay.start()
+        with senders(relay.port("net"), ["127.0.0.9", *sources]) as (noisy, *quiet):
+            began = time.monotonic()
+            noisy_sent = quiet_sent = 0
+            while (now := time.monotonic() - began) < SECONDS:
+                for number in range(noisy_sent, int(now * 10 * RATE)):
+                    noisy.send(numbered(1, "noisy", number)[0])
+                    noisy_sent += 1
+                for number in range(quiet_sent, int(now * RATE / 2)):
+                    for place, sock in enumerate(quiet):
+                        sock.send(numbered(1, f"quiet{place}", number)[0])
+                    quiet_sent += 1
+                time.sleep(0.01)
+            took = time.monotonic() - began
+        sent = noisy_sent + QUIET * quiet_sent
+        books = relay.until(lambda it: it["listeners"]["net"]["received"] == sent, "all is read")
+        refused = books["listeners"]["net"]["refused"]["rate"]
+        assert books["listeners"]["net"]["kernel_dropped"] == 0
+        peer.wait_for(b"to listener net: rate (in ")
+        assert relay.stop() == 0
+        peer.wait_ended()
+    found = numbers(peer.messages)
+    for place in range(QUIET):
+        assert found[f"quiet{place}"] == [*range(quiet_sent)]
+    assert len(found["noisy"]) == noisy_sent - refused
+    assert in_order(found["noisy"])
+    assert BURST + SECONDS * RATE * 0.8 <= len(found["noisy"]) <= BURST + took * RATE + 1
+    notices = [text for text in peer.messages if b"to listener net: rate" in text]
+    assert len(notices) == 2
+    assert all(b"from 127.0.0.9 to listener net" in text for text in notices)
+    assert told(peer.messages) == {("net", "rate"): refused}
+
+
+def test_what_is_masked_is_on_no_disk_and_what_is_too_old_is_not_delivered(
+    prepare: Prepare,
+) -> None:
+    """The collector is away; messages with a secret wait in the spool through a kill -9.
+
+    No file of the relay has the secret, nor has its log. When the collector comes back after the
+    messages' time to live, they are dropped as expired, and what is fresh arrives, masked as well.
+    """
+    relay = prepare(MASKED)
+    relay.start()
+    old = [message + b" card " + SECRET for message in numbered(500, "old")]
+    with socket.create_connection((HOST, relay.port("net"))) as sock:
+        sock.sendall(b"".join(message + b"\n" for message in old))
+        relay.until(lambda it: forward(it)["received"] == 500, "all is read")
+        relay.until(lambda it: forward(it)["at_risk"] == 0, "all is on disk")
+    relay.kill()
+    assert leaks(relay) == []
+    relay.start()
+    relay.until(lambda it: forward(it)["recovered"] == 500, "the spool is open")
+    time.sleep(3.1)  # the time to live
+    with StreamReceiver(port=relay.port("peer")) as peer:
+        relay.until(lambda it: forward(it)["dropped"]["expired"] == 500, "the old ones are gone")
+        with socket.create_connection((HOST, relay.port("net"))) as sock:
+            fresh = [message + b" card " + SECRET for message in numbered(20, "fresh")]
+            sock.sendall(b"".join(message + b"\n" for message in fresh))
+            peer.wait_for(b"from=fresh seq=19;")
+        books = relay.until(lambda it: total(forward(it)["held"]) == 0, "nothing is held")
+        assert relay.stop() == 0
+        peer.wait_ended()
+        assert numbers(peer.messages) == {"fresh": [*range(20)]}
+        assert all(message.endswith(b" card [card]") for message in peer.messages)
+    assert forward(books)["dropped"]["expired"] == 500
+    assert total(forward(books)["dropped"]) == 500
+    assert forward(books)["changed"] == {"mask[0]": 20}
+    assert "dropped 500 messages to destination peer: expired" in relay.log
+    assert leaks(relay) == []
+
+
+@pytest.mark.parametrize("messages", [20_000])
+def test_every_rule_at_once_and_the_books_balance_at_every_look(
+    prepare: Prepare, messages: int
+) -> None:
+    """200 senders, of which some are not allowed, as fast as they can, while the books are read."""
+    sources = [f"127.{number % 3 // 2}.2.{number}" for number in range(1, 201)]
+    texts = [
+        b"<%d>1 2026-11-23T07:28:45Z h %b - - - from=a seq=%d;" % (priority, program, number)
+        for number, (priority, program) in enumerate(
+            (priority, program)
+            for priority in (11, 13, 14, 15)
+            for program in (b"chatty", b"app", b"db")
+        )
+    ]
+    with StreamReceiver() as peer:
+        relay = prepare(EVERYTHING, {"peer": peer.port})
+        relay.start()
+        with relay.watched(), senders(relay.port("net"), sources) as socks:
+            for number in range(messages):
+                socks[number % 200].send(texts[number % len(texts)])
+        books = relay.until(lambda it: arrived(it) == messages, "all is read, or dropped")
+        relay.until(lambda it: total(forward(it)["held"]) == 0, "nothing is held")
+        assert relay.stop() == 0
+        peer.wait_ended()
+    listener, pipe = books["listeners"]["net"], forward(books)
+    assert listener["refused"]["not-allowed"] > 0
+    assert listener["refused"]["rate"] > 0
+    assert pipe["dropped"]["sampled"] > 0
+    assert pipe["changed"]["rewrite[0]"] >= pipe["changed"]["mask[0]"] > 0
+    ours = [text for text in peer.messages if b"from=a" in text or b" ***" in text]
+    assert all(b'[site@32473 name="edge"]' in text for text in ours)
+    assert not any(re.search(rb"seq=\d*7;", text) for text in ours)
+
+
+def arrived(books: Books) -> int:
+    listener = books["listeners"]["net"]
+    found: int = listener["received"] + listener["kernel_dropped"]
+    return found
+
+
+def forward(books: Books) -> Books:
+    found: Books = books["pipes"]["forward"]
+    return found
+
+
+def leaks(relay: RelayProcess) -> list[Path]:
+    """Files of the relay that have the secret in them, its log included."""
+    files = [path for path in relay.directory.rglob("*") if path.is_file()]
+    assert files
+    return [path for path in files if SECRET in path.read_bytes()]
