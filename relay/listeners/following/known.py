@@ -42,6 +42,7 @@ class Known:
         self._unclean = any(repeating for _, repeating in known.values())
         self._unclean_until: float | None = None
         self._waiting: dict[str, tuple[Stat, float]] = {}  # perhaps copies: as seen, since when
+        self._strays: list[tuple[str, Stat, LogFile]] = []  # open, no name, and nobody's
         self._steps: list[Step] = []
         self._faults: dict[str, str] = {}  # told, and not over
         self._short = False  # of descriptors, since the last look

@@ -29,6 +29,9 @@ class Search(Known):
                     self._forget(file)  # it was empty: nothing says that this is the same
                 elif file.done and not same:
                     self._reopen(file, path, stat)
+        strays, self._strays = self._strays, []
+        for name, stat, opened in strays:
+            self._take_stray(name, stat, opened, listing)
 
     def _check(self, file: Followed, listing: Listing) -> None:
         """It was truncated, or its inode is another file's: what the inode has now is new."""
@@ -48,17 +51,30 @@ class Search(Known):
         if not file.done:
             self._steps.append(Told("truncations"))
         self._bury(file, "was truncated")
-        if path is not None and is_rotated(path):
+        if path is None:
+            self._strays.append((file.path, stat, opened))
+        elif is_rotated(path):
             opened.close()  # what this is, is found out as for any other
-            return
+        else:
+            self._begin_anew(path, stat, opened)
+
+    def _begin_anew(self, path: str, stat: Stat, opened: LogFile) -> Followed | None:
         try:
-            new = self._follow(path or file.path, stat, opened)
+            return self._follow(path, stat, opened)
         except OSError as exc:
-            self._fail(file.path, exc)
+            self._fail(path, exc)
             opened.close()
-            return
-        if path is None:  # it has no name any more, and may be read for as long as it is open
-            new.away_since, new.nameless = self._now, True
+            return None
+
+    def _take_stray(self, path: str, stat: Stat, opened: LogFile, listing: Listing) -> None:
+        """It has no name any more, and may be read for as long as it is open."""
+        others = [it for it in self.files.values() if it.group == group(path)]
+        if not self._find(path, stat, opened, others, listing):
+            self._begin_anew(path, stat, opened)
+        file = self._at.get(stat.key)
+        if file is not None and file.file is opened:
+            file.nameless = True
+            file.away_since = self._now if file.away_since is None else file.away_since
 
     def _reopen(self, file: Followed, path: str, stat: Stat) -> None:
         """It was done, and has changed: it has grown, or it is another file."""
