@@ -42,6 +42,7 @@ class Followed:
     how: str = ""  # it went missing, if not by being deleted
     nameless: bool = False  # deleted, or moved to where nobody looks
     suspect: bool = False  # truncated, or filled anew
+    reused_at: str = ""  # the path of another file that may have its inode
     told_size: int = 0  # as its last place has it
     done: bool = False  # read to its end, and nobody writes to it any more
     damaged: bool = False  # compressed, and cannot be read any further

@@ -217,7 +217,7 @@ class Follower(Missing):
             self._fail(file.path, exc)
             return
         if not fits:  # truncated, or another file has got its inode
-            file.file, file.suspect = opened, True
+            file.file, file.suspect, file.reused_at = opened, True, path
             return  # the next look has a listing that is younger than that
         resolved = file.repeats_until == UNKNOWN and not is_compressed(file.path)
         if resolved:

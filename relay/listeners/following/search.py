@@ -52,7 +52,7 @@ class Search(Known):
             self._steps.append(Told("truncations"))
         self._bury(file, "was truncated")
         if path is None:
-            self._strays.append((file.path, stat, opened))
+            self._strays.append((file.reused_at or file.path, stat, opened))
         elif is_rotated(path):
             opened.close()  # what this is, is found out as for any other
         else:
