@@ -11,7 +11,7 @@ import os
 import stat
 import zlib
 from collections.abc import Callable, Iterable, Sequence
-from typing import IO, TypeVar, TypeVarTuple
+from typing import TypeVar, TypeVarTuple
 
 import trio
 
@@ -91,10 +91,10 @@ class SystemLogFile:
 class _CompressedFile(SystemLogFile):
     """Read from its beginning to its end; a step back begins anew."""
 
-    def __init__(self, number: int, opener: Callable[[int], IO[bytes]]) -> None:
+    def __init__(self, number: int, opener: Callable[[int], io.BufferedIOBase]) -> None:
         super().__init__(number)
         self._opener = opener
-        self._content: IO[bytes] | None = None
+        self._content: io.BufferedIOBase | None = None
         self._at = 0
 
     def read(self, octets: int, offset: int) -> bytes:
@@ -131,11 +131,11 @@ def _raw(number: int) -> io.FileIO:
     return io.FileIO(number, closefd=False)
 
 
-def _gzip(number: int) -> IO[bytes]:
-    return io.BufferedReader(gzip.GzipFile(fileobj=_raw(number), mode="rb"))
+def _gzip(number: int) -> io.BufferedIOBase:
+    return gzip.GzipFile(fileobj=_raw(number), mode="rb")  # it has a buffer
 
 
-_OPENERS: dict[str, Callable[[int], IO[bytes]]] = {
+_OPENERS: dict[str, Callable[[int], io.BufferedIOBase]] = {
     ".gz": _gzip,
     ".bz2": lambda number: bz2.BZ2File(_raw(number)),
     ".xz": lambda number: lzma.LZMAFile(_raw(number)),  # noqa: SIM115 - its owner closes it

@@ -38,11 +38,14 @@ class Followed:
     grown_at: float = 0.0
     away_since: float | None = None  # it has lost its name, or got the name of a rotated file
     missing_since: float | None = None  # no file is known to have it
+    missed: int = 0  # in so many looks
     how: str = ""  # it went missing, if not by being deleted
     nameless: bool = False  # deleted, or moved to where nobody looks
     suspect: bool = False  # truncated, or filled anew
+    reused_at: str = ""  # the path of another file that may have its inode
     told_size: int = 0  # as its last place has it
     done: bool = False  # read to its end, and nobody writes to it any more
+    damaged: bool = False  # compressed, and cannot be read any further
     failed: bool = False  # cannot be read until the next look
     opened: int = 0  # its turn among those that share the descriptors
     repeats_until: int = 0  # an earlier process may have put what stands in front of this

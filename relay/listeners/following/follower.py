@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from relay.core.batch import TURN_OCTETS
 from relay.listeners.following.followed import UNKNOWN, Followed, Rewritten
 from relay.listeners.following.listing import Listing, group, is_compressed, is_rotated, look_around
-from relay.listeners.following.search import Search
+from relay.listeners.following.missing import Missing
 from relay.listeners.following.steps import Step, Told
 from relay.system.ports import LogFile, Stat
 
@@ -20,7 +20,7 @@ SHARE_OCTETS = 16 << 10  # of each file in one turn; more when few have somethin
 KEPT_MAX = 100  # files that are done and gone, kept to be known again if their names come back
 
 
-class Follower(Search):
+class Follower(Missing):
     """Looks, and reads; each call is one hop to a thread, one at a time."""
 
     def look(self, now: float) -> list[Step]:
@@ -40,6 +40,7 @@ class Follower(Search):
         self._adopt_rotated(listing)
         self._open(listing)
         self._miss(listing)
+        self._end_damaged()
         self._finish(listing)
         self._note_sizes()
         self._first = False
@@ -95,6 +96,7 @@ class Follower(Search):
             except OSError as exc:
                 self._fail(file.path, exc)
                 file.failed = True
+                file.damaged = is_compressed(file.path)
                 file.close()
                 break
             if step is None:
@@ -201,8 +203,13 @@ class Follower(Search):
         return changed or is_compressed(path) or stat.size != file.trace.offset
 
     def _attach(self, file: Followed, opened: LogFile, listing: Listing) -> None:
+        path = listing.path(file.key) or file.path
+        fits = self._fits(file, path, opened)
+        if not fits and is_compressed(path):
+            opened.close()
+            self._bury(file, "is gone")
+            return
         try:
-            fits = file.trace.fits(opened)
             stat = opened.stat()
             if fits:
                 self._take(file, opened)
@@ -210,15 +217,14 @@ class Follower(Search):
             self._fail(file.path, exc)
             return
         if not fits:  # truncated, or another file has got its inode
-            file.file, file.suspect = opened, True
+            file.file, file.suspect, file.reused_at = opened, True, path
             return  # the next look has a listing that is younger than that
         resolved = file.repeats_until == UNKNOWN and not is_compressed(file.path)
         if resolved:
             file.repeats_until = stat.size
-        path = listing.path(file.key)
-        file.path = path or file.path
+        file.path = path
         # As the listing has it: what came after that is for the next look.
-        file.seen(listing.stats[path] if path is not None else stat, self._now)
+        file.seen(listing.stats.get(path, stat), self._now)
         self._note_begin(file)
         if resolved:
             self._place(file)
@@ -248,6 +254,18 @@ class Follower(Search):
         for file in gone[: max(0, len(gone) - KEPT_MAX)]:
             if self._now - (file.missing_since or 0.0) >= self._rules.linger_seconds:
                 self._forget(file)
+
+    def _end_damaged(self) -> None:
+        """What cannot be read, and is not being written any more; its size is all that is known."""
+        for file in self.files.values():
+            quiet = self._now - file.grown_at >= self._rules.linger_seconds
+            if file.damaged and quiet and not file.done:
+                if step := file.close_line():
+                    self._steps.append(step)
+                self._lose(file.path, "is damaged", file.size)
+                file.close()
+                file.done = True
+                self._place(file)
 
     def _note_sizes(self) -> None:
         """So that a later process can say how much was not read, if it finds none of it."""

@@ -42,8 +42,10 @@ class Known:
         self._unclean = any(repeating for _, repeating in known.values())
         self._unclean_until: float | None = None
         self._waiting: dict[str, tuple[Stat, float]] = {}  # perhaps copies: as seen, since when
+        self._strays: list[tuple[str, Stat, LogFile]] = []  # open, no name, and nobody's
         self._steps: list[Step] = []
         self._faults: dict[str, str] = {}  # told, and not over
+        self._short = False  # of descriptors, since the last look
         self._opens = 0
         self._sources = 0
         self._turn: list[str] = []  # sources, in the order in which they are served
@@ -158,6 +160,7 @@ class Known:
 
     def _fail(self, path: str, exc: OSError) -> None:
         if exc.errno in _NO_DESCRIPTORS:
+            self._short = True
             self._fault("descriptors", "descriptors", f"opens no more files: {exc.strerror}")
         else:
             reason = "permission" if exc.errno in (errno.EACCES, errno.EPERM) else "read"
@@ -170,8 +173,9 @@ class Known:
             self._steps.append(Told("failures", text, reason))
 
     def _tell_faults(self, listing: Listing) -> None:
-        if self._open_files() < self._rules.open_max:
+        if not self._short:
             self._faults.pop("descriptors", None)
+        self._short = False
         for path, exc in listing.faults.items():
             if exc is None:
                 self._fault(path, "not-regular", f"passes over {path}: no regular file")

@@ -29,6 +29,9 @@ class Search(Known):
                     self._forget(file)  # it was empty: nothing says that this is the same
                 elif file.done and not same:
                     self._reopen(file, path, stat)
+        strays, self._strays = self._strays, []
+        for name, stat, opened in strays:
+            self._take_stray(name, stat, opened, listing)
 
     def _check(self, file: Followed, listing: Listing) -> None:
         """It was truncated, or its inode is another file's: what the inode has now is new."""
@@ -48,36 +51,54 @@ class Search(Known):
         if not file.done:
             self._steps.append(Told("truncations"))
         self._bury(file, "was truncated")
-        if path is not None and is_rotated(path):
+        if path is None:
+            self._strays.append((file.reused_at or file.path, stat, opened))
+        elif is_rotated(path):
             opened.close()  # what this is, is found out as for any other
-            return
+        else:
+            self._begin_anew(path, stat, opened)
+
+    def _begin_anew(self, path: str, stat: Stat, opened: LogFile) -> Followed | None:
         try:
-            new = self._follow(path or file.path, stat, opened)
+            return self._follow(path, stat, opened)
         except OSError as exc:
-            self._fail(file.path, exc)
+            self._fail(path, exc)
             opened.close()
-            return
-        if path is None:  # it has no name any more, and may be read for as long as it is open
-            new.away_since, new.nameless = self._now, True
+            return None
+
+    def _take_stray(self, path: str, stat: Stat, opened: LogFile, listing: Listing) -> None:
+        """It has no name any more, and may be read for as long as it is open."""
+        others = [it for it in self.files.values() if it.group == group(path)]
+        if not self._find(path, stat, opened, others, listing):
+            self._begin_anew(path, stat, opened)
+        file = self._at.get(stat.key)
+        if file is not None and file.file is opened:
+            file.nameless = True
+            file.away_since = self._now if file.away_since is None else file.away_since
 
     def _reopen(self, file: Followed, path: str, stat: Stat) -> None:
         """It was done, and has changed: it has grown, or it is another file."""
         opened = self._opened(path, file.key)
         if opened is None:
             return
+        if not self._fits(file, path, opened):
+            self._bury(file, "is gone")
+        elif is_compressed(path) or stat.size != file.trace.offset:
+            file.done = False
+            file.seen(stat, self._now)
+            self._take(file, opened)
+            return
+        else:
+            file.seen(stat, self._now)
+        opened.close()
+
+    def _fits(self, file: Followed, path: str, opened: LogFile) -> bool:
+        """As `Trace.fits`; what is compressed in part so far is another file."""
         try:
-            if not file.trace.fits(opened):
-                self._bury(file, "is gone")
-            elif is_compressed(path) or stat.size != file.trace.offset:
-                file.done = False
-                file.seen(stat, self._now)
-                self._take(file, opened)
-                return
-            else:
-                file.seen(stat, self._now)
+            return file.trace.fits(opened)
         except OSError as exc:
             self._fail(path, exc)
-        opened.close()
+            return not is_compressed(path)
 
     # -- files that are not known: whose content do they have?
 
@@ -140,8 +161,10 @@ class Search(Known):
                 self._lose(path, "cannot be decompressed here", stat.size)
                 self._pass_over(path, stat)
             return
-        opened = self._opened(path, stat.key)  # None: it has another name by now
-        if opened is not None and not self._find(path, stat, opened, others, listing) and not old:
+        opened = self._opened(path, stat.key)
+        if opened is None:  # it has another name by now, or must not be read
+            self._wait(path, stat)
+        elif not self._find(path, stat, opened, others, listing) and not old:
             self._add(path, stat, opened, others, listing)
 
     def _is_being_written(self, path: str, stat: Stat, listing: Listing) -> bool:
@@ -179,7 +202,7 @@ class Search(Known):
             for other in gone:  # damaged, or compressed only in part so far?
                 has(opened, other.trace)
         except OSError as exc:
-            self._doubt_damaged(path, stat, exc, others)
+            self._doubt_damaged(path, stat, exc, others, listing)
             return
         if (empty or doubts) and not (
             self._wait(path, stat) and not empty and all(it.done for it in doubts)
@@ -188,7 +211,7 @@ class Search(Known):
         try:
             file = self._follow(path, stat, opened)
         except OSError as exc:
-            self._fail(path, exc)
+            self._doubt_damaged(path, stat, exc, others, listing)
             return
         if doubts:  # as it seems, what was read already; a log may say the same twice, though
             file.repeats_until = max(file.repeats_until, extent(path, stat))
@@ -231,9 +254,11 @@ class Search(Known):
         since = self._waiting.get(stat.key, (stat, self._now))[1]
         return self._now - since >= self._rules.linger_seconds
 
-    def _doubt_damaged(self, path: str, stat: Stat, exc: OSError, others: list[Followed]) -> None:
+    def _doubt_damaged(
+        self, path: str, stat: Stat, exc: OSError, others: list[Followed], listing: Listing
+    ) -> None:
         """Compressed only in part so far; if it stays so, its content is lost."""
-        if not self._wait(path, stat):
+        if not self._wait(path, stat) or os.path.splitext(path)[0] in listing.stats:
             return
         self._fail(path, exc)
         if is_compressed(path):
@@ -262,50 +287,3 @@ class Search(Known):
 
     def _is_gone(self, file: Followed, listing: Listing) -> bool:
         return file.file is None and (not file.key or listing.path(file.key) is None)
-
-    def _miss(self, listing: Listing) -> None:
-        """What is gone and not read is waited for a while: a name may change while one looks."""
-        for file in list(self.files.values()):
-            if not self._is_gone(file, listing):
-                file.missing_since = None
-                continue
-            if file.missing_since is None:
-                file.missing_since = self._now
-            if file.done or (file.key and self._elsewhere(file)):
-                continue
-            if self._now - file.missing_since >= self._rules.linger_seconds:
-                self._give_up(file)
-
-    def _elsewhere(self, file: Followed) -> bool:
-        """Under any name in its directory; only its content says that it is the same."""
-        directory = os.path.dirname(file.path)
-        try:
-            names = self._ports.names(directory)
-        except OSError:
-            return False
-        for path in (os.path.join(directory, it) for it in names):
-            try:
-                stat = self._ports.stat(path)
-            except OSError:
-                continue
-            if stat.key == file.key and stat.regular and file.trace.octets:
-                opened = self._opened(path, stat.key)
-                if opened is not None and self._go_on(file, path, stat, opened):
-                    return True
-        return False
-
-    def _give_up(self, file: Followed) -> None:
-        if step := file.close_line():
-            self._steps.append(step)
-        unread = file.size - file.trace.offset
-        how = file.how or "is gone"
-        if unread > 0:
-            self._lose(file.path, how, unread, ", and what was written to it after the last look")
-        elif file.trace.offset and not file.how:
-            text = (
-                f"{file.path} is gone: it had been read to octet {file.trace.offset};"
-                " what was written to it after that cannot be known"
-            )
-            self._steps.append(Told("rotations", text))
-        file.done = True
-        self._place(file)
