@@ -5,15 +5,25 @@ import os
 import socket
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Self
 
 
-@dataclass(frozen=True, slots=True)
 class ServiceManager:
-    """The manager that started us, or none. No method raises or waits; news may get lost."""
+    """The manager that started us, or none. No method raises or waits; news may get lost.
 
-    address: str | None = None
+    But not for want of a descriptor: the socket is made at the start, before outputs take all.
+    """
+
+    def __init__(self, address: str | None = None) -> None:
+        self.address = address
+        self._socket: socket.socket | None = None
+        if address is not None:
+            with contextlib.suppress(OSError):
+                self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+
+    def __del__(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> Self:
@@ -37,15 +47,14 @@ class ServiceManager:
         self._tell("WATCHDOG=1")
 
     def _tell(self, *assignments: str) -> None:
-        if self.address is None:
+        if self.address is None or self._socket is None:
             return
         lines = (each.replace("\n", " ") for each in assignments)  # a newline ends an assignment
         message = "\n".join(lines).encode("utf-8", "backslashreplace")
         # An "@" stands for the NUL of an abstract address; vsock addresses are not for us.
         address = "\0" + self.address[1:] if self.address.startswith("@") else self.address
-        unheard = contextlib.suppress(OSError, ValueError)
-        with unheard, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-            sock.sendto(message, socket.MSG_DONTWAIT, address)
+        with contextlib.suppress(OSError, ValueError):  # nobody hears it
+            self._socket.sendto(message, socket.MSG_DONTWAIT, address)
 
 
 def watchdog_seconds(environ: Mapping[str, str]) -> float | None:

@@ -1,4 +1,6 @@
+import contextlib
 import os
+import resource
 import socket
 import time
 from collections.abc import Iterator
@@ -42,6 +44,20 @@ def test_a_reload_says_when_it_began(manager: socket.socket) -> None:
     reloading, stamp, _ = manager.recv(1000).split(b"\n")
     assert reloading == b"RELOADING=1"
     assert before <= int(stamp.removeprefix(b"MONOTONIC_USEC=")) <= time.monotonic_ns() // 1000
+
+
+def test_news_need_no_descriptor(manager: socket.socket) -> None:
+    """At the start outputs may have them all for a moment; the manager must hear that we run."""
+    service = service_of(manager)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.ExitStack() as stack:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (128, hard))
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        with contextlib.suppress(OSError):
+            while True:
+                stack.enter_context(open(os.devnull))
+        service.ready()
+    assert manager.recv(1000) == b"READY=1\nSTATUS=running"
 
 
 def test_a_manager_that_does_not_listen_holds_nobody(manager: socket.socket) -> None:
