@@ -25,7 +25,7 @@ from tests.scenarios.harness.messages import numbered, numbers, stream
 from tests.scenarios.harness.ports import HOST
 from tests.scenarios.harness.waiting import SECONDS_MAX
 
-SECONDS = float(os.environ.get("RELAY_FAILOVER_SECONDS", "8"))
+SECONDS = float(os.environ.get("RELAY_FAILOVER_SECONDS", "5"))
 SENDERS = "abcdef"
 PER_SECOND = 300  # messages of each sender
 LONG_STOP_SECONDS = 14.0  # longer than it takes to be shown as stalled, and stalled_max
@@ -90,9 +90,12 @@ def sending(port: int) -> Iterator[list[Sender]]:
 
 
 def trouble(collectors: Sequence[Collector], seconds: float, seed: int) -> Counter[str]:
-    """One after the other gets into trouble, sometimes several at a time."""
+    """One after the other gets into trouble, sometimes several at a time; the first one first."""
     chance, done = random.Random(seed), Counter[str]()
     end = time.monotonic() + seconds
+    collectors[0].kill()
+    time.sleep(1.0)
+    collectors[0].start()
     long_at = end - LONG_STOP_SECONDS - 2.0 if seconds > 2 * LONG_STOP_SECONDS else end
     while (now := time.monotonic()) < end:
         hit: Sequence[Collector] = chance.sample(collectors, chance.choice((1, 1, 1, 2, 3)))
