@@ -168,7 +168,7 @@ class Story:
                     servers = [it for each in pipe.destinations
                                if (it := world.servers.get(each)) is not None]  # fmt: skip
                     refused = pipe.letters and len(message) > UNIX_DATAGRAM_MAX
-                    ruled = pipe.keys.keys() & {"sample", "rate_limit"}  # may say no to it
+                    ruled = pipe.keys.keys() & {"sample", "rate_limit", "ttl"}  # may say no
                     read = any(message in server.read for server in servers)
                     assert not servers or refused or ruled or read, (
                         f"a fresh message of {listener} does not pass {name}"
