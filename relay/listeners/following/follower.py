@@ -42,6 +42,7 @@ class Follower(Missing):
         self._miss(listing)
         self._end_damaged()
         self._finish(listing)
+        self._let_go()
         self._note_sizes()
         self._first = False
         return self._taken()
@@ -72,6 +73,7 @@ class Follower(Missing):
         return any(it.suspect for it in self.files.values())
 
     def close(self) -> None:
+        self._let_go()
         for file in self.files.values():
             file.close()
 

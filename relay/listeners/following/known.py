@@ -43,6 +43,7 @@ class Known:
         self._unclean_until: float | None = None
         self._waiting: dict[str, tuple[Stat, float]] = {}  # perhaps copies: as seen, since when
         self._strays: list[tuple[str, Stat, LogFile]] = []  # open, no name, and nobody's
+        self._held: dict[str, LogFile] = {}  # by key: open until this look knows what they have
         self._steps: list[Step] = []
         self._faults: dict[str, str] = {}  # told, and not over
         self._short = False  # of descriptors, since the last look
@@ -134,6 +135,11 @@ class Known:
             del self._at[file.key]
         self._steps.append(Forget(file.source))
 
+    def _let_go(self) -> None:
+        for opened in self._held.values():
+            opened.close()
+        self._held.clear()
+
     def _note_begin(self, file: Followed) -> None:
         try:
             if not is_compressed(file.path) and file.begin():
@@ -145,7 +151,9 @@ class Known:
         return sum(it.file is not None for it in self.files.values())
 
     def _opened(self, path: str, key: str) -> LogFile | None:
-        """Open it, if this path still leads to it; a fault is told."""
+        """Open it, if this path still leads to it or it is held; a fault is told."""
+        if not is_compressed(path) and (held := self._held.pop(key, None)) is not None:
+            return held
         try:
             file = self._ports.open(path)
             if file.stat().key == key:

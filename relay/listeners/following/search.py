@@ -54,7 +54,7 @@ class Search(Known):
         if path is None:
             self._strays.append((file.reused_at or file.path, stat, opened))
         elif is_rotated(path):
-            opened.close()  # what this is, is found out as for any other
+            self._held[stat.key] = opened  # what this is, is found out as for any other
         else:
             self._begin_anew(path, stat, opened)
 

@@ -106,3 +106,27 @@ def test_a_damaged_archive_of_what_was_read_is_no_loss(tmp_path: Path) -> None:
     bench.run_dry()
     assert len(bench.lines) == 99
     assert bench.told["lost"] == 0
+
+
+def test_what_was_open_is_read_though_its_name_goes_before_it_is_known(tmp_path: Path) -> None:
+    """Another content in an inode that was followed, rotated, and deleted within the same look."""
+    bench = Bench.at(tmp_path)
+    bench.append("one\n")
+    bench.turn()
+    Path(bench.path()).write_text("two\n")  # truncated and filled anew, nobody has looked
+    os.rename(bench.path(), bench.path("app.log.1"))
+    delete_before_opening(bench, "app.log.1")
+    bench.run_dry()
+    assert bench.lines == [b"one", b"two"]
+
+
+def delete_before_opening(bench: Bench, name: str) -> None:
+    ports = bench.follower._ports
+    real = ports.open
+
+    def delete(path: str) -> LogFile:
+        if os.path.basename(path) == name:
+            os.unlink(path)
+        return real(path)
+
+    ports.open = delete  # type: ignore[method-assign]
