@@ -164,7 +164,7 @@ class Positions:
 
     def _encode(self, *, ended: bool) -> bytes:
         sources = {
-            name: {"place": it.kept, "exact": ended and it.read == it.kept}
+            name: {"place": it.kept, "exact": ended and it.read == it.kept and not it.repeating}
             for name, it in self.sources.items()
             if it.kept is not None
         }

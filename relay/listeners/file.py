@@ -254,7 +254,7 @@ class _Following:
             account.received_octets += step.octets
             return
         progress = self.intake.positions.source(step.key)
-        progress.repeating = step.repeats
+        progress.repeating = False  # from here on the place says it itself
         lines = step.lines if all(step.lines) else [line for line in step.lines if line]
         with progress.taking(step.place) as receipt:
             self._book(step, len(step.lines) - len(lines))

@@ -138,6 +138,19 @@ async def test_after_a_kill_what_is_read_again_may_be_repeated() -> None:
     assert (later.kept, later.repeating) == (at(7), True)
 
 
+async def test_a_doubt_outlives_a_process_that_ends_before_it_is_resolved() -> None:
+    """Killed, started, and stopped cleanly before it has read anything: who knows still."""
+    store = Store()
+    positions = await reopened(store)
+    (receipt,) = take(positions, [7])
+    receipt.pay()
+    await positions.save()
+    between = await reopened(store)
+    assert between.source("log").repeating
+    await between.save(ended=True)
+    assert (await reopened(store)).source("log").repeating
+
+
 async def test_a_kill_before_the_first_save_is_an_unclean_end_as_well() -> None:
     store = Store()
     take(await reopened(store), [7], pipes=0)

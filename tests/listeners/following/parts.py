@@ -136,7 +136,7 @@ class Bench:
             assert not step.lines
             return
         progress = self.positions.source(step.key)
-        progress.repeating = step.repeats
+        progress.repeating = False  # from here on the place says it itself
         with progress.taking(step.place) as receipt:
             self.lines += step.lines
             if self.keeping and step.lines:
