@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from relay.core.batch import Batch
 from relay.core.keys import Keys
 from relay.core.networks import Networks, Senders
+from relay.core.values import listed_words
 from relay.wire.message import HeaderView, view
 from relay.wire.priority import FACILITIES, SEVERITIES, parse_facility, parse_severity, priorities
 
@@ -73,10 +74,6 @@ def compile_pattern(pattern: str) -> Any:  # noqa: ANN401 - the binding has no t
         raise ValueError(f"bad regular expression {pattern!r}: {text}") from exc
 
 
-def _listed(value: object) -> object:
-    return [value] if isinstance(value, (str, int)) and not isinstance(value, bool) else value
-
-
 def _number(
     value: object, parse: Callable[[str], int | None], known: Iterable[str], what: str
 ) -> int:
@@ -111,11 +108,11 @@ Severity = Annotated[
     int, BeforeValidator(_severity), WithJsonSchema({"enum": [*SEVERITIES, *range(8)]})
 ]
 Facilities = Annotated[
-    tuple[Facility, ...], BeforeValidator(_listed), Field(min_length=1), _strings(_NAME)
+    tuple[Facility, ...], BeforeValidator(listed_words), Field(min_length=1), _strings(_NAME)
 ]
 Strings = Annotated[
     tuple[Annotated[str, Field(min_length=1)], ...],
-    BeforeValidator(_listed),
+    BeforeValidator(listed_words),
     Field(min_length=1),
     _strings({"type": "string", "minLength": 1}),
 ]

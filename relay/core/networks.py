@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
+from relay.core.values import listed_words
+
 Network = IPv4Network | IPv6Network
 
 KNOWN_MAX = 4096  # addresses remembered; forged ones must not grow memory
@@ -43,14 +45,10 @@ def _network(value: object) -> Network:
     return ip_network(value)
 
 
-def _listed(value: object) -> object:
-    return [value] if isinstance(value, (str, int)) and not isinstance(value, bool) else value
-
-
 _TEXT: dict[str, Any] = {"type": "string", "examples": ["10.0.0.0/8", "2001:db8::/32"]}
 Networks = Annotated[
     tuple[Annotated[Network, BeforeValidator(_network)], ...],
-    BeforeValidator(_listed),
+    BeforeValidator(listed_words),
     Field(min_length=1),
     WithJsonSchema({"anyOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1}]}),
 ]

@@ -85,6 +85,12 @@ def listed(value: object) -> object:
     return [value] if isinstance(value, (str, dict)) else value
 
 
+def listed_words(value: object) -> object:
+    """The same, where a number stands for a word, or for a mistake that is told as one."""
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return [value] if is_number else listed(value)
+
+
 def or_one(field: dict[str, Any]) -> None:
     """In the schema of a list: one of its elements will do."""
     field["anyOf"] = [field["items"], {"type": field.pop("type"), "items": field.pop("items")}]

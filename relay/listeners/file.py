@@ -16,7 +16,7 @@ from relay.core.account import Refusal
 from relay.core.component import ListenerKeys
 from relay.core.files import FileCounts
 from relay.core.intake import Intake
-from relay.core.values import Duration, Path
+from relay.core.values import Duration, Path, listed
 from relay.listeners.following.follower import Follower
 from relay.listeners.following.rules import Rules
 from relay.listeners.following.steps import Forget, Read, Step, Told
@@ -30,10 +30,6 @@ log = logging.getLogger("relay.listener")
 LOOK_SHARE = 0.05
 HASTY_SECONDS = 0.02  # after a truncation: its copy may be gone soon
 _PROGRAM = re.compile(r"[^\x00-\x20\x7f-\U0010ffff:\[\]]{1,48}")  # APP-NAME: RFC 5424 section 6.2.5
-
-
-def _listed(value: object) -> object:
-    return [value] if isinstance(value, str) else value
 
 
 def _facility(name: str) -> str:
@@ -58,7 +54,7 @@ def _program(name: str) -> str:
 
 Paths = Annotated[
     tuple[Path, ...],
-    BeforeValidator(_listed),
+    BeforeValidator(listed),
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
 ]
 
