@@ -4,7 +4,7 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pytest
 import trio
@@ -16,12 +16,13 @@ from relay.core.backlog import SpoolMode
 from relay.core.balance import Balance, Place
 from relay.core.batch import Batch
 from relay.core.channel import Channel
-from relay.core.delivery import Poison, deliver_from
+from relay.core.delivery import Poison
 from relay.core.errors import DestinationDown, DestinationRefused
 from relay.core.lease import WINDOW_MESSAGES, Lease
 from relay.core.outlet import Outlet
 from relay.core.sharing import LOOK_SECONDS, Sharing
-from tests.core.parts import RECEIVED_NS, check, make_channel, make_outlet
+from tests.core.parts import RECEIVED_NS, check, make_channel
+from tests.core.several import delivering_by
 
 KEYS = Sharing("balance", 30.0, 60.0)
 CLOSE = LOOK_SECONDS + 0.1
@@ -125,16 +126,6 @@ class Bench:
     def sent(self) -> set[tuple[str, int]]:
         return {(name, n) for name, count in self.numbers.items() for n in range(count)}
 
-    async def supervise(self, place: Place, peer: Peer) -> None:
-        outlet = replace(make_outlet(self.channel), destination=peer.name)
-        while True:
-            try:
-                await deliver_from(place, peer, outlet)
-            except* ZeroDivisionError:
-                self.channel.account.restarts += 1
-                place.crashed()
-            await trio.sleep(1)
-
 
 @asynccontextmanager
 async def delivering(*peers: Peer, channel: Channel | None = None) -> AsyncIterator[Bench]:
@@ -145,15 +136,8 @@ async def delivering(*peers: Peer, channel: Channel | None = None) -> AsyncItera
     places = [balance.seat(account.health(it.name)) for it in peers]
     balance.arrange(places, KEYS)
     bench = Bench(channel, balance, places)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(balance.run)
-        for place, peer in zip(places, peers, strict=True):
-            nursery.start_soon(bench.supervise, place, peer)
+    async with delivering_by(balance, channel, places, peers):
         yield bench
-        check(channel)
-        nursery.cancel_scope.cancel()
-    check(channel)
-    assert not channel._leased
 
 
 def in_order(rows: Sequence[tuple[str, int]]) -> bool:

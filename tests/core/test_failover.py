@@ -5,7 +5,7 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pytest
 import trio
@@ -15,13 +15,14 @@ from trio_typing import TaskStatus
 from relay.core.account import Confirmation, Drop
 from relay.core.backlog import SpoolMode
 from relay.core.channel import Channel
-from relay.core.delivery import Poison, deliver_from
+from relay.core.delivery import Poison
 from relay.core.errors import DestinationDown, DestinationRefused
 from relay.core.failover import SETTLE_SECONDS_MAX, Failover, Standing
 from relay.core.lease import Lease
 from relay.core.outlet import Outlet
 from relay.core.sharing import LOOK_SECONDS, Sharing
-from tests.core.parts import check, contents, make_channel, make_outlet, number, numbered
+from tests.core.parts import check, contents, make_channel, number, numbered
+from tests.core.several import delivering_by
 
 RETURN_AFTER = 30.0
 STALLED_MAX = 60.0
@@ -105,16 +106,6 @@ class Bench:
     def active(self) -> str:
         return self.failover.active.health.destination if self.failover.active else ""
 
-    async def supervise(self, standing: Standing, peer: Peer) -> None:
-        outlet = replace(make_outlet(self.channel), destination=peer.name)
-        while True:
-            try:
-                await deliver_from(standing, peer, outlet)
-            except* ZeroDivisionError:
-                self.channel.account.restarts += 1
-                standing.crashed()
-            await trio.sleep(1)
-
 
 @asynccontextmanager
 async def delivering(*peers: Peer, channel: Channel | None = None) -> AsyncIterator[Bench]:
@@ -125,15 +116,8 @@ async def delivering(*peers: Peer, channel: Channel | None = None) -> AsyncItera
     standings = [failover.seat(account.health(it.name)) for it in peers]
     failover.arrange(standings, KEYS)
     bench = Bench(channel, peers, failover, standings)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(failover.run)
-        for standing, peer in zip(standings, peers, strict=True):
-            nursery.start_soon(bench.supervise, standing, peer)
+    async with delivering_by(failover, channel, standings, peers):
         yield bench
-        check(channel)
-        nursery.cancel_scope.cancel()
-    check(channel)
-    assert not channel._leased
 
 
 def told(caplog: pytest.LogCaptureFixture) -> list[str]:

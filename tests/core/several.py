@@ -1,0 +1,50 @@
+"""What the tests of several destinations for one channel share: how they are run."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Protocol
+
+import trio
+
+from relay.core.balance import Balance, Place
+from relay.core.channel import Channel
+from relay.core.component import Destination
+from relay.core.delivery import deliver_from
+from relay.core.failover import Failover, Standing
+from tests.core.parts import check, make_outlet
+
+
+class Named(Destination, Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+@asynccontextmanager
+async def delivering_by(
+    sharing: Failover | Balance,
+    channel: Channel,
+    seats: Sequence[Standing | Place],
+    peers: Sequence[Named],
+) -> AsyncIterator[None]:
+    """All deliver while inside; one that crashes is started again. The books balance at the end."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(sharing.run)
+        for seat, peer in zip(seats, peers, strict=True):
+            nursery.start_soon(_supervise, channel, seat, peer)
+        yield
+        check(channel)
+        nursery.cancel_scope.cancel()
+    check(channel)
+    assert not channel._leased
+
+
+async def _supervise(channel: Channel, seat: Standing | Place, peer: Named) -> None:
+    outlet = replace(make_outlet(channel), destination=peer.name)
+    while True:
+        try:
+            await deliver_from(seat, peer, outlet)
+        except* ZeroDivisionError:
+            channel.account.restarts += 1
+            seat.crashed()
+        await trio.sleep(1)
