@@ -16,7 +16,7 @@ from relay.system.ports.journal import FIELDS
 # Longest field that is read whole; a core dump in a field of its own may have gigabytes. Behind
 # the largest `message_max`, so that what is longer is cut, and counted.
 FIELD_OCTETS_MAX = (16 << 20) + 4096
-DAMAGED_MAX = 1000  # in one turn: then it is the file that is damaged, and not an entry
+DAMAGED_MAX = 1000  # in one turn, so that it is soon told
 SYSTEM = "system"  # the address of the host's own journal
 
 
@@ -146,15 +146,13 @@ class SystemJournal:
         if self._ahead is not None:
             entries.append(self._ahead)
             self._ahead = None
-        while len(entries) < entries_max and octets < octets_max:
+        while len(entries) < entries_max and octets < octets_max and damaged < DAMAGED_MAX:
             try:
                 fields = self._reader.get_next()
             except OSError as exc:
                 if exc.errno not in (errno.EBADMSG, errno.EIO, errno.EPROTONOSUPPORT):
                     raise
                 damaged += 1
-                if damaged >= DAMAGED_MAX:
-                    raise
                 continue
             if not fields:
                 return JournalTurn(entries, damaged, True)

@@ -1,5 +1,6 @@
 """The journal: files made by systemd-journal-remote, read by systemd-python."""
 
+import errno
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import pytest
 import trio
 
 from relay.listeners.journal import is_installed
-from relay.system.journal import FIELD_OCTETS_MAX, SystemJournal
+from relay.system.journal import DAMAGED_MAX, FIELD_OCTETS_MAX, SystemJournal
 from relay.system.ports import Endpoint
 
 REMOTE = shutil.which("systemd-journal-remote", path="/usr/lib/systemd:/lib/systemd:/usr/bin")
@@ -65,6 +66,36 @@ class Huge:
         }
 
     def close(self) -> None: ...
+
+
+class Damaged:
+    """As a `Reader` meets a file that lost its data objects: it passes over each entry."""
+
+    def __init__(self, entries: int) -> None:
+        self._left = entries
+
+    def process(self) -> None: ...
+
+    def get_next(self) -> dict[str, object]:
+        if not self._left:
+            return {}
+        self._left -= 1
+        raise OSError(errno.EBADMSG, "Bad message")
+
+    def close(self) -> None: ...
+
+
+async def test_however_many_entries_are_damaged_each_is_counted_and_passed(
+    journal: SystemJournal,
+) -> None:
+    """Raising would begin again before the first of them, for ever."""
+    journal._reader = Damaged(2 * DAMAGED_MAX + 1)
+    turns = [await journal.read(10, 1) for _ in range(3)]
+    assert [(it.entries, it.damaged, it.ended) for it in turns] == [
+        ([], DAMAGED_MAX, False),
+        ([], DAMAGED_MAX, False),
+        ([], 1, True),
+    ]
 
 
 async def test_of_an_entry_is_held_no_more_than_a_message_has(journal: SystemJournal) -> None:
