@@ -192,6 +192,7 @@ class Balance:
             self._slots.resume()
             return
         self._echoes += [it for it in (*in_hand, *rest) if it.echo]
+        self._closing = self._lease is not None  # also for one that comes before it is given back
         if self._lending is not None:
             self._lending.cancel()  # the channel takes everything back
         self._news.unpark_all()

@@ -280,6 +280,29 @@ async def test_with_nobody_up_everything_is_in_the_channel_again(
         assert in_order(b.got)
 
 
+async def test_one_that_comes_as_the_last_one_leaves_has_what_that_one_was_lent(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    channel = make_channel()
+    balance = Balance(channel, KEYS, Poison())
+    first, second = (balance.seat(channel.account.health(name)) for name in "ab")
+    balance.arrange([first, second], KEYS)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(balance.run)
+        channel.put(Batch.of([b"0", b"1"], ["s", "s"], "net", RECEIVED_NS))
+        with first.lease() as lease:
+            await lease.lend()
+        with second.lease() as share:
+            balance.take(share)  # before the one that shares out has heard of it
+            with trio.fail_after(1):
+                (batch,) = await share.lend()
+            assert rows_of(batch) == [("s", 0), ("s", 1)]
+            share.settle(2, Confirmation.ACKED)
+            check(channel)
+            assert channel.is_empty
+        nursery.cancel_scope.cancel()
+
+
 async def test_what_one_may_not_have_read_is_sent_to_the_others(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
