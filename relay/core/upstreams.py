@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from relay.core.numbering import HOLES_MAX, Numbering, Range
-from relay.wire.hop import last_passage
+from relay.wire.hop import last_passage, upstream_text
 
 UPSTREAMS_MAX = 256  # with the longest silent one making room
 LABELS_MAX = 64  # upstreams with counters of their own
@@ -196,7 +196,7 @@ class Upstreams:
         if len(self._known) >= UPSTREAMS_MAX:
             silent = self._known.pop(next(iter(self._known)))
             silent.settle(now, now)
-        text = name.decode("utf-8", "backslashreplace")
+        text = upstream_text(name)
         label = text if text in self.counts or len(self.counts) <= LABELS_MAX else OTHER
         return Upstream(text, self.counts.setdefault(label, HopCounts()), self.holes_max)
 

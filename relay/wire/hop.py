@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from relay.wire.escape import escape_text
 from relay.wire.message import elements, split_data, view
 
 SD_ID = b"relay@32473"
@@ -38,6 +39,11 @@ class Passage(NamedTuple):
     upstream: bytes  # NAME/PIPE
     epoch: bytes
     number: int
+
+
+def upstream_text(upstream: bytes) -> str:
+    """For people: a name comes from whoever can send, and must not break out of its line."""
+    return escape_text([upstream])[0].decode()
 
 
 @dataclass(slots=True, eq=False)
