@@ -21,7 +21,8 @@ class Numbering:
     """The numbers of one epoch of an upstream.
 
     Invariant: each number from `start` to `next` was received, is in a hole, or was in one that
-    is forgotten: at most `holes_max` are `given_up`. What is below `start` was before our time. Holes are apart, and rise.
+    is forgotten: at most `holes_max` are `given_up`. What is below `start` was before our time.
+    Holes are apart, and rise.
     """
 
     start: int

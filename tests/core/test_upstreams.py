@@ -156,7 +156,7 @@ def test_what_is_missing_of_one_that_makes_room_is_told() -> None:
 def test_a_hostile_name_stays_in_its_line() -> None:
     upstreams = Upstreams()
     name = b"a\n<0>\x1b[2J\xff/p"
-    opening = b"<13>1 - h app - - [relay@32473 hop=\"" + name + b"/" + EPOCH.encode()
+    opening = b'<13>1 - h app - - [relay@32473 hop="' + name + b"/" + EPOCH.encode()
     upstreams.look([opening + b'/1"]', opening + b'/1"]'], 0.0)
     assert upstreams.due(0.0) == ["upstream a#012<0>#033[2J#377/p: received again 1 message: 1"]
     assert "a#012<0>#033[2J#377/p" in upstreams.counts
