@@ -250,6 +250,24 @@ async def test_a_stalled_one_is_done_without_for_a_while(
     assert "pipe pipe does without a for 60.0 s: it is stalled" in caplog.text
 
 
+async def test_a_stalled_one_is_done_without_no_longer_than_there_are_others(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    a, b = Peer("a"), Peer("b")
+    async with delivering(a, b) as bench:
+        await trio.sleep(1)
+        a.become(silent=True)
+        bench.put(*SENDERS)
+        await trio.sleep(KEYS.stalled_max + 2 * CLOSE)
+        assert (a.attempts, set(b.got)) == (1, bench.sent)
+        a.become(silent=False)
+        b.become(down="reset")
+        bench.put(*SENDERS)
+        await trio.sleep(CLOSE)
+        assert a.attempts == 2
+        assert {*a.got, *b.got} == bench.sent
+
+
 async def test_the_only_one_is_not_given_up_for_stalling(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
