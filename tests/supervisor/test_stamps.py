@@ -78,6 +78,16 @@ async def test_without_a_state_directory_every_process_has_an_epoch_of_its_own(
     assert seen[0].epoch != seen[1].epoch
 
 
+async def test_the_last_that_a_delivery_lends_at_a_reload_has_its_numbers(bench: Bench) -> None:
+    """The one that stamps is cancelled by the reload, and may have been woken in this very turn."""
+    async with bench.running(STAMPING) as relay:
+        channel = relay.pipes["all"].channel
+        await bench.reload(BASE)
+        assert relay.pipes["all"].channel is channel
+        assert channel.lends_numbers
+        await send(bench, 1)
+
+
 async def test_what_another_one_had_before_the_stamp_was_switched_on_has_its_numbers(
     bench: Bench,
 ) -> None:
