@@ -1,4 +1,4 @@
-"""The next hop of a pipe that stamps: what it says is missing is what was lost, and nothing else."""
+"""The next hop of a pipe that stamps: it says what was lost, and nothing else."""
 
 import re
 from collections import Counter, defaultdict
@@ -29,6 +29,7 @@ class NextHop:
         default_factory=lambda: defaultdict(set)
     )  # the messages that ever had a number
     named: dict[tuple[int, int], bytes] = field(default_factory=dict)  # by epoch and number
+    copies: Counter[bytes] = field(default_factory=Counter)  # how many numbers each had
     faults: list[str] = field(default_factory=list)
 
     def take(self, messages: Sequence[bytes], now: float | None = None) -> None:
@@ -43,6 +44,7 @@ class NextHop:
         epoch = (int.from_bytes(life.relay.epoch, "big") + renumbered) % (1 << 64)
         for number, message in enumerate(messages, first):
             self.names[number].add(message)
+            self.copies[message] += 1
             before = self.named.setdefault((epoch, number), message)
             if before != message:
                 self.faults.append(f"number {number} of {epoch:x} is given twice")
@@ -117,7 +119,10 @@ class NextHop:
         Unless it was read in another epoch, and a power cut has taken from the disk that it was.
         """
         for number in missing:
-            lost = [it for it in self.names[number] if sent_form(self.pipe, it) not in read]
+            lost = any(
+                sent_form(self.pipe, it) not in read or self.copies[it] > 1  # sent to us again
+                for it in self.names[number]
+            )
             known = lost or (self.names[number] and number in others)
             assert known, f"{self.pipe.name}: {number} of {epoch:x} is said to be missing"
 

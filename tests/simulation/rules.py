@@ -100,5 +100,6 @@ class RuleWatch:
         passing = (
             len(places) if promised else min(len(places), int(max(0, self._tokens) + ROUNDING))
         )
-        self._tokens -= passing
+        owed_max = self.plan.keys["burst"] if promised else 0
+        self._tokens = max(self._tokens - passing, -owed_max)
         return places[passing:]
