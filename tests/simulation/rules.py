@@ -100,6 +100,5 @@ class RuleWatch:
         passing = (
             len(places) if promised else min(len(places), int(max(0, self._tokens) + ROUNDING))
         )
-        owed_max = self.plan.keys["burst"] if promised else 0
-        self._tokens = max(self._tokens - passing, -owed_max)
+        self._tokens = max(self._tokens - passing, -self.plan.keys["burst"])
         return places[passing:]

@@ -48,9 +48,9 @@ def watched(world: World) -> Iterator[None]:
         if channel.next > first:
             world.number(channel, first, batch)
 
-    def renumber_all(spooling: Spooling, delta: int) -> None:
-        renumber(spooling, delta)
-        if not delta:
+    def renumber_all(spooling: Spooling, delta: int, *, again: bool) -> None:
+        renumber(spooling, delta, again=again)
+        if not (delta or again):
             return
         channel, backlog = spooling._channel, spooling._backlog
         for entry in {*channel._queue.lent, *channel._queue.waiting, *backlog.unwritten}:
