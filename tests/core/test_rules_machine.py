@@ -36,9 +36,9 @@ from tests.core.parts import RECEIVED_NS, CancelAt, check, make_receipt
 
 SECOND = 10**9
 TTL = 10  # seconds
-RATE, BURST = 2, 12
+RATE, BURST = 1, 6
 ONE_IN = 3
-BOUND = 10  # messages
+BOUND = 6  # messages
 HEADER = re.compile(rb"<(\d+)>1 2026-11-23T07:28:45Z gate app - - - (\d+) \*\*\* \*\*\*")
 
 KEYS: dict[str, dict[str, object]] = {
@@ -278,7 +278,7 @@ def held_by(channel: Channel) -> list[int]:
 cuts = st.tuples(st.sampled_from([0, 0, 0, 1, 2, 3]), st.booleans())
 puts = st.tuples(
     st.just("put"), st.lists(st.sampled_from([3, 4, 5, 6]), min_size=1, max_size=4),
-    st.sampled_from([False, False, False, True]), st.sampled_from([False, False, True]),
+    st.sampled_from([False, False, False, True]), st.booleans(),
 )  # fmt: skip
 actions = st.one_of(
     puts,
@@ -306,8 +306,8 @@ def small() -> Iterator[None]:
 
 @settings(max_examples=300)
 @given(
-    st.sampled_from(sorted(KEYS)),
-    st.sampled_from(["drop-newest", "drop-oldest", "block"]),
+    st.sampled_from([*KEYS, "all"]),
+    st.sampled_from(["drop-newest", "drop-oldest", "block", "block"]),
     st.lists(actions, min_size=40, max_size=40),
 )
 def test_what_rules_drop_is_known_after_every_action(

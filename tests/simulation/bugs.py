@@ -131,7 +131,7 @@ BUGS = [
         Intake,
         "room",
         mutations.does_not_wait,
-        seed=174,
+        seed=185,
     ),
     Bug("a filter is ignored", ("reload",), Pipe, "put", mutations.ignores_the_filter),
     Bug("only the first pipe is fed", ("reload",), Router, "put", mutations.feeds_one_pipe),
