@@ -103,6 +103,7 @@ class World:
     sent: list[Sent] = field(default_factory=list)
     dropped: Counter[Drop] = field(default_factory=Counter)
     held: list[int] = field(default_factory=list)  # after the last step
+    owing: set[int] = field(default_factory=set)  # of those, whose senders wait for an answer
     leaving: set[int] = field(default_factory=set)  # settled or refused since
     in_hand: list[int] = field(default_factory=list)
     leasing: tuple[AbstractContextManager[ChannelLease], ChannelLease] | None = None
@@ -261,9 +262,10 @@ class World:
         expired = [number for number in gone if number not in self.leaving]
         for number in expired:
             assert self.clock.ns - self.sent[number].at_ns > TTL * SECOND
-            assert number not in self.owed, "its sender was promised an answer"
+            assert number not in self.owing, "its sender was promised an answer"
         self.dropped[Drop.EXPIRED] += len(expired)
         self.held, self.leaving = now, set()
+        self.owing = self.owed
         assert now[: self.channel.held().lent] == self.in_hand
         account = self.channel.account
         assert {it: n for it, n in account.dropped.items() if n} == dict(+self.dropped)

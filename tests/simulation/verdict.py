@@ -194,6 +194,11 @@ class Verdict:
             hop.take(_left(self.world, self.pipe, (self.pipe.name, self.pipe.address))[2], now=0.0)
         anew = self._power_cut or self._total("renumbered") > 0
         hop.judge(self.world.truth, one_epoch=not anew)
+        for counts in hop.upstreams.counts.values():
+            self.world.sometimes["the next hop misses messages"] += counts.missing
+            self.world.sometimes["the next hop gets messages again"] += counts.duplicates
+            self.world.sometimes["the numbers begin anew"] += counts.renumbered
+        self.world.sometimes["a disk that opens late begins an epoch"] += self._total("renumbered")
 
     # -- the books
 
