@@ -84,10 +84,12 @@ class Rules:
             places = self._keep(channel, views, places)
         if not places:
             return None
-        taken = batch if len(places) == len(batch) else batch.select(places)
+        whole = len(places) == len(batch)
+        taken = batch if whole else batch.select(places)
         if self.changes is None:
             return taken
-        return self.changes.apply(views if taken is batch else Views(taken), channel.account)
+        views = views if whole else views.select(taken, places)
+        return self.changes.apply(views, channel.account)
 
     def _keep(self, channel: "Channel", views: Views, places: Sequence[int]) -> Sequence[int]:
         if self.sampling is not None:
