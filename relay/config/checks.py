@@ -176,8 +176,9 @@ def _check_match(document: Mapping[str, Any], path: KeyPath, rules: object) -> I
 
 
 def _claims(tables: Tables) -> Iterator[_Claim]:
-    if tables.admin and tables.admin.listen != "off":
-        yield _Claim(("admin", "listen"), "the admin server", Endpoint("tcp", tables.admin.listen))
+    for place, endpoint in enumerate(tables.admin.endpoints() if tables.admin else ()):
+        where: KeyPath = ("admin", "listen", place) if place else ("admin", "listen")
+        yield _Claim(where, "the admin server", endpoint)
     for name, listener in tables.listeners.items():
         for place, endpoint in enumerate(cast(Listener, listener).endpoints()):
             inet = endpoint.kind in ("udp", "tcp")

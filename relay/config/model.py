@@ -1,4 +1,4 @@
-"""The tables `[relay]`, `[admin]` and `[pipes.NAME]`, and the configuration as a whole.
+"""The tables `[relay]` and `[pipes.NAME]`, and the configuration as a whole.
 
 Listeners and destinations bring their own tables. What stands under a field is the documentation
 of its key, for people and in the JSON schema.
@@ -14,11 +14,10 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
-    ValidatorFunctionWrapHandler,
     WithJsonSchema,
-    WrapValidator,
 )
 
+from relay.config.admin import AdminKeys
 from relay.core.backlog import SpoolMode
 from relay.core.bounds import Overflow
 from relay.core.component import Destination, Listener
@@ -26,7 +25,7 @@ from relay.core.keys import Keys
 from relay.core.match import Match
 from relay.core.rules import RuleKeys, no_rules
 from relay.core.sharing import Sharing, StrategyName
-from relay.core.values import Duration, Listen, Path, Size, listed, or_one
+from relay.core.values import Duration, Path, Size, listed, or_one
 
 EVERY = "*"  # in `from`: every listener
 DESTINATIONS_MAX = 16  # of one pipe
@@ -45,10 +44,6 @@ def _check_name(name: str) -> str:
 def _host_name() -> str:
     name = re.sub(r"[^!-~]", "-", socket.gethostname()).rstrip(":")
     return name or "localhost"
-
-
-def _listen_or_off(value: object, check: ValidatorFunctionWrapHandler) -> object:
-    return value if value == "off" else check(value)
 
 
 def _names(examples: list[Any]) -> dict[str, Any]:
@@ -74,17 +69,6 @@ class RelayKeys(Keys):
     """Octets that all pipes together may hold: half is split equally, half goes to who needs it."""
     drain_max: Annotated[Duration, Field(le=86400)] = 5.0
     """How long a stop may take to deliver what is held."""
-
-
-class AdminKeys(Keys):
-    """The HTTP server for metrics and health; it runs unless it is switched off."""
-
-    listen: Annotated[
-        Listen,
-        WrapValidator(_listen_or_off),
-        WithJsonSchema({"type": "string", "examples": ["127.0.0.1:9514", "fd:admin", "off"]}),
-    ] = "127.0.0.1:9514"
-    """Address to listen on, `HOST:PORT` or `fd:NAME`; "off": no admin server."""
 
 
 class PipeKeys(RuleKeys):
