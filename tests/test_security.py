@@ -1,7 +1,9 @@
 """The threat model names tests that exist, and the supply chain is as docs/security.md says."""
 
 import ast
+import json
 import re
+import runpy
 from functools import cache
 from pathlib import Path
 
@@ -85,7 +87,40 @@ def test_the_lock_has_every_dependency_with_hashes() -> None:
     assert "--index" not in text
 
 
-def test_the_checks_look_for_known_vulnerabilities() -> None:
+VULNERABLE = {"name": "a", "version": "1", "vulns": [{"id": "CVE-1", "fix_versions": ["2"]}]}
+CLEAN = {"name": "b", "version": "1", "vulns": []}
+SKIPPED = {"name": "c", "skip_reason": "not found"}
+
+
+@pytest.mark.parametrize(
+    ("code", "packages", "errors", "verdict", "text"),
+    [
+        (0, [CLEAN], "", 0, "no known vulnerabilities in 1 packages"),
+        (1, [CLEAN, VULNERABLE, SKIPPED], "", 1, "a 1: CVE-1 (fixed in 2)"),
+        (0, [CLEAN, SKIPPED], "", 0, "in 1 packages; NOT AUDITED: c"),
+        (0, [SKIPPED, SKIPPED], "", 0, "NOT AUDITED: the service knew none of the 2 packages"),
+        (
+            1,
+            None,
+            "requests.exceptions.ProxyError: no",
+            0,
+            "NOT AUDITED: the vulnerability service",
+        ),
+        (1, None, "Traceback: KeyError", 1, "pip-audit failed"),
+        (2, [CLEAN], "usage", 2, "pip-audit failed"),
+    ],
+)
+def test_the_checks_look_for_known_vulnerabilities(
+    code: int, packages: object, errors: str, verdict: int, text: str
+) -> None:
+    """They fail on a finding, and call what nobody could look up not audited, never clean."""
+    report = "" if packages is None else json.dumps({"dependencies": packages})
+    judged = runpy.run_path(str(ROOT / ".ci/audit.py"))["judge"](code, report, errors)
+    assert judged[0] == verdict
+    assert text in judged[1]
+
+
+def test_the_checks_install_what_is_locked_and_audit_it() -> None:
     checks = (ROOT / ".ci/run").read_text()
-    assert "requirements.lock" in checks
-    assert re.search(r"^\.ci/audit$", checks, re.MULTILINE)
+    assert "--require-hashes -r requirements.lock" in checks
+    assert ".ci/audit.py" in checks

@@ -71,7 +71,8 @@ def check_addresses(tables: Tables) -> Iterator[Problem]:
         rivals.append(later)
         if earlier:
             mine, theirs = later.endpoint.address, earlier.endpoint.address
-            owner = "this listener" if earlier.owner == later.owner else earlier.owner
+            same = earlier.owner == later.owner and later.path[0] == "listeners"
+            owner = "this listener" if same else earlier.owner
             there = f" ({value_text(theirs)})" if theirs != mine else ""
             text = f"{value_text(mine)} is already taken by {owner}{there}"
             yield Problem(later.path, text)
