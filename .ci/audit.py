@@ -47,7 +47,8 @@ def main() -> int:
         report = Path(directory) / "report.json"
         command = [
             str(Path(sys.executable).with_name("pip-audit")), "--requirement", LOCK,
-            "--disable-pip", "--progress-spinner", "off", "--format", "json", "--output", str(report),
+            "--disable-pip", "--progress-spinner", "off", "--format", "json",
+            "--output", str(report),
         ]  # fmt: skip
         try:
             run = subprocess.run(  # noqa: S603 - our own words

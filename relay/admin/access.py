@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from relay.config.admin import AdminKeys, AdminTls
 
-FILE_OCTETS_MAX = 1 << 20  # a bundle of all public authorities has 220 KiB
+FILE_OCTETS_MAX = 1 << 20  # several bundles of all public authorities
 TOKEN_LENGTHS = range(16, 1025)
 _TOKEN = re.compile(rb"[\w.~+/-]+=*", re.ASCII)  # RFC 6750 section 2.1
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}

@@ -22,7 +22,7 @@ log = logging.getLogger("relay.admin")
 DEFER_SECONDS = 1.0
 # After a connection that found no place: a flood of them is 1,000 a second at the most.
 CROWDED_SECONDS = 0.001
-# After each that comes with TLS: 100 handshakes a second at the most, 0.5 ms each (P-256).
+# After each that comes with TLS: a flood of handshakes is 100 a second at the most.
 HANDSHAKE_SECONDS = 0.01
 
 # accept(2): no descriptor or no memory left, for now
