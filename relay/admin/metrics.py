@@ -23,6 +23,7 @@ from relay.admin.metric import (
     by_ring,
     one,
 )  # fmt: skip
+from relay.admin.sandbox import SANDBOX
 from relay.admin.senders import SENDERS
 from relay.admin.state import Admin
 from relay.admin.upstreams import UPSTREAMS
@@ -302,6 +303,7 @@ _RELAY = (
             lambda it: it.octets),
     Metric("relay_restarts_total", "counter",
            "Restarts of a component after an unexpected exception.", ("component",), _restarts),
+    *SANDBOX,
     Metric("relay_reloads_total", "counter",
            "Times the configuration was read again, by result.", ("result",), _reloads),
     one("relay_ready", "gauge", "1 while every listener is bound and the relay is not stopping.",
