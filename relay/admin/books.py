@@ -6,7 +6,7 @@ from typing import Any
 
 from relay import __version__
 from relay.admin.metrics import at_risk_oldest_seconds, held_octets, oldest_seconds
-from relay.admin.sandbox import sandbox
+from relay.admin.process import sandbox
 from relay.core.account import ListenerAccount, PipeAccount
 from relay.core.health import Health
 from relay.supervisor.state import Relay

@@ -55,8 +55,8 @@ def main() -> None:
     libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
     if os.getppid() != int(sys.argv[2]):
         sys.exit(1)
-    for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
-        signal.signal(ignored, signal.SIG_IGN)  # how the relay ends is how we end
+    # How the relay ends is how we end. Blocked, not ignored: launch.py unblocks them for programs.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP, signal.SIGTERM})
     commands, environ = json.loads(orders.recv(ORDER_OCTETS_MAX))
     orders.send(b"ready")
     children: dict[int, Child] = {}  # by each of its two descriptors

@@ -1,4 +1,4 @@
-"""How the process is locked in."""
+"""What is of the process as a whole: how it is locked in, and how often it has read its file."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -24,7 +24,14 @@ def _sandbox(admin: Admin) -> Iterator[Sample]:
     yield ("seccomp",), confinement.seccomp
 
 
-SANDBOX = (
+def _reloads(admin: Admin) -> Iterator[Sample]:
+    yield ("success",), admin.relay.reloads
+    yield ("failure",), admin.relay.reloads_failed
+
+
+PROCESS = (
     Metric("relay_sandbox", "gauge",
-           "1 when the process is locked in by this.", ("kind",), _sandbox),
+           "1 while the process is locked in by this.", ("kind",), _sandbox),
+    Metric("relay_reloads_total", "counter",
+           "Times the configuration was read again, by result.", ("result",), _reloads),
 )  # fmt: skip
