@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 
 from relay.config.addresses import reaches
+from relay.config.effects import without_effect
 from relay.config.model import Config, PipeKeys
 from relay.config.words import duration_text, size_text
 from relay.core.component import Destination
@@ -30,7 +31,7 @@ def warnings(config: Config) -> list[str]:
         *_blocking(config),
         *_twice(config),
         *_not_keeping(config),
-        *_never_matching(config),
+        *without_effect(config),
         *_own_listeners(config),
         *_refused_again(config),
         *_nothing_to_share(config),
@@ -67,7 +68,7 @@ def _rules_text(pipe: PipeKeys) -> str:
     """What a pipe does with its messages, in the order in which it does it."""
     parts = {"sample": len(pipe.sample), "shed": pipe.shed is not None,
              "rate limit": pipe.rate_limit is not None, "rewrite": len(pipe.rewrite),
-             "mask": len(pipe.mask)}  # fmt: skip
+             "mask": len(pipe.mask), "ttl": pipe.ttl is not None}  # fmt: skip
     texts = [
         f"{number} x {name}" if number > 1 else name for name, number in parts.items() if number
     ]
@@ -153,17 +154,6 @@ def _not_keeping(config: Config) -> Iterator[str]:
                 yield (
                     f"pipe {name} does not keep: listener {listener} {does} "
                     'without it (spool = "always" or overflow = "block" would change that)'
-                )
-
-
-def _never_matching(config: Config) -> Iterator[str]:
-    for name, pipe in config.pipes.items():
-        feeding = config.feeding(name)
-        for place, rule in enumerate(pipe.match):
-            if rule.listener and not set(rule.listener) & set(feeding):
-                yield (
-                    f"pipe {name}: match[{place}] matches nothing: "
-                    f"{', '.join(rule.listener)} does not feed this pipe"
                 )
 
 
