@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -30,7 +29,7 @@ answers = {}
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
 
-def run(script: str, *arguments: str | Path) -> Mapping[str, object]:
+def run(script: str, *arguments: str | Path) -> dict[str, object]:
     """What the script has put into `answers`."""
     whole = PRELUDE + textwrap.dedent(script) + "\nprint(json.dumps(answers), flush=True)\n"
     done = subprocess.run(
