@@ -75,8 +75,9 @@ def lock_in(config: Config, machine: SystemMachine) -> None:
             machine.helper = Helper(starts)
         except OSError as exc:
             raise Failure(f"the helper that starts programs: {exc.strerror or exc}") from exc
-    configuration = os.path.dirname(os.path.abspath(config.path))
-    wanted = [it for _, it in touches(config)] + [Touch("read", configuration)]
+    # The file may be a link, and may be put in its place by rename(2).
+    read = {os.path.dirname(it(config.path)) for it in (os.path.abspath, os.path.realpath)}
+    wanted = [it for _, it in touches(config)] + [Touch("read", it) for it in sorted(read)]
     wanted = [replace(it, place=os.path.realpath(it.place)) for it in wanted]
     rules = grant(wanted)
     forbid_more()
