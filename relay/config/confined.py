@@ -43,9 +43,11 @@ def ports(config: Config) -> Iterator[tuple[KeyPath, tuple[str, str], int]]:
                 yield (
                     ("listeners", name, "listen"), (endpoint.kind, endpoint.address), port
                 )  # fmt: skip
-    listen = config.admin.listen if config.admin else "fd:"
-    if not listen.startswith(("fd:", "unix:", "/")):
-        yield ("admin", "listen"), ("tcp", listen), split_address(listen)[1]
+    if config.admin:
+        listen = config.admin.listen
+        for address in (listen,) if isinstance(listen, str) else listen:
+            if not address.startswith(("fd:", "unix:")):
+                yield ("admin", "listen"), ("tcp", address), split_address(address)[1]
 
 
 def load_within(path: str, now: Config, confinement: Confinement) -> Config:
