@@ -1,6 +1,7 @@
 """The table `[admin]`: where the admin server listens, and what it asks of clients over TCP."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from ipaddress import ip_address
 from typing import Annotated, Literal
 
@@ -8,7 +9,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from relay.core.keys import Keys
 from relay.core.values import Path, listed, or_one, parse_listen, split_address
-from relay.system.ports import Endpoint
+from relay.system.ports import Endpoint, Touch
 
 UNIX = "unix:"
 UNIX_PATH_OCTETS_MAX = 107  # unix(7): 108 with the NUL that ends it
@@ -85,6 +86,18 @@ class AdminKeys(Keys):
             else Endpoint("tcp", it)
             for it in self.listen
         ]
+
+    def touches(self) -> Iterator[Touch]:
+        """The places that it needs in the file system, those of `tls` left aside."""
+        for it in self.listen:
+            if it.startswith(UNIX):
+                path = os.path.abspath(it.removeprefix(UNIX))
+                yield Touch("write", os.path.dirname(path), "listen")
+        if (
+            self.token_file is not None
+        ):  # it may be a link, and may be put in its place by rename(2)
+            for real in (os.path.abspath, os.path.realpath):
+                yield Touch("read", os.path.dirname(real(self.token_file)), "token_file")
 
 
 def is_loopback(address: str) -> bool:
