@@ -19,7 +19,8 @@ from pydantic.fields import FieldInfo
 from relay.admin.metrics import METRICS
 from relay.cli.commands import cli
 from relay.config import ConfigErrors, load
-from relay.config.model import AdminKeys, PipeKeys, RelayKeys
+from relay.config.admin import AdminKeys, AdminTls
+from relay.config.model import PipeKeys, RelayKeys
 from relay.config.schema import schema
 from relay.config.tables import read_tables
 from relay.config.words import duration_text, known_keys, size_text
@@ -56,6 +57,7 @@ MODELS: dict[str, dict[str, type[Keys]]] = {
     "configuration": {
         "relay": RelayKeys,
         "admin": AdminKeys,
+        "admin tls": AdminTls,
         "pipe": PipeKeys,
         "match": Match,
         "sample": Sample,

@@ -27,6 +27,7 @@ from relay.admin.process import PROCESS
 from relay.admin.senders import SENDERS
 from relay.admin.state import Admin
 from relay.admin.upstreams import UPSTREAMS
+from relay.admin.visits import VISITS
 from relay.core.account import ListenerAccount, PipeAccount
 from relay.core.backlog import Backlog
 from relay.core.memory import cost
@@ -301,15 +302,10 @@ _RELAY = (
     *PROCESS,
     one("relay_ready", "gauge", "1 while every listener is bound and the relay is not stopping.",
         lambda admin: admin.relay.ready),
-    one("relay_admin_connections_open", "gauge",
-        "Connections to the admin server.", lambda admin: admin.connections),
-    one("relay_admin_connections_refused_total", "counter",
-        "Connections to the admin server closed because there were too many.",
-        lambda admin: admin.connections_refused),
     Metric("relay_info", "gauge", "Always 1; the version is in the label.", ("version",),
            lambda _: [((__version__,), 1)]),
 )  # fmt: skip
 
 METRICS: Sequence[Metric] = (
-    *_PIPES, *_LISTENERS, *UPSTREAMS, *SENDERS, *FILE_METRICS, *_RELAY,
+    *_PIPES, *_LISTENERS, *UPSTREAMS, *SENDERS, *FILE_METRICS, *_RELAY, *VISITS,
 )  # fmt: skip

@@ -22,6 +22,8 @@ _FIXED = ("user", "group", "sandbox", "state_dir")
 def touches(config: Config) -> Iterator[tuple[KeyPath, Touch]]:
     """Every place in the file system that it needs, with the key that says so."""
     yield ("relay", "state_dir"), Touch("write", os.path.abspath(config.relay.state_dir))
+    for touch in (*config.admin.touches(), *_tls_files(config.admin)) if config.admin else ():
+        yield ("admin", *touch.key.split(".")), touch
     for section in ("listeners", "destinations"):
         for name, component in getattr(config, section).items():
             keys = cast("ListenerKeys | DestinationKeys", component)
@@ -44,8 +46,7 @@ def ports(config: Config) -> Iterator[tuple[KeyPath, tuple[str, str], int]]:
                     ("listeners", name, "listen"), (endpoint.kind, endpoint.address), port
                 )  # fmt: skip
     if config.admin:
-        listen = config.admin.listen
-        for address in (listen,) if isinstance(listen, str) else listen:
+        for address in config.admin.listen:
             if not address.startswith(("fd:", "unix:")):
                 yield ("admin", "listen"), ("tcp", address), split_address(address)[1]
 

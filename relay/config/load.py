@@ -56,7 +56,7 @@ def _config(path: str, tables: Tables) -> Config:
     return Config(
         path=path,
         relay=tables.relay,
-        admin=None if tables.admin.listen == "off" else tables.admin,
+        admin=tables.admin if tables.admin.listen else None,
         listeners=cast("dict[str, Listener]", tables.listeners),
         destinations=cast("dict[str, Destination]", tables.destinations),
         pipes=with_dead_letters(tables.pipes),

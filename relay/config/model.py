@@ -1,4 +1,4 @@
-"""The tables `[relay]`, `[admin]` and `[pipes.NAME]`, and the configuration as a whole.
+"""The tables `[relay]` and `[pipes.NAME]`, and the configuration as a whole.
 
 Listeners and destinations bring their own tables. What stands under a field is the documentation
 of its key, for people and in the JSON schema.
@@ -17,12 +17,11 @@ from pydantic import (
     BeforeValidator,
     Field,
     ValidationInfo,
-    ValidatorFunctionWrapHandler,
     WithJsonSchema,
-    WrapValidator,
     field_validator,
 )
 
+from relay.config.admin import AdminKeys
 from relay.core.backlog import SpoolMode
 from relay.core.bounds import Overflow
 from relay.core.component import Destination, Listener
@@ -30,7 +29,7 @@ from relay.core.keys import Keys
 from relay.core.match import Match
 from relay.core.rules import RuleKeys, no_rules
 from relay.core.sharing import Sharing, StrategyName
-from relay.core.values import Duration, Listen, Path, Size, listed, or_one
+from relay.core.values import Duration, Path, Size, listed, or_one
 
 EVERY = "*"  # in `from`: every listener
 DESTINATIONS_MAX = 16  # of one pipe
@@ -69,10 +68,6 @@ def _host_name() -> str:
     return name or "localhost"
 
 
-def _listen_or_off(value: object, check: ValidatorFunctionWrapHandler) -> object:
-    return value if value == "off" else check(value)
-
-
 def _names(examples: list[Any]) -> dict[str, Any]:
     """The schema of a name, or of a list of names."""
     names = {"type": "array", "items": {"type": "string"}, "minItems": 1, "uniqueItems": True}
@@ -109,17 +104,6 @@ class RelayKeys(Keys):
         if group is not None and keys.data.get("user", "") is None:
             raise ValueError('needs the key "user" beside it')
         return group
-
-
-class AdminKeys(Keys):
-    """The HTTP server for metrics and health; it runs unless it is switched off."""
-
-    listen: Annotated[
-        Listen,
-        WrapValidator(_listen_or_off),
-        WithJsonSchema({"type": "string", "examples": ["127.0.0.1:9514", "fd:admin", "off"]}),
-    ] = "127.0.0.1:9514"
-    """Address to listen on, `HOST:PORT` or `fd:NAME`; "off": no admin server."""
 
 
 class PipeKeys(RuleKeys):

@@ -26,6 +26,14 @@ to = "out"
 """
 
 MORE = [
+    ('[admin]\nlisten = "unix:DIR/other/relay.sock"\n',
+     "admin.listen: DIR/other is outside of what the process is locked in to: needs a restart"),
+    ('[admin]\ntoken_file = "DIR/other/token"\n',
+     "admin.token_file: DIR/other is outside of what the process is locked in to: "
+     "needs a restart"),
+    ('[admin]\ntls = { certificate = "DIR/other/a", key = "DIR/state/b" }\n',
+     "admin.tls.certificate: DIR/other is outside of what the process is locked in to: "
+     "needs a restart"),
     ('[listeners.more]\ntype = "tcp"\nlisten = ["127.0.0.1:515"]\n',
      "listeners.more.listen: port 515 cannot be bound without privileges: needs a restart"),
     ('[listeners.kernel]\ntype = "kmsg"\npath = "DIR/logs/kmsg"\n',
