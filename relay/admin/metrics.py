@@ -25,6 +25,7 @@ from relay.admin.metric import (
 )  # fmt: skip
 from relay.admin.senders import SENDERS
 from relay.admin.state import Admin
+from relay.admin.tls_metrics import TLS_METRICS
 from relay.admin.upstreams import UPSTREAMS
 from relay.core.account import ListenerAccount, PipeAccount
 from relay.core.backlog import Backlog
@@ -316,5 +317,4 @@ _RELAY = (
 )  # fmt: skip
 
 METRICS: Sequence[Metric] = (
-    *_PIPES, *_LISTENERS, *UPSTREAMS, *SENDERS, *FILE_METRICS, *_RELAY,
-)  # fmt: skip
+    *_PIPES, *_LISTENERS, *UPSTREAMS, *SENDERS, *FILE_METRICS, *TLS_METRICS, *_RELAY)  # fmt: skip

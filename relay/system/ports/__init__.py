@@ -20,6 +20,16 @@ from relay.system.ports.log_files import LogFile, LogFiles, Stat
 from relay.system.ports.network import Network, Unreachable
 from relay.system.ports.positions import PositionStore
 from relay.system.ports.stream import Acceptor, Connection, ConnectionBroken, ReadySet
+from relay.system.ports.tls import (
+    Identity,
+    SecureConnection,
+    Tls,
+    TlsContext,
+    TlsFault,
+    TlsReason,
+    TlsSettings,
+    TlsUnusable,
+)
 
 Socket = DatagramReceiver | Acceptor | KernelLog | Journal  # what an endpoint is opened as
 
@@ -38,6 +48,7 @@ __all__ = [
     "FamilyMissing",
     "File",
     "Host",
+    "Identity",
     "Journal",
     "JournalTurn",
     "KernelLog",
@@ -52,7 +63,14 @@ __all__ = [
     "Program",
     "RandomFile",
     "ReadySet",
+    "SecureConnection",
     "Socket",
     "Stat",
+    "Tls",
+    "TlsContext",
+    "TlsFault",
+    "TlsReason",
+    "TlsSettings",
+    "TlsUnusable",
     "Unreachable",
 ]
