@@ -23,6 +23,7 @@ from relay.admin.metric import (
     by_ring,
     one,
 )  # fmt: skip
+from relay.admin.process import PROCESS
 from relay.admin.senders import SENDERS
 from relay.admin.state import Admin
 from relay.admin.tls_metrics import TLS_METRICS
@@ -104,11 +105,6 @@ def _restarts(admin: Admin) -> Iterator[Sample]:
     for listener in admin.relay.ledger.listeners.values():
         yield (f"listener {listener.name}",), listener.restarts
     yield ("admin server",), admin.restarts
-
-
-def _reloads(admin: Admin) -> Iterator[Sample]:
-    yield ("success",), admin.relay.reloads
-    yield ("failure",), admin.relay.reloads_failed
 
 
 _PIPES = (
@@ -303,8 +299,7 @@ _RELAY = (
             lambda it: it.octets),
     Metric("relay_restarts_total", "counter",
            "Restarts of a component after an unexpected exception.", ("component",), _restarts),
-    Metric("relay_reloads_total", "counter",
-           "Times the configuration was read again, by result.", ("result",), _reloads),
+    *PROCESS,
     one("relay_ready", "gauge", "1 while every listener is bound and the relay is not stopping.",
         lambda admin: admin.relay.ready),
     one("relay_admin_connections_open", "gauge",

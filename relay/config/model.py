@@ -4,6 +4,8 @@ Listeners and destinations bring their own tables. What stands under a field is 
 of its key, for people and in the JSON schema.
 """
 
+import grp
+import pwd
 import re
 import socket
 from collections.abc import Mapping
@@ -14,9 +16,11 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
+    ValidationInfo,
     ValidatorFunctionWrapHandler,
     WithJsonSchema,
     WrapValidator,
+    field_validator,
 )
 
 from relay.core.backlog import SpoolMode
@@ -40,6 +44,24 @@ def _check_name(name: str) -> str:
             f"expected a host name of 1 to 255 printable ASCII characters, not {name[:300]!r}"
         )
     return name
+
+
+def _check_user(user: str) -> str:
+    try:
+        found = pwd.getpwuid(int(user)) if user.isdigit() else pwd.getpwnam(user)
+    except (LookupError, OverflowError):
+        raise ValueError(f"no user {user!r} on this host") from None
+    if found.pw_uid == 0:
+        raise ValueError(f"{user!r} is root, whose privileges are to be given up")
+    return user
+
+
+def _check_group(group: str) -> str:
+    try:
+        grp.getgrgid(int(group)) if group.isdigit() else grp.getgrnam(group)
+    except (LookupError, OverflowError):
+        raise ValueError(f"no group {group!r} on this host") from None
+    return group
 
 
 def _host_name() -> str:
@@ -74,6 +96,19 @@ class RelayKeys(Keys):
     """Octets that all pipes together may hold: half is split equally, half goes to who needs it."""
     drain_max: Annotated[Duration, Field(le=86400)] = 5.0
     """How long a stop may take to deliver what is held."""
+    user: Annotated[str, AfterValidator(_check_user)] | None = None
+    """Started as root: the user to become, name or number, when all sockets are bound."""
+    group: Annotated[str, AfterValidator(_check_group)] | None = None
+    """The group to be in then; default: that of the user."""
+    sandbox: Literal["auto", "require", "off"] = "auto"
+    """Lock the process in with Landlock and seccomp: as far as the kernel can, fully, or not."""
+
+    @field_validator("group")
+    @classmethod
+    def _group_needs_user(cls, group: str | None, keys: ValidationInfo) -> str | None:
+        if group is not None and keys.data.get("user", "") is None:
+            raise ValueError('needs the key "user" beside it')
+        return group
 
 
 class AdminKeys(Keys):

@@ -49,6 +49,7 @@ LABELS = {
     "component": ("pipe forward", "pipe look", "listener net", "listener internal", "admin server"),
     "result": ("success", "failure"),
     "version": (__version__,),
+    "kind": ("landlock", "seccomp"),
     "pipe": ("forward", "look"),
     "listener": ("net", "internal"),
     "destination": ("recent",),

@@ -10,7 +10,7 @@ import trio
 
 from relay.system.local import SystemLocal
 from relay.system.log_files import SystemLogFiles
-from relay.system.ports import Directory, Endpoint, Host, PositionStore
+from relay.system.ports import Confinement, Directory, Endpoint, Host, PositionStore
 from relay.system.tls import SystemTls
 from tests.simulation.network import Internet, SimulatedNetwork
 from tests.simulation.sockets import SimulatedAcceptor, SimulatedReceiver
@@ -76,6 +76,10 @@ class SimulatedMachine:
 
     async def await_page(self) -> None:
         await trio.lowlevel.checkpoint()
+
+    @property
+    def confinement(self) -> Confinement:
+        return Confinement()  # nothing here is a process
 
     @property
     def page(self) -> SimulatedPage:

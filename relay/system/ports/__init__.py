@@ -8,6 +8,7 @@ around them, and `tests/test_architecture.py` says so.
 Calls that are not `async` never block. `OSError` leaves a port only where its docstring says so.
 """
 
+from relay.system.ports.confinement import Confinement, Touch
 from relay.system.ports.datagram import CredentialReceiver, DatagramReceiver, DatagramSender
 from relay.system.ports.directory import Directory, RandomFile
 from relay.system.ports.disk import Disk, File, PageFile
@@ -36,6 +37,7 @@ Socket = DatagramReceiver | Acceptor | KernelLog | Journal  # what an endpoint i
 __all__ = [
     "Acceptor",
     "Clock",
+    "Confinement",
     "Connection",
     "ConnectionBroken",
     "CredentialReceiver",
@@ -72,5 +74,6 @@ __all__ = [
     "TlsReason",
     "TlsSettings",
     "TlsUnusable",
+    "Touch",
     "Unreachable",
 ]
