@@ -98,6 +98,7 @@ TESTED_ELSEWHERE = {
     "system/ports/network.py": "protocols only",
     "system/ports/positions.py": "protocols only",
     "system/ports/stream.py": "protocols only",
+    "system/ports/tls.py": "protocols and names: tests/system/tls",
     "system/receive_buffer.py": "needs real sockets: tests/system/test_sockets.py",
     "system/recvmmsg.py": "the system call of datagram.py: its tests",
 }

@@ -42,6 +42,7 @@ from relay.core.memory import Memory
 from relay.core.rewrite import Rewrite
 from relay.core.sample import Sample
 from relay.core.shed import Shed
+from relay.core.tls import DestinationTls
 from relay.destinations import DESTINATIONS
 from relay.destinations.template import PLACEHOLDERS
 from relay.listeners import LISTENERS
@@ -64,6 +65,7 @@ MODELS: dict[str, dict[str, type[Keys]]] = {
         "shed": Shed,
         "rewrite": Rewrite,
         "mask": Mask,
+        "tls": DestinationTls,
     },
     "listeners": dict(LISTENERS),
     "destinations": dict(DESTINATIONS),

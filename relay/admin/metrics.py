@@ -26,6 +26,7 @@ from relay.admin.metric import (
 from relay.admin.process import PROCESS
 from relay.admin.senders import SENDERS
 from relay.admin.state import Admin
+from relay.admin.tls_metrics import TLS_METRICS
 from relay.admin.upstreams import UPSTREAMS
 from relay.admin.visits import VISITS
 from relay.core.account import ListenerAccount, PipeAccount
@@ -307,5 +308,5 @@ _RELAY = (
 )  # fmt: skip
 
 METRICS: Sequence[Metric] = (
-    *_PIPES, *_LISTENERS, *UPSTREAMS, *SENDERS, *FILE_METRICS, *_RELAY, *VISITS,
+    *_PIPES, *_LISTENERS, *UPSTREAMS, *SENDERS, *FILE_METRICS, *TLS_METRICS, *_RELAY, *VISITS,
 )  # fmt: skip

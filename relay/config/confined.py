@@ -120,6 +120,11 @@ def _tls_files(component: object) -> Iterator[Touch]:
     tls = getattr(component, "tls", None)
     for name in _TLS_FILES if tls is not None else ():
         file = getattr(tls, name, None)
-        if isinstance(file, str) and file != "system":
+        if not isinstance(file, str) or file == "system":
+            continue
+        if file.startswith("credential:"):
+            directory = os.environ.get("CREDENTIALS_DIRECTORY", "")  # of the service manager
+        else:
             directory = os.path.dirname(os.path.realpath(file))
+        if directory:
             yield Touch("read", directory, f"tls.{name}")

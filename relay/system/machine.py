@@ -31,6 +31,7 @@ from relay.system.position_files import PositionFiles
 from relay.system.service import ServiceManager, watchdog_seconds
 from relay.system.sockets import Opened, is_on_this_host, open_endpoint
 from relay.system.spool_paths import spool_names, spool_path
+from relay.system.tls import SystemTls
 
 log = logging.getLogger("relay.system")
 
@@ -138,6 +139,7 @@ class SystemMachine:
             disk=SystemDisk(limiter),
             local=SystemLocal(limiter, self.helper.start if self.helper else OwnChild.start),
             log_files=SystemLogFiles(limiter),
+            tls=SystemTls(limiter),
         )
 
     def abandon(self, host: Host) -> None:

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -28,6 +29,7 @@ from relay.admin.file_metrics import FILE_METRICS
 from relay.admin.metric import Metric, Sample
 from relay.admin.metrics import METRICS
 from relay.admin.state import REFUSALS, Admin
+from relay.admin.tls_metrics import TLS_METRICS
 from relay.core.account import (
     CONNECTION_FAILURES,
     Confirmation,
@@ -37,6 +39,9 @@ from relay.core.account import (
 )
 from relay.core.batch import Batch
 from relay.core.files import FILE_FAILURES, FileCounts
+from relay.core.tls import DestinationTls
+from relay.destinations.tcp import TcpDestination
+from relay.system.ports import TlsReason
 from tests.admin.conftest import TEXT, Rig
 
 Series = Mapping[tuple[str, frozenset[tuple[str, str]]], float]
@@ -66,6 +71,7 @@ REASONS = {
     "relay_listener_connections_failed_total": CONNECTION_FAILURES,
     "relay_listener_files_failures_total": FILE_FAILURES,
     "relay_admin_requests_refused_total": REFUSALS,
+    "relay_tls_failures_total": tuple(TlsReason),
 }
 NOT_ZERO = {
     "relay_pipe_capacity_messages", "relay_pipe_capacity_bytes", "relay_listener_bound",
@@ -102,9 +108,27 @@ def test_a_listener_that_follows_files_has_series_of_its_own(rig: Rig) -> None:
     assert {name for (name, _), number in series.items() if number} == NOT_ZERO
 
 
+@pytest.mark.parametrize("verify", [True, False])
+def test_a_destination_that_speaks_tls_has_series_of_its_own(rig: Rig, verify: bool) -> None:
+    siem = rig.relay.config.destinations["siem"]
+    assert isinstance(siem, TcpDestination)
+    secure = siem.model_copy(update={"tls": DestinationTls(verify=verify)})
+    destinations = {**rig.relay.config.destinations, "siem": secure}
+    rig.relay.config = replace(rig.relay.config, destinations=destinations)
+    health = rig.relay.ledger.pipes["forward"].health("siem")
+    series = series_of(rig)
+    labels = {**LABELS, "pipe": ("forward",), "destination": ("siem",)}
+    assert series.keys() >= expected(TLS_METRICS, labels)
+    assert value(series, "relay_tls_unverified", destination="siem") == (not verify)
+    health.tls_failures[TlsReason.EXPIRED] += 2
+    failures = {"pipe": "forward", "destination": "siem", "reason": "expired"}
+    assert value(series_of(rig), "relay_tls_failures_total", **failures) == 2
+
+
 def _is_of_some(metric: Metric) -> bool:
-    """Whether only listeners of one type, or pipes with several destinations, have it."""
-    return metric in FILE_METRICS or metric.labels == ("pipe", "destination")
+    """Whether only those of one type, of TLS, or with several destinations, have it."""
+    several = metric.labels == ("pipe", "destination")
+    return several or metric in FILE_METRICS or metric in TLS_METRICS
 
 
 def expected(

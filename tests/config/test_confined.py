@@ -152,3 +152,22 @@ def test_who_cannot_be_become(keys: str, text: str, file: Path) -> None:
     with pytest.raises(ConfigErrors) as raised:
         load(str(file))
     assert [f"{it.key}: {it.text}" for it in raised.value.errors] == [text]
+
+
+def test_the_files_of_tls_are_read_wherever_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their directories, that is, and the service manager's one of credentials."""
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", "/run/credentials/relay.service")
+    config = tmp_path / "relay.toml"
+    tls = 'ca = "/a/ca.pem", certificate = "/b/host.pem", key = "credential:host.key"'
+    destination = f'[destinations.siem]\ntype = "tcp"\naddress = "a:1"\ntls = {{ {tls} }}\n'
+    config.write_text(BASE.replace("DIR", str(tmp_path)) + destination)
+    touched = [
+        it for path, it in touches(load(str(config))) if path[:2] == ("destinations", "siem")
+    ]
+    assert set(touched) == {
+        Touch("read", "/a", "tls.ca"),
+        Touch("read", "/b", "tls.certificate"),
+        Touch("read", "/run/credentials/relay.service", "tls.key"),
+    }

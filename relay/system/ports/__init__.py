@@ -21,6 +21,16 @@ from relay.system.ports.log_files import LogFile, LogFiles, Stat
 from relay.system.ports.network import Network, Unreachable
 from relay.system.ports.positions import PositionStore
 from relay.system.ports.stream import Acceptor, Connection, ConnectionBroken, ReadySet
+from relay.system.ports.tls import (
+    Identity,
+    SecureConnection,
+    Tls,
+    TlsContext,
+    TlsFault,
+    TlsReason,
+    TlsSettings,
+    TlsUnusable,
+)
 
 Socket = DatagramReceiver | Acceptor | KernelLog | Journal  # what an endpoint is opened as
 
@@ -40,6 +50,7 @@ __all__ = [
     "FamilyMissing",
     "File",
     "Host",
+    "Identity",
     "Journal",
     "JournalTurn",
     "KernelLog",
@@ -54,8 +65,15 @@ __all__ = [
     "Program",
     "RandomFile",
     "ReadySet",
+    "SecureConnection",
     "Socket",
     "Stat",
+    "Tls",
+    "TlsContext",
+    "TlsFault",
+    "TlsReason",
+    "TlsSettings",
+    "TlsUnusable",
     "Touch",
     "Unreachable",
 ]
