@@ -49,8 +49,7 @@ class RelpDestination(DestinationKeys):
         return "always"
 
     async def run(self, lease: Lease, outlet: Outlet, *, task_status: TaskStatus[None]) -> None:
-        network = outlet.host.network
-        connection = await reach(network, self.address, "tcp", network.connect)
+        connection = await reach(outlet, self.address, "tcp", outlet.host.network.connect)
         silence = Silence(connection, outlet.host.clock, self.dead_after)
         session = _Session(connection, lease, outlet, self.window, silence)
         try:

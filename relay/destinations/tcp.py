@@ -71,8 +71,7 @@ class TcpDestination(DestinationKeys):
             connection = await self._reach(outlet)
 
     async def _reach(self, outlet: Outlet) -> Connection:
-        network = outlet.host.network
-        return await reach(network, self.address, "tcp", network.connect)
+        return await reach(outlet, self.address, "tcp", outlet.host.network.connect)
 
     def _terms(self) -> Terms:
         if self.confirm == "sent":
