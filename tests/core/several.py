@@ -7,11 +7,12 @@ from typing import Protocol
 
 import trio
 
-from relay.core.balance import Balance, Place
+from relay.core.balance import Balance
 from relay.core.channel import Channel
 from relay.core.component import Destination
 from relay.core.delivery import deliver_from
 from relay.core.failover import Failover, Standing
+from relay.core.place import Place
 from tests.core.parts import check, make_outlet
 
 
