@@ -95,7 +95,7 @@ def test_a_listener_that_follows_files_has_series_of_its_own(rig: Rig) -> None:
 
 def _is_of_some(metric: Metric) -> bool:
     """Whether only listeners of one type, or pipes with several destinations, have it."""
-    return metric in FILE_METRICS or metric.labels == ("pipe", "destination")
+    return metric in FILE_METRICS or metric.labels[:2] == ("pipe", "destination")
 
 
 def expected(
@@ -153,6 +153,19 @@ def test_the_ledger_shows_each_of_several_destinations(rig: Rig) -> None:
     shown = books(rig.relay)["pipes"]["forward"]["destinations"]
     assert [it["state"] for it in shown.values()] == ["down", "stalled", "idle"]
     assert shown["recent"]["down_reason"] == "refused"
+
+
+def test_addresses_are_shown_while_they_are_members(rig: Rig) -> None:
+    account = rig.relay.ledger.pipes["forward"]
+    account.configure(["siem/1"])
+    account.health("siem/1").address = "a.example.net 192.0.2.7:514"
+    labels = {"pipe": "forward", "destination": "siem/1", "address": "a.example.net 192.0.2.7:514"}
+    assert value(series_of(rig), "relay_pipe_destination_info", **labels) == 1
+    shown = books(rig.relay)["pipes"]["forward"]["destinations"]
+    assert shown["siem/1"]["address"] == "a.example.net 192.0.2.7:514"
+    account.configure(["recent"])
+    assert not any(name == "relay_pipe_destination_info" for name, _ in series_of(rig))
+    assert books(rig.relay)["pipes"]["forward"]["destinations"] == {}
 
 
 def test_names_of_the_table_are_unique_and_follow_practice() -> None:

@@ -70,5 +70,6 @@ def _serve(server: NameServer, sock: socket.socket) -> None:
         query, peer = sock.recvfrom(4096)
         if not query:
             return
+        answer = server.answer(query)
         if not server.silent:
-            sock.sendto(server.answer(query), peer)
+            sock.sendto(answer, peer)
