@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 
 from relay.config.addresses import reaches
+from relay.config.admin import exposure
 from relay.config.effects import without_effect
 from relay.config.model import Config, PipeKeys
 from relay.config.words import duration_text, size_text
@@ -37,13 +38,14 @@ def warnings(config: Config) -> list[str]:
         *_nothing_to_share(config),
         *_shared_numbers(config),
         *_not_executable(config),
+        *_open_admin(config),
         *_silent(config),
     ]
 
 
 def _parts(config: Config) -> Iterator[str]:
     yield f"relay {config.relay.name}, state in {os.path.abspath(config.relay.state_dir)}"
-    yield f"admin server: {config.admin.listen if config.admin else 'off'}"
+    yield f"admin server: {', '.join(config.admin.listen) if config.admin else 'off'}"
     for name, listener in config.listeners.items():
         addresses = ", ".join(endpoint.address for endpoint in listener.endpoints())
         yield f"listener {name}: {listener.type} {addresses}".rstrip()
@@ -264,3 +266,11 @@ def _not_executable(config: Config) -> Iterator[str]:
         command = getattr(destination, "command", None)
         if command and shutil.which(command[0]) is None:
             yield f"destination {name}: there is no program {command[0]} that can be executed"
+
+
+def _open_admin(config: Config) -> Iterator[str]:
+    for endpoint in config.admin.endpoints() if config.admin else ():
+        if endpoint.kind == "tcp" and not endpoint.address.startswith("fd:"):
+            assert config.admin
+            if text := exposure(config.admin, endpoint.address):
+                yield text

@@ -115,7 +115,7 @@ class Standing:
     def refuse_head(self, reason: str) -> bool:
         if not self._recalled:
             return False
-        self.failover.channel.refuse_head(Drop.REFUSED, reason)
+        self.failover.channel.refuse_head(Drop.REFUSED, reason, self.health.destination)
         return True
 
     async def pause(self, seconds: float) -> None:

@@ -103,7 +103,7 @@ class Share:
     def refuse(self, messages: int, reason: Drop, why: str = "") -> None:
         for portion in self._shift(messages):
             if portion.spread is not None:
-                portion.spread.refuse(portion.places, reason, why)
+                portion.spread.refuse(portion.places, reason, why, self._health.destination)
         self._sharer.pass_on()
 
     def keep(self, octets: int) -> None:

@@ -24,7 +24,7 @@ from relay.core.outlet import Outlet
 from relay.core.place import Place
 from relay.core.sharing import LOOK_SECONDS, Sharing
 from tests.core.parts import RECEIVED_NS, check, make_channel
-from tests.core.several import delivering_by
+from tests.core.several import delivering_by, refused_by, with_letters
 
 KEYS = Sharing("balance", 30.0, 60.0)
 CLOSE = LOOK_SECONDS + 0.1
@@ -362,6 +362,7 @@ async def test_what_nobody_is_there_to_be_sent_again_waits_and_is_counted_at_the
 async def test_a_refused_message_is_dropped(autojump_clock: trio.testing.MockClock) -> None:
     a, b = Peer("a", deaf=True), Peer("b")
     async with delivering(a, b) as bench:
+        letters = with_letters(bench.channel)
         await trio.sleep(1)
         bench.put(*SENDERS)
         await trio.sleep(1)
@@ -370,6 +371,7 @@ async def test_a_refused_message_is_dropped(autojump_clock: trio.testing.MockClo
         a.become(deaf=False)
         await trio.sleep(1)
         assert bench.channel.account.dropped[Drop.REFUSED] == 1
+        assert refused_by(letters) == ["a"]
         assert bench.sent - set(a.got) - set(b.got) == {a.lent[0]}
 
 

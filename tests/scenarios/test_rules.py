@@ -11,7 +11,7 @@ import pytest
 
 from tests.scenarios.conftest import Prepare
 from tests.scenarios.harness.books import Books, total
-from tests.scenarios.harness.messages import in_order, numbered, numbers, told
+from tests.scenarios.harness.messages import in_order, numbered, numbers, stream, told
 from tests.scenarios.harness.ports import HOST
 from tests.scenarios.harness.process import RelayProcess
 from tests.scenarios.harness.receivers import StreamReceiver
@@ -21,13 +21,7 @@ RATE, BURST = 20, 40  # messages of one sender
 SECONDS = 5
 SECRET = b"4111-1111-1111-1111"
 
-NOISY = f"""
-[listeners.net]
-type = "udp"
-listen = ["127.0.0.1:@net@"]
-rate_limit = "{RATE}/s"
-burst = {BURST}
-
+COMMON = """
 [listeners.internal]
 type = "internal"
 
@@ -36,10 +30,33 @@ type = "tcp"
 address = "127.0.0.1:@peer@"
 framing = "lf"
 
+[listeners.net]
+type = "udp"
+listen = ["127.0.0.1:@net@"]
+"""
+LIMIT = f"""
+rate_limit = "{RATE}/s"
+burst = {BURST}
+"""
+FORWARD = """
 [pipes.forward]
 from = "*"
 to = "peer"
 """
+NOISY = {
+    "listener": COMMON + LIMIT + FORWARD,
+    "pipe": COMMON + FORWARD + """
+match = { not = { sender = "127.0.0.9" } }
+
+[pipes.noisy]
+from = "net"
+to = "peer"
+match = { sender = "127.0.0.9" }
+""" + LIMIT,
+}  # fmt: skip
+TCP_RATE = 500
+READ = 256  # messages that one read may bring
+NOISY_CONNECTION = COMMON.replace("udp", "tcp") + LIMIT.replace("20/s", "500/s") + FORWARD
 
 MASKED = r"""
 [listeners.net]
@@ -110,19 +127,22 @@ def senders(port: int, sources: Sequence[str]) -> Iterator[list[socket.socket]]:
         yield socks
 
 
+@pytest.mark.parametrize("where", ["listener", "pipe"])
 def test_a_noisy_sender_beside_quiet_ones_loses_alone_exactly_and_is_told_twice(
-    prepare: Prepare,
+    prepare: Prepare, where: str
 ) -> None:
     """One sends ten times its rate for five seconds, fifty others keep to theirs.
 
     The others lose nothing. Of the noisy one arrives what its rate and burst allow; the rest is in
     the book, and two notices, at the start and when it has been over for ten seconds, add up to it.
+    So it is with a pipe that only it goes through.
     """
     sources = [f"127.0.1.{number}" for number in range(1, QUIET + 1)]
     with StreamReceiver() as peer:
-        relay = prepare(NOISY, {"peer": peer.port})
+        relay = prepare(NOISY[where], {"peer": peer.port})
         relay.start()
-        with senders(relay.port("net"), ["127.0.0.9", *sources]) as (noisy, *quiet):
+        with relay.watched(), senders(relay.port("net"), ["127.0.0.9", *sources]) as socks:
+            noisy, *quiet = socks
             began = time.monotonic()
             noisy_sent = quiet_sent = 0
             while (now := time.monotonic() - began) < SECONDS:
@@ -137,21 +157,67 @@ def test_a_noisy_sender_beside_quiet_ones_loses_alone_exactly_and_is_told_twice(
             took = time.monotonic() - began
         sent = noisy_sent + QUIET * quiet_sent
         books = relay.until(lambda it: it["listeners"]["net"]["received"] == sent, "all is read")
-        refused = books["listeners"]["net"]["refused"]["rate"]
         assert books["listeners"]["net"]["kernel_dropped"] == 0
-        peer.wait_for(b"to listener net: rate (in ")
+        if where == "listener":
+            lost, told_of = books["listeners"]["net"]["refused"]["rate"], "net"
+            notice = b"from 127.0.0.9 to listener net: rate"
+        else:
+            lost, told_of = books["pipes"]["noisy"]["dropped"]["rate"], "peer"
+            notice = b"to destination peer: rate"
+        peer.wait_for(notice + b" (in ")
         assert relay.stop() == 0
         peer.wait_ended()
     found = numbers(peer.messages)
     for place in range(QUIET):
         assert found[f"quiet{place}"] == [*range(quiet_sent)]
-    assert len(found["noisy"]) == noisy_sent - refused
+    assert len(found["noisy"]) == noisy_sent - lost
     assert in_order(found["noisy"])
     assert BURST + SECONDS * RATE * 0.8 <= len(found["noisy"]) <= BURST + took * RATE + 1
-    notices = [text for text in peer.messages if b"to listener net: rate" in text]
-    assert len(notices) == 2
-    assert all(b"from 127.0.0.9 to listener net" in text for text in notices)
-    assert told(peer.messages) == {("net", "rate"): refused}
+    assert len([text for text in peer.messages if notice in text]) == 2
+    assert told(peer.messages) == {(told_of, "rate"): lost}
+
+
+def test_a_noisy_connection_beside_quiet_ones_waits_alone_and_nobody_loses(
+    prepare: Prepare,
+) -> None:
+    """One connection sends ten times its rate for half a second, fifty others keep to theirs.
+
+    The noisy one is read at its rate, at most one read ahead, and is told once when it begins to
+    wait and once when that has been over for ten seconds. Everything arrives, each in order.
+    """
+    sources = [f"127.0.1.{number}" for number in range(1, QUIET + 1)]
+    with StreamReceiver() as peer, ExitStack() as stack:
+        relay = prepare(NOISY_CONNECTION, {"peer": peer.port})
+        relay.start()
+        noisy, *quiet = (
+            stack.enter_context(socket.create_connection((HOST, relay.port("net")), 30, (it, 0)))
+            for it in ["127.0.0.9", *sources]
+        )
+        with relay.watched():
+            began = time.monotonic()
+            noisy.sendall(stream(numbered(5 * TCP_RATE, "noisy"), "octet"))
+            for turn in range(10):
+                for place, sock in enumerate(quiet):
+                    sock.sendall(stream(numbered(1, f"quiet{place}", turn), "octet"))
+                time.sleep(0.05)
+            relay.until(lambda it: net(it)["connections"]["waiting"] == 1, "it waits")
+            early = net(relay.ledger())["received"]
+            assert early <= QUIET * 10 + BURST + READ + TCP_RATE * (time.monotonic() - began)
+            sent = 5 * TCP_RATE + 10 * QUIET
+            books = relay.until(lambda it: net(it)["received"] == sent, "all is read")
+            peer.wait_for(b"127.0.0.9 is within its rate_limit again")
+        assert total(net(books)["refused"]) == 0
+        assert net(books)["connections"]["paced"] > 0
+        assert relay.stop() == 0
+        peer.wait_ended()
+    found = numbers(peer.messages)
+    assert found.pop("noisy") == [*range(5 * TCP_RATE)]
+    assert all(row == [*range(10)] for row in found.values())
+    assert len(found) == QUIET
+    for text in (b"127.0.0.9 sends more than its rate_limit", b"is within its rate_limit again"):
+        assert sum(text in it for it in peer.messages) == 1
+    assert not any(b"listener net: 127.0.1." in it for it in peer.messages)
+    assert told(peer.messages) == {}
 
 
 def test_what_is_masked_is_on_no_disk_and_what_is_too_old_is_not_delivered(
@@ -229,6 +295,11 @@ def test_every_rule_at_once_and_the_books_balance_at_every_look(
 def arrived(books: Books) -> int:
     listener = books["listeners"]["net"]
     found: int = listener["received"] + listener["kernel_dropped"]
+    return found
+
+
+def net(books: Books) -> Books:
+    found: Books = books["listeners"]["net"]
     return found
 
 
