@@ -120,7 +120,7 @@ class PipeAccount:
     on_loss: Callable[["PipeAccount", Drop, int], None] = _no_loss
     destination: str = ""
     holder: Holder | None = None
-    renumbered: int = 0  # times messages that may have been sent got other numbers
+    renumbered: int = 0  # times numbers were used that other messages may have been sent with
     numbers_used: int = 0  # below this: by channels of this pipe that are closed
     received: int = 0
     recovered: int = 0

@@ -47,6 +47,7 @@ class Channel:
         record: Record | None = None,
     ) -> None:
         self.account = account
+        self.first = first  # number of the first message that was put
         self.next = first  # number of the next message
         self.orphan = False  # no longer configured: what is on disk stays there
         self.stopping = False  # the relay stops: what finds no room here has no later chance

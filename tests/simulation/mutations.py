@@ -362,7 +362,7 @@ def takes_what_is_not_durable(accept: Shipped) -> Shipped:
 
 
 def renumbers_nothing(_: Shipped) -> Shipped:
-    return lambda self, delta: None
+    return lambda self, delta, *, again: None
 
 
 def gives_nothing_up(_: Shipped) -> Shipped:
