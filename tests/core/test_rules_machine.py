@@ -170,7 +170,8 @@ class World:
             gone = {it for it in places if it[1] > 4} if self.shedding else set()
             places = self._without(places, gone, Drop.SHED)
         if "burst" in self.keys and places:
-            grown = self.tokens + RATE * (self.clock.ns - self.filled_ns) / SECOND
+            # Of the clock in seconds, as the relay has it: what is rounded there is no fault.
+            grown = self.tokens + RATE * (self.clock.ns / 1e9 - self.filled_ns / 1e9)
             self.tokens, self.filled_ns = min(BURST, grown), self.clock.ns
             passing = len(places) if promised else max(0, int(self.tokens + 1e-6))
             self.tokens = max(self.tokens - min(passing, len(places)), -BURST)
