@@ -6,6 +6,7 @@ from typing import Any
 
 from relay import __version__
 from relay.admin.metrics import at_risk_oldest_seconds, held_octets, oldest_seconds
+from relay.admin.process import sandbox
 from relay.core.account import ListenerAccount, PipeAccount
 from relay.core.health import Health
 from relay.supervisor.state import Relay
@@ -21,6 +22,7 @@ def books(relay: Relay) -> View:
     return {
         "version": __version__,
         "phase": relay.phase,
+        "sandbox": sandbox(relay),
         "pipes": {it["name"]: it for it in pipes},
         "listeners": {it["name"]: it for it in listeners},
         "totals": _totals(relay, pipes, listeners),
@@ -78,6 +80,7 @@ def _pipe(relay: Relay, account: PipeAccount) -> View:
         "connections": account.connections,
         "failures": account.failures,
         "failovers": account.failovers,
+        "resolve_failures": account.resolve_failures,
         "destinations": _destinations(account),
         "restarts": account.restarts,
         "identity": (
@@ -92,10 +95,11 @@ def _pipe(relay: Relay, account: PipeAccount) -> View:
 def _destinations(account: PipeAccount) -> View:
     """Each of several destinations; nothing where there is one."""
     configured = [it for it in account.healths.values() if it.configured]
-    if len(configured) < 2:
+    if len(configured) < 2 and not any(it.address for it in configured):
         return {}
     return {
         it.destination: {
+            "address": it.address,
             "state": _health_state(it),
             "active": it.active,
             "down_reason": it.down_reason,

@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from relay.wire.escape import printable
+
 View = Mapping[str, Any]
 
 _PIPES = (
@@ -75,7 +77,8 @@ def _remarks(books: View) -> list[str]:
         for name, it in pipe["destinations"].items():
             goes = "active" if it["active"] else "waits"
             why = f": {it['down_reason']}" if it["down_reason"] else ""
-            remarks.append(f"pipe {pipe['name']}: {name}: {goes}, {it['state']}{why}")
+            where = f" ({it['address']})" if it["address"] else ""
+            remarks.append(f"pipe {pipe['name']}: {name}{where}: {goes}, {it['state']}{why}")
     for listener in books["listeners"].values():
         numbers = [f"{number} {name}" for name, number in listener["refused"].items() if number]
         if numbers:
@@ -92,6 +95,7 @@ def _marked(residual: int) -> str:
 
 def table(head: Sequence[str], words: int, rows: Sequence[Sequence[str]]) -> str:
     """Columns as wide as needed; the first `words` to the left, numbers to the right."""
+    rows = [list(map(printable, row)) for row in rows]
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     lines = []
     for row in (head, *rows):

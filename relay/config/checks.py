@@ -14,10 +14,11 @@ from relay.config.lines import KeyPath
 from relay.config.model import EVERY, dead_letter_pipe
 from relay.config.tables import NAME_MAX, Problem, Section, Tables, section
 from relay.config.words import choice_text, value_text
-from relay.core.component import Listener
+from relay.core.component import Destination, Listener
 from relay.destinations.console import ConsoleDestination
 from relay.destinations.fifo import FifoDestination
 from relay.destinations.file import FileDestination
+from relay.destinations.names import NAMED
 from relay.destinations.template import PathTemplate
 from relay.listeners.journal import JournalListener, is_installed
 from relay.system.ports import Endpoint
@@ -71,10 +72,21 @@ def check_addresses(tables: Tables) -> Iterator[Problem]:
         rivals.append(later)
         if earlier:
             mine, theirs = later.endpoint.address, earlier.endpoint.address
-            owner = "this listener" if earlier.owner == later.owner else earlier.owner
+            same = earlier.owner == later.owner and later.path[0] == "listeners"
+            owner = "this listener" if same else earlier.owner
             there = f" ({value_text(theirs)})" if theirs != mine else ""
             text = f"{value_text(mine)} is already taken by {owner}{there}"
             yield Problem(later.path, text)
+
+
+def check_each_address(tables: Tables) -> Iterator[Problem]:
+    """Addresses that a destination is to have, and that its type has not."""
+    for name, pipe in tables.pipes.items():
+        destination = cast("Destination | None", tables.destinations.get(pipe.to[0]))
+        if pipe.each_address and destination is not None and destination.type not in NAMED:
+            what = f"destination {value_text(pipe.to[0])} is of type {destination.type}"
+            text = f"{what}, which has no address on the network"
+            yield Problem(("pipes", name, "each_address"), text)
 
 
 def check_directories(tables: Tables) -> Iterator[Problem]:
@@ -176,8 +188,9 @@ def _check_match(document: Mapping[str, Any], path: KeyPath, rules: object) -> I
 
 
 def _claims(tables: Tables) -> Iterator[_Claim]:
-    if tables.admin and tables.admin.listen != "off":
-        yield _Claim(("admin", "listen"), "the admin server", Endpoint("tcp", tables.admin.listen))
+    for place, endpoint in enumerate(tables.admin.endpoints() if tables.admin else ()):
+        where: KeyPath = ("admin", "listen", place) if place else ("admin", "listen")
+        yield _Claim(where, "the admin server", endpoint)
     for name, listener in tables.listeners.items():
         for place, endpoint in enumerate(cast(Listener, listener).endpoints()):
             inet = endpoint.kind in ("udp", "tcp")

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 
 from relay.config.addresses import reaches
+from relay.config.admin import exposure
 from relay.config.effects import without_effect
 from relay.config.model import Config, PipeKeys
 from relay.config.words import duration_text, size_text
@@ -37,13 +38,14 @@ def warnings(config: Config) -> list[str]:
         *_nothing_to_share(config),
         *_shared_numbers(config),
         *_not_executable(config),
+        *_open_admin(config),
         *_silent(config),
     ]
 
 
 def _parts(config: Config) -> Iterator[str]:
     yield f"relay {config.relay.name}, state in {os.path.abspath(config.relay.state_dir)}"
-    yield f"admin server: {config.admin.listen if config.admin else 'off'}"
+    yield f"admin server: {', '.join(config.admin.listen) if config.admin else 'off'}"
     for name, listener in config.listeners.items():
         addresses = ", ".join(endpoint.address for endpoint in listener.endpoints())
         yield f"listener {name}: {listener.type} {addresses}".rstrip()
@@ -79,9 +81,15 @@ def _sharing_text(pipe: PipeKeys) -> str:
     if pipe.sharing is None:
         return ""
     return (
-        f"{pipe.strategy}, return_after {duration_text(pipe.return_after)}, "
+        f"{_addresses_text(pipe)}{pipe.strategy}, return_after {duration_text(pipe.return_after)}, "
         f"stalled_max {duration_text(pipe.stalled_max)}, "
     )
+
+
+def _addresses_text(pipe: PipeKeys) -> str:
+    if not pipe.each_address:
+        return ""
+    return f"each address, resolve_every {duration_text(pipe.resolve_every)}, "
 
 
 def _spool_text(name: str, pipe: PipeKeys, config: Config) -> str:
@@ -240,9 +248,10 @@ def _not_there(config: Config) -> Iterator[str]:
 def _shared_numbers(config: Config) -> Iterator[str]:
     for name, pipe in config.pipes.items():
         stamped = [it for it in pipe.to if config.destinations[it].stamp]
-        if stamped and pipe.strategy == "balance" and len(pipe.to) > 1:
+        if stamped and pipe.strategy == "balance" and pipe.sharing is not None:
+            whom = "each address" if pipe.each_address else " and ".join(pipe.to)
             yield (
-                f"pipe {name} shares its numbered messages out to {' and '.join(pipe.to)}: "
+                f"pipe {name} shares its numbered messages out to {whom}: "
                 "unless these are one receiver, each sees gaps"
             )
 
@@ -257,3 +266,11 @@ def _not_executable(config: Config) -> Iterator[str]:
         command = getattr(destination, "command", None)
         if command and shutil.which(command[0]) is None:
             yield f"destination {name}: there is no program {command[0]} that can be executed"
+
+
+def _open_admin(config: Config) -> Iterator[str]:
+    for endpoint in config.admin.endpoints() if config.admin else ():
+        if endpoint.kind == "tcp" and not endpoint.address.startswith("fd:"):
+            assert config.admin
+            if text := exposure(config.admin, endpoint.address):
+                yield text

@@ -196,12 +196,12 @@ class Channel:
         self._left()
         return dropped
 
-    def refuse_head(self, reason: Drop, why: str = "") -> None:
+    def refuse_head(self, reason: Drop, why: str = "", by: str = "") -> None:
         """Drop the message at the head, on which deliveries keep failing. No lease may be held."""
         assert not self._leased
         if self._queue.waiting:
             self._queue.lend(1, 0)
-            refuse_lent(self, 1, reason, why)
+            refuse_lent(self, 1, reason, why, by)
 
     async def empty(self) -> None:
         """Wait until nothing is held."""

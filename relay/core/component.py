@@ -25,7 +25,7 @@ from relay.core.keys import Keys
 from relay.core.lease import Lease
 from relay.core.outlet import Outlet
 from relay.core.values import Duration, Size
-from relay.system.ports import Endpoint, Socket
+from relay.system.ports import Endpoint, Socket, Touch
 from relay.wire.formats import Format
 from relay.wire.timestamp import zone
 
@@ -85,6 +85,10 @@ class ListenerKeys(Keys):
     def acknowledges(self) -> bool:
         return False
 
+    def touches(self) -> Sequence[Touch]:
+        """The places in the file system that it needs, for the lock-down."""
+        return ()
+
 
 class DestinationKeys(Keys):
     """The keys of every destination."""
@@ -111,6 +115,15 @@ class DestinationKeys(Keys):
     def descriptors(self) -> int:
         """How many a delivery needs at the most: its connection, and a look-up or the next one."""
         return 2
+
+    def touches(self) -> Sequence[Touch]:
+        """The places in the file system that it needs, for the lock-down."""
+        return ()
+
+    @property
+    def commands(self) -> Sequence[tuple[str, ...]]:
+        """What it starts, for the helper that does."""
+        return ()
 
 
 class Listener(Protocol):

@@ -102,6 +102,10 @@ def test_which_destinations_are_our_own(address: str, at: str, arrives: bool) ->
     assert not reaches("tcp", address, Endpoint("udp", at), "edge")
 
 
+def test_a_service_is_none_of_ours_as_far_as_is_known() -> None:
+    assert not reaches("tcp", "srv:_syslog._tcp.edge", Endpoint("tcp", "*:514"), "edge")
+
+
 def test_a_unix_destination_may_be_our_own() -> None:
     at = Endpoint("unix-datagram", "state/log")
     assert reaches("unix-datagram", "./state/log", at, "edge")
@@ -162,6 +166,19 @@ def test_one_listener_twice_on_an_address(tmp_path: Path) -> None:
         "[listeners.x]\ntype = 'udp'\nlisten = ['*:1', '127.0.0.1:1', '*:0', '127.0.0.1:0']\n",
         '3: listeners.x.listen[1]: "127.0.0.1:1" is already taken by this listener ("*:1")',
     )
+
+
+@pytest.mark.parametrize(
+    ("listen", "text"),
+    [
+        (["*:1", "127.0.0.1:1"], '"127.0.0.1:1" is already taken by the admin server ("*:1")'),
+        (["unix:a", "unix:./a"], '"./a" is already taken by the admin server ("a")'),
+    ],
+)
+def test_the_admin_server_twice_on_one_address(
+    tmp_path: Path, listen: list[str], text: str
+) -> None:
+    check_more(tmp_path, f"[admin]\nlisten = {listen}\n", f"2: admin.listen[1]: {text}")
 
 
 def test_a_listener_on_the_admin_servers_address(tmp_path: Path) -> None:

@@ -310,7 +310,7 @@ def wakes_nobody(_: Shipped) -> Shipped:
 
 def writes_no_letter(_: Shipped) -> Shipped:
     def take(
-        self: DeadLetters, refused: Batch, account: PipeAccount, reason: Drop, why: str
+        self: DeadLetters, refused: Batch, account: PipeAccount, reason: Drop, why: str, by: str
     ) -> None:
         account.hand_over(len(refused), reason)
 

@@ -9,7 +9,7 @@ from unittest import mock
 
 import trio
 
-from relay.supervisor import serve as serving
+from relay.config import confined
 from tests.simulation.configuration import OWN
 from tests.simulation.faults import Faults
 from tests.simulation.forms import form_of, without_stamps
@@ -58,7 +58,7 @@ def run_seed(seed: int, faults: Sequence[str] = (), lines: list[str] | None = No
     logger.propagate = False
     try:
         with (
-            mock.patch.object(serving, "load", story.world.load),
+            mock.patch.object(confined, "load", story.world.load),
             watched(story.world),
         ):
             run_seeded(seeded, story.run)
