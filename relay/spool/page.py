@@ -13,6 +13,7 @@ a record is damaged, they may be, and another epoch begins.
 
 import contextlib
 import logging
+import os
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
@@ -80,6 +81,7 @@ class CrashPage:
         self._places: dict[str, int] = {}
         self._broken = ""
         self._stores: dict[str, bytes] = {}  # of the pipes that are taken over
+        self._renumbered: dict[str, int] = {}  # times the numbers of a pipe began anew
         self._read()
 
     def renew(self, fresh: bytes) -> bytes:
@@ -92,6 +94,15 @@ class CrashPage:
         """From now on numbers are of this epoch."""
         self._epoch = epoch
         self.write(0, _BOOT.pack(MAGIC, VERSION, self._boot, epoch))
+
+    def renumbered(self, name: str, times: int) -> None:
+        """The numbers of a pipe have begun anew so often.
+
+        What this process has numbered is not for the next one then: it is to have another epoch.
+        """
+        if times > self._renumbered.get(name, 0):
+            self._renumbered[name] = times
+            self.begin(os.urandom(EPOCH_OCTETS))
 
     def slot(self, name: str) -> "Slot":
         """The record of a pipe; nothing is written before its first put or settlement."""
@@ -223,6 +234,8 @@ class Slot:
         a second crash does not make it forgotten. Nor do the numbers follow those on disk yet, so
         that the head says nothing of what has left there, nor the end of what has not.
         """
+        if account.renumbered:
+            self.page.renumbered(self.name, account.renumbered)
         gone = account.filtered + sum(account.delivered.values()) + sum(account.dropped.values())
         held = max(0, account.received + account.recovered - gone)
         if self.page.is_taken(self.name):

@@ -162,7 +162,6 @@ async def _keep_status(relay: Relay, watchdog_seconds: float | None) -> None:
 async def _remember(relay: Relay) -> None:
     while True:
         await trio.sleep(REMEMBER_SECONDS)
-        relay.part_epochs()
         await relay.machine.remember()
         await relay.keep_positions()
 

@@ -66,7 +66,6 @@ class Relay:
     bindings: Bindings = field(init=False)
     page: CrashPage | None = field(init=False)
     epoch: bytes = field(default_factory=lambda: os.urandom(EPOCH_OCTETS))  # of our numbers
-    _renumbered: int = 0
 
     def __post_init__(self) -> None:
         self.memory = Memory(self.config.relay.memory_max)
@@ -92,13 +91,6 @@ class Relay:
         return Hop(
             self.config.relay.name, pipe, self.epoch.hex(), __version__, lambda: account.renumbered
         )
-
-    def part_epochs(self) -> None:
-        """Where numbers have changed, what this process has numbered is not for the next one."""
-        renumbered = sum(account.renumbered for account in self.ledger.pipes.values())
-        if self.page is not None and renumbered > self._renumbered:
-            self._renumbered = renumbered
-            self.page.begin(os.urandom(EPOCH_OCTETS))
 
     def positions_of(self, kind: str, listener: str) -> Positions:
         """How far a listener of this type and name has read, before a reload included."""

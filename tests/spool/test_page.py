@@ -89,6 +89,26 @@ def test_a_page_of_another_boot_is_not_believed_but_its_numbers_are_used_up() ->
     assert page.known("siem") == Known(200)
 
 
+def test_numbers_that_began_anew_are_of_another_epoch_also_if_the_process_is_killed_then() -> None:
+    file = Memory()
+    page = CrashPage(file, "boot")
+    epoch = page.renew(b"12345678")
+    slot, account = page.slot("siem"), account_of(42)
+    slot.write(account, next_number=200, head=158)
+    assert epoch_after(file) == epoch
+    account.renumbered += 1
+    slot.write(account, next_number=201, head=158)
+    after = epoch_after(file)
+    assert after != epoch
+    slot.write(account, next_number=202, head=158)
+    assert epoch_after(file) == after
+
+
+def epoch_after(file: Memory) -> bytes:
+    """That of a process which begins now."""
+    return CrashPage(file, "boot").renew(b"........")
+
+
 def test_a_page_is_believed_of_the_one_store_that_it_is_about() -> None:
     """Another one may lie in its place by now: what is in that one, nobody has delivered."""
     file = Memory()
