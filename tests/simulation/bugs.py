@@ -383,7 +383,7 @@ BUGS = [
         "what is recalled is not masked",
         ("the disk is broken", *RESETS),
         Rules,
-        "_changed",
+        "apply",
         mutations.recalls_what_was_not_masked,
     ),
     Bug(

@@ -16,6 +16,7 @@ from relay.core.expiry import Expiry
 from relay.core.intake import Intake
 from relay.core.lease import ChannelLease
 from relay.core.mask import Masking
+from relay.core.match import Views
 from relay.core.numbering import Numbering
 from relay.core.pipe import Pipe
 from relay.core.portion import Portion, Spread
@@ -397,7 +398,7 @@ def masks_the_first_of_a_batch(apply: Shipped) -> Shipped:
     return apply_wrong
 
 
-def recalls_what_was_not_masked(changed: Shipped) -> Shipped:
+def recalls_what_was_not_masked(apply: Shipped) -> Shipped:
     """As if masks were something for the way out, and forgotten when it is gone a second time."""
     originals: dict[int, tuple[Batch, Batch]] = {}  # by the masked one, which is kept alive
     recall = Queue.recall
@@ -408,14 +409,17 @@ def recalls_what_was_not_masked(changed: Shipped) -> Shipped:
                 entry.batch = originals[id(entry.batch)][1]
         return recall(self)
 
-    def changed_wrong(self: Rules, channel: Channel, batch: Batch, views: object) -> Batch:
-        masked: Batch = changed(self, channel, batch, views)
-        before = replace(batch, octets=masked.octets)
-        originals[id(masked)] = masked, before
-        channel._queue.__class__ = _queue_that(recall_wrong)
+    def apply_wrong(
+        self: Rules, channel: Channel, views: Views, places: Sequence[int]
+    ) -> Batch | None:
+        masked: Batch | None = apply(self, channel, views, places)
+        if masked is not None and len(masked) == len(places):
+            before = replace(views.batch.select(places), octets=masked.octets)
+            originals[id(masked)] = masked, before
+            channel._queue.__class__ = _queue_that(recall_wrong)
         return masked
 
-    return changed_wrong
+    return apply_wrong
 
 
 def _queue_that(recalls: Callable[[Queue], int]) -> type[Queue]:
