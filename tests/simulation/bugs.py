@@ -12,7 +12,6 @@ from unittest import mock
 from relay.core import delivery, rules
 from relay.core.account import PipeAccount
 from relay.core.batch import Batch
-from relay.core.changes import Changes
 from relay.core.channel import Channel
 from relay.core.dead_letters import DeadLetters
 from relay.core.expiry import Expiry
@@ -26,6 +25,7 @@ from relay.core.portion import Spread
 from relay.core.queue import Queue
 from relay.core.receipt import Debts
 from relay.core.router import Router
+from relay.core.rules import Rules
 from relay.core.sample import Sampling
 from relay.core.share import Share
 from relay.core.spooling import Spooling
@@ -382,7 +382,7 @@ BUGS = [
     Bug(
         "what is recalled is not masked",
         ("the disk is broken", *RESETS),
-        Changes,
+        Rules,
         "apply",
         mutations.recalls_what_was_not_masked,
     ),

@@ -10,7 +10,6 @@ from relay.core.account import Confirmation, Drop, PipeAccount
 from relay.core.backlog import Lost, Spool
 from relay.core.batch import Batch
 from relay.core.bounds import Bounds
-from relay.core.changes import Changes
 from relay.core.channel import Channel
 from relay.core.dead_letters import DeadLetters
 from relay.core.expiry import Expiry
@@ -24,6 +23,7 @@ from relay.core.portion import Portion, Spread
 from relay.core.queue import Entry, Queue
 from relay.core.receipt import Receipt
 from relay.core.router import Router
+from relay.core.rules import Rules
 from relay.core.sample import Sampling
 from relay.core.share import Share
 from relay.core.spooling import Spooling
@@ -409,12 +409,14 @@ def recalls_what_was_not_masked(apply: Shipped) -> Shipped:
                 entry.batch = originals[id(entry.batch)][1]
         return recall(self)
 
-    def apply_wrong(self: Changes, views: Views, account: PipeAccount) -> Batch | None:
-        masked: Batch | None = apply(self, views, account)
-        if masked is not None:
-            originals[id(masked)] = masked, replace(views.batch, octets=masked.octets)
-            assert isinstance(account.holder, Channel)
-            account.holder._queue.__class__ = _queue_that(recall_wrong)
+    def apply_wrong(
+        self: Rules, channel: Channel, views: Views, places: Sequence[int]
+    ) -> Batch | None:
+        masked: Batch | None = apply(self, channel, views, places)
+        if masked is not None and len(masked) == len(places):
+            before = replace(views.batch.select(places), octets=masked.octets)
+            originals[id(masked)] = masked, before
+            channel._queue.__class__ = _queue_that(recall_wrong)
         return masked
 
     return apply_wrong
