@@ -57,7 +57,7 @@ def access_fault(keys: AdminKeys | None) -> str:
 
 def _context(keys: AdminTls) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = _VERSIONS[keys.min_version]
+    context.minimum_version = _VERSIONS[keys.minimum_version]
     context.options |= ssl.OP_NO_RENEGOTIATION
     context.set_alpn_protocols(["http/1.1"])
     for key, path in (("certificate", keys.certificate), ("key", keys.key)):

@@ -55,7 +55,7 @@ class AdminTls(Keys):
     """File with its private key in PEM, without a passphrase."""
     client_ca: Path | None = None
     """File with authorities in PEM: clients must have a certificate of one; default: need none."""
-    min_version: Literal["1.2", "1.3"] = "1.3"
+    minimum_version: Literal["1.2", "1.3"] = "1.3"
     """Clients that speak only older versions are refused."""
 
 

@@ -70,7 +70,7 @@ async def test_over_tls_only_who_speaks_it_is_answered(
 
 
 async def test_tls_1_2_where_it_is_allowed(rig: Rig, files: Path, ca: trustme.CA) -> None:
-    rig.reload(rig.listen(tls(files).replace(" }", ', min_version = "1.2" }')))
+    rig.reload(rig.listen(tls(files).replace(" }", ', minimum_version = "1.2" }')))
     old = context(ca)
     old.maximum_version = ssl.TLSVersion.TLSv1_2
     async with rig.serving(), client_of(rig, old) as client:
