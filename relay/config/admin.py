@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from relay.core.keys import Keys
 from relay.core.values import Path, listed, or_one, parse_listen, split_address
-from relay.system.ports import Endpoint, Touch
+from relay.system.ports import Endpoint, Touch, beside
 
 UNIX = "unix:"
 UNIX_PATH_OCTETS_MAX = 107  # unix(7): 108 with the NUL that ends it
@@ -93,11 +93,8 @@ class AdminKeys(Keys):
             if it.startswith(UNIX):
                 path = os.path.abspath(it.removeprefix(UNIX))
                 yield Touch("write", os.path.dirname(path), "listen")
-        if (
-            self.token_file is not None
-        ):  # it may be a link, and may be put in its place by rename(2)
-            for real in (os.path.abspath, os.path.realpath):
-                yield Touch("read", os.path.dirname(real(self.token_file)), "token_file")
+        if self.token_file is not None:
+            yield from beside(self.token_file, "token_file")
 
 
 def is_loopback(address: str) -> bool:

@@ -11,7 +11,7 @@ from relay.config.tables import Problem
 from relay.config.toml import read_text
 from relay.core.component import DestinationKeys, ListenerKeys
 from relay.core.values import split_address
-from relay.system.ports import Confinement, Touch
+from relay.system.ports import Confinement, Touch, beside
 
 RESTART = "needs a restart"
 # Of a table `tls`: files, which are read again when they change.
@@ -116,15 +116,12 @@ def _fixed(keys: RelayKeys, key: str) -> object:
 
 
 def _tls_files(component: object) -> Iterator[Touch]:
-    """The directories they are in: a new one is often put in place of the old by rename(2)."""
     tls = getattr(component, "tls", None)
     for name in _TLS_FILES if tls is not None else ():
         file = getattr(tls, name, None)
         if not isinstance(file, str) or file == "system":
             continue
-        if file.startswith("credential:"):
-            directory = os.environ.get("CREDENTIALS_DIRECTORY", "")  # of the service manager
-        else:
-            directory = os.path.dirname(os.path.realpath(file))
-        if directory:
+        if not file.startswith("credential:"):
+            yield from beside(file, f"tls.{name}")
+        elif directory := os.environ.get("CREDENTIALS_DIRECTORY", ""):  # of the service manager
             yield Touch("read", directory, f"tls.{name}")

@@ -6,7 +6,7 @@ import pytest
 
 from relay.config import ConfigErrors, load
 from relay.config.confined import commands, load_within, touches
-from relay.system.ports import Confinement, Touch
+from relay.system.ports import Confinement, Touch, beside
 
 BASE = """\
 [relay]
@@ -171,3 +171,17 @@ def test_the_files_of_tls_are_read_wherever_they_are(
         Touch("read", "/b", "tls.certificate"),
         Touch("read", "/run/credentials/relay.service", "tls.key"),
     }
+
+
+def test_a_certificate_that_is_replaced_by_another_link_can_still_be_read(tmp_path: Path) -> None:
+    """As Kubernetes does it: host.pem -> ..data/host.pem, and ..data -> the newest directory."""
+    for name in ("first", "second"):
+        (tmp_path / "tls" / name).mkdir(parents=True)
+        (tmp_path / "tls" / name / "host.pem").touch()
+    (tmp_path / "tls" / "..data").symlink_to("first")
+    (tmp_path / "tls" / "host.pem").symlink_to("..data/host.pem")
+    file = str(tmp_path / "tls" / "host.pem")
+    confinement = Confinement(landlock=True, granted=tuple(beside(file, "tls.certificate")))
+    (tmp_path / "tls" / "..data").unlink()
+    (tmp_path / "tls" / "..data").symlink_to("second")
+    assert all(confinement.reaches(it) for it in beside(file, "tls.certificate"))

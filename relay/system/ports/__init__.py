@@ -8,7 +8,7 @@ around them, and `tests/test_architecture.py` says so.
 Calls that are not `async` never block. `OSError` leaves a port only where its docstring says so.
 """
 
-from relay.system.ports.confinement import Confinement, Touch
+from relay.system.ports.confinement import Confinement, Touch, beside
 from relay.system.ports.datagram import CredentialReceiver, DatagramReceiver, DatagramSender
 from relay.system.ports.directory import Directory, RandomFile
 from relay.system.ports.disk import Disk, File, PageFile
@@ -77,4 +77,5 @@ __all__ = [
     "TlsUnusable",
     "Touch",
     "Unreachable",
+    "beside",
 ]

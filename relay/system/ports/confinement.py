@@ -1,7 +1,7 @@
 """What the process may still do once it is locked in."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -45,6 +45,16 @@ class Confinement:
 
     def starts(self, command: tuple[str, ...]) -> bool:
         return self.commands is None or command in self.commands
+
+
+def beside(file: str, key: str) -> Iterator[Touch]:
+    """To read a file that others put in place of the old one by rename(2).
+
+    That is, its directory, and that of the file it is a link to: of both a new one may come.
+    """
+    files = os.path.abspath(file), os.path.realpath(file)
+    for directory in dict.fromkeys(map(os.path.dirname, files)):
+        yield Touch("read", directory, key)
 
 
 def _allows(granted: Right, wanted: Right) -> bool:
