@@ -77,6 +77,7 @@ TESTED_ELSEWHERE = {
     "listeners/answering.py": "the reader of relp: its tests",
     "listeners/reader.py": "what tcp, unix and relp share: their tests",
     "listeners/streams.py": "what tcp and unix share: their tests",
+    "system/helper.py": "runs as a process of its own: tests/system/test_children.py",
     "system/launch.py": "runs as a process of its own: tests/system/test_program.py",
     "system/machine.py": "joins the others: tests/listeners and tests/supervisor run on it",
     "spool/creation.py": "who makes files: tests of cursor, store and the real directory",
@@ -85,6 +86,7 @@ TESTED_ELSEWHERE = {
     "spool/reader.py": "reading back: tests/spool/test_store.py",
     "spool/recovery.py": "opening: tests/spool/test_store.py",
     "system/page_file.py": "the crash page's file: tests/spool/test_page.py",
+    "system/ports/confinement.py": "what a sandbox grants: tests/system/test_sandbox.py",
     "system/ports/datagram.py": "protocols only",
     "system/ports/directory.py": "protocols only",
     "system/ports/disk.py": "protocols only",
@@ -97,6 +99,7 @@ TESTED_ELSEWHERE = {
     "system/ports/network.py": "protocols only",
     "system/ports/positions.py": "protocols only",
     "system/ports/stream.py": "protocols only",
+    "system/ports/tls.py": "protocols and names: tests/system/tls",
     "system/receive_buffer.py": "needs real sockets: tests/system/test_sockets.py",
     "system/recvmmsg.py": "the system call of datagram.py: its tests",
 }

@@ -19,7 +19,8 @@ from pydantic.fields import FieldInfo
 from relay.admin.metrics import METRICS
 from relay.cli.commands import cli
 from relay.config import ConfigErrors, load
-from relay.config.model import AdminKeys, PipeKeys, RelayKeys
+from relay.config.admin import AdminKeys, AdminTls
+from relay.config.model import PipeKeys, RelayKeys
 from relay.config.schema import schema
 from relay.config.tables import read_tables
 from relay.config.words import duration_text, known_keys, size_text
@@ -41,6 +42,7 @@ from relay.core.memory import Memory
 from relay.core.rewrite import Rewrite
 from relay.core.sample import Sample
 from relay.core.shed import Shed
+from relay.core.tls import DestinationTls
 from relay.destinations import DESTINATIONS
 from relay.destinations.template import PLACEHOLDERS
 from relay.listeners import LISTENERS
@@ -56,12 +58,14 @@ MODELS: dict[str, dict[str, type[Keys]]] = {
     "configuration": {
         "relay": RelayKeys,
         "admin": AdminKeys,
+        "admin tls": AdminTls,
         "pipe": PipeKeys,
         "match": Match,
         "sample": Sample,
         "shed": Shed,
         "rewrite": Rewrite,
         "mask": Mask,
+        "tls": DestinationTls,
     },
     "listeners": dict(LISTENERS),
     "destinations": dict(DESTINATIONS),

@@ -1,10 +1,7 @@
 """What the admin server answers. Imports Starlette: to be loaded once the listeners are bound."""
 
-import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import trio
 from prometheus_client.registry import CollectorRegistry
@@ -17,7 +14,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from relay import __version__
 from relay.admin.books import books, unreadiness
 from relay.admin.exposition import expose, registry_of
+from relay.admin.guard import refuse, shows_token
 from relay.admin.lifetime import Lifetime
+from relay.admin.responses import HEADERS, json_of, plain
 from relay.admin.rings import Reading, Wish, as_json, begin, identity, listing, next_number
 from relay.admin.senders import TOP, senders
 from relay.admin.state import Admin
@@ -25,11 +24,6 @@ from relay.core.ring import Rings
 
 FOLLOWERS_MAX = 16  # a quarter of the connections: who follows must not keep a scrape out
 NUMBER_DIGITS_MAX = 18
-
-_METHODS = ("GET", "HEAD")
-_CHANGING = re.compile("/memory/[^/]+/clear")
-_CHANGING_METHODS = ("POST",)
-_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 _INDEX = f"""\
 Relay {__version__}
@@ -42,6 +36,7 @@ Relay {__version__}
 /memory         the memory destinations, in JSON
 /memory/NAME    lines of one; ?since=NUMBER&lines=COUNT&follow=1
                 POST to /memory/NAME/clear takes them away; ?before=NUMBER&ring=RING
+                (over the unix socket only)
 """
 
 
@@ -59,14 +54,16 @@ def create_app(admin: Admin) -> ASGIApp:
         Route("/memory/{name}", pages.memory),
         Route("/memory/{name}/clear", pages.clear, methods=["POST"]),
     ]
-    return Guard(Starlette(routes=routes))
+    return Guard(Starlette(routes=routes), admin)
 
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """Lets only reading requests through, and what clears a ring; each for a limited time."""
+    """Lets a request through, for a limited time, or answers in the place of the page."""
 
     app: ASGIApp
+
+    admin: Admin
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -75,23 +72,14 @@ class Guard:
         lifetime: Lifetime = scope["state"]["lifetime"]
         lifetime.begin()
         try:
-            await (_refusal(scope) or self.app)(scope, receive, send)
+            refusal = refuse(scope)
+            if refusal is None:
+                await self.app(scope, receive, send)
+            else:
+                self.admin.requests_refused[refusal.reason] += 1
+                await refusal.answer(scope, receive, send)
         finally:
             lifetime.finish()
-
-
-def _refusal(scope: Scope) -> ASGIApp | None:
-    """The answer to what is not let through.
-
-    A browser says on whose behalf it changes something (Fetch, section 3.2): no page that somebody
-    has open is to clear a ring on the quiet. Nothing else sends that header.
-    """
-    allowed = _CHANGING_METHODS if _CHANGING.fullmatch(scope["path"]) else _METHODS
-    if scope["method"] not in allowed:
-        return _plain("method not allowed", 405, {"Allow": ", ".join(allowed)})
-    if scope["method"] not in _METHODS and any(name == b"origin" for name, _ in scope["headers"]):
-        return _plain("not for browsers", 403)
-    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,33 +90,34 @@ class Pages:
     registry: CollectorRegistry
 
     async def index(self, _: Request) -> Response:
-        return PlainTextResponse(_INDEX, headers=_HEADERS)
+        return PlainTextResponse(_INDEX, headers=HEADERS)
 
     async def metrics(self, request: Request) -> Response:
         text, content_type = expose(self.registry, request.headers.get("accept", ""))
-        return Response(text, headers={**_HEADERS, "Content-Type": content_type})
+        return Response(text, headers={**HEADERS, "Content-Type": content_type})
 
     async def health(self, _: Request) -> Response:
-        return _plain("ok")
+        return plain("ok")
 
-    async def readiness(self, _: Request) -> Response:
+    async def readiness(self, request: Request) -> Response:
         relay = self.admin.relay
-        reasons = unreadiness(relay)
-        answer = {"ready": relay.ready, "phase": relay.phase, "reasons": reasons}
-        return _json(answer, 200 if relay.ready else 503)
+        answer: dict[str, object] = {"ready": relay.ready, "phase": relay.phase}
+        if shows_token(request.scope):
+            answer["reasons"] = unreadiness(relay)
+        return json_of(answer, 200 if relay.ready else 503)
 
     async def ledger(self, _: Request) -> Response:
-        return _json(books(self.admin.relay))
+        return json_of(books(self.admin.relay))
 
     async def senders(self, request: Request) -> Response:
         try:
             top = _top(request.query_params)
         except ValueError as exc:
-            return _plain(str(exc), 400)
-        return _json(senders(self.admin.relay, top))
+            return plain(str(exc), 400)
+        return json_of(senders(self.admin.relay, top))
 
     async def memories(self, _: Request) -> Response:
-        return _json(listing(self.admin.relay.rings))
+        return json_of(listing(self.admin.relay.rings))
 
     async def clear(self, request: Request) -> Response:
         """Only lines that somebody has seen, where he says up to which; all of them otherwise."""
@@ -141,10 +130,10 @@ class Pages:
             _check_known(query, "before", "ring")
             before = _number(query, "before")
         except ValueError as exc:
-            return _plain(str(exc), 400)
+            return plain(str(exc), 400)
         if query.get("ring", identity(ring)) != identity(ring):
-            return _plain(f"memory destination {name} is another ring now", 409)
-        return _json({"cleared": ring.clear(next_number(ring) if before is None else before)})
+            return plain(f"memory destination {name} is another ring now", 409)
+        return json_of({"cleared": ring.clear(next_number(ring) if before is None else before)})
 
     async def memory(self, request: Request) -> Response:
         name = request.path_params["name"]
@@ -154,14 +143,14 @@ class Pages:
         try:
             wish = _wish(request.query_params)
         except ValueError as exc:
-            return _plain(str(exc), 400)
+            return plain(str(exc), 400)
         reading = begin(rings, name, wish)
         if "application/json" in request.headers.get("accept", ""):
             if wish.follow:
-                return _plain("follow gives lines of text, no JSON", 400)
-            return Response(as_json(reading), headers=_HEADERS, media_type="application/json")
+                return plain("follow gives lines of text, no JSON", 400)
+            return Response(as_json(reading), headers=HEADERS, media_type="application/json")
         if wish.follow and self.admin.followers >= FOLLOWERS_MAX:
-            return _plain(f"{FOLLOWERS_MAX} clients follow already", 503)
+            return plain(f"{FOLLOWERS_MAX} clients follow already", 503)
         return Lines(self.admin, reading)
 
 
@@ -173,7 +162,7 @@ class Lines(Response):
     def __init__(self, admin: Admin, reading: Reading) -> None:
         self._admin = admin
         self._reading = reading
-        super().__init__(headers={**_HEADERS, **_numbers(reading)})
+        super().__init__(headers={**HEADERS, **_numbers(reading)})
         del self.headers["content-length"]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -193,7 +182,11 @@ class Lines(Response):
             if endless:
                 scope["state"]["lifetime"].unlimited()
             async for piece in self._reading:
+                if endless:
+                    scope["state"]["lifetime"].limit()
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
+                if endless:
+                    scope["state"]["lifetime"].unlimited()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
@@ -245,13 +238,4 @@ def _number(query: Mapping[str, str], key: str) -> int | None:
 
 def _no_ring(rings: Rings, name: str) -> Response:
     known = ", ".join(sorted(rings.rings)) or "none"
-    return _plain(f"no memory destination {name!r} (there are: {known})", 404)
-
-
-def _plain(text: str, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    return PlainTextResponse(text + "\n", status, headers={**_HEADERS, **(headers or {})})
-
-
-def _json(answer: Any, status: int = 200) -> Response:  # noqa: ANN401 - JSON
-    text = json.dumps(answer, indent=2) + "\n"
-    return Response(text, status, headers=_HEADERS, media_type="application/json")
+    return plain(f"no memory destination {name!r} (there are: {known})", 404)

@@ -6,6 +6,7 @@ from typing import Any
 
 from relay import __version__
 from relay.admin.metrics import at_risk_oldest_seconds, held_octets, oldest_seconds
+from relay.admin.process import sandbox
 from relay.core.account import ListenerAccount, PipeAccount
 from relay.core.health import Health
 from relay.supervisor.state import Relay
@@ -21,6 +22,7 @@ def books(relay: Relay) -> View:
     return {
         "version": __version__,
         "phase": relay.phase,
+        "sandbox": sandbox(relay),
         "pipes": {it["name"]: it for it in pipes},
         "listeners": {it["name"]: it for it in listeners},
         "totals": _totals(relay, pipes, listeners),

@@ -1,8 +1,4 @@
-"""Accepting HTTP connections, a limited number of them, and ending them whatever their peers do.
-
-Hypercorn shields its writes from cancellation, so that a client that does not read would outlive
-the stop. Here the task that is cancelled with a connection closes its socket, which ends the write.
-"""
+"""Accepting connections, a limited number of them, and ending them whatever their peers do."""
 
 import errno
 import logging
@@ -11,25 +7,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import trio
-from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
-from hypercorn.trio.tcp_server import TCPServer
-from hypercorn.trio.worker_context import WorkerContext
-from hypercorn.typing import LifespanState
 from starlette.types import ASGIApp
 
+from relay.admin.admission import LOCAL
 from relay.admin.app import create_app
+from relay.admin.door import Door
+from relay.admin.http import HEADER_OCTETS_MAX, Connection
 from relay.admin.lifetime import Lifetime
 from relay.admin.state import Admin
-from relay.system.descriptors import descriptors_max
 
 log = logging.getLogger("relay.admin")
 
-CONNECTIONS_MAX = 64
-CONNECTIONS_SHARE = 8  # of few descriptors, one in so many
-KEEP_ALIVE_SECONDS = 20.0  # also the time a client has for its first header; scrapes come every 15
-HEADER_OCTETS_MAX = 16 << 10  # as Node, Tomcat and IIS
 DEFER_SECONDS = 1.0
+# After a connection that found no place: a flood of them is 1,000 a second at the most.
+CROWDED_SECONDS = 0.001
+# After each that comes with TLS: a flood of handshakes is 100 a second at the most.
+HANDSHAKE_SECONDS = 0.01
 
 # accept(2): no descriptor or no memory left, for now
 _CAPACITY_ERRNOS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
@@ -47,14 +41,17 @@ class Server:
     def of(cls, admin: Admin) -> "Server":
         return cls(admin, create_app(admin), _hypercorn_config())
 
-    async def run(self, sockets: Sequence[socket.socket]) -> None:
+    async def run(self, sockets: Sequence[socket.socket], door: Door) -> None:
         """Serve until cancelled; the connections end then, too."""
         async with trio.open_nursery() as nursery:
             for each in sockets:
                 listener = trio.SocketListener(trio.socket.from_stdlib_socket(each))
-                nursery.start_soon(self._accept, listener, nursery)
+                nursery.start_soon(self._accept, listener, door, nursery)
 
-    async def _accept(self, listener: trio.SocketListener, nursery: trio.Nursery) -> None:
+    async def _accept(
+        self, listener: trio.SocketListener, door: Door, nursery: trio.Nursery
+    ) -> None:
+        admission = self.admin.admission
         while True:
             try:
                 stream = await listener.accept()
@@ -64,78 +61,42 @@ class Server:
                 log.debug("admin server defers accepting connections: %s", exc.strerror)
                 await trio.sleep(DEFER_SECONDS)
                 continue
-            if self.admin.connections >= connections_max():
-                self.admin.connections_refused += 1
+            refused = admission.refused
+            lifetime = Lifetime(trio.CancelScope())
+            if admission.admit(_address(stream, door), lifetime):
+                nursery.start_soon(self._serve, stream, door, lifetime)
+            else:
                 stream.socket.close()
-                continue
-            self.admin.connections += 1
-            nursery.start_soon(self._serve, stream)
+            if admission.refused > refused:
+                await trio.sleep(CROWDED_SECONDS)
+            if door.access.context is not None:
+                await trio.sleep(HANDSHAKE_SECONDS)
 
-    async def _serve(self, stream: trio.SocketStream) -> None:
+    async def _serve(self, stream: trio.SocketStream, door: Door, lifetime: Lifetime) -> None:
+        context = door.access.context
+        spoken = stream if context is None else trio.SSLStream(
+            stream, context, server_side=True, https_compatible=True
+        )  # fmt: skip
         try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(_close_when_cancelled, stream.socket)
-                await self._speak(stream, Lifetime(nursery.cancel_scope))
-                nursery.cancel_scope.cancel()
-        finally:
-            self.admin.connections -= 1
-
-    async def _speak(self, stream: trio.SocketStream, lifetime: Lifetime) -> None:
-        watched = _Watched(stream, lifetime)
-        # What Hypercorn calls state is handed to the application with each request.
-        state = LifespanState({"lifetime": lifetime})
-        app = ASGIWrapper(self.app)  # type: ignore[arg-type]  # the same protocol, other types
-        server = TCPServer(app, self.config, WorkerContext(None), state, watched)  # type: ignore[arg-type]  # no TLS
-        try:
-            await server
+            with lifetime.scope:
+                await Connection(self.app, self.config, spoken, lifetime, door).run()
+        except* (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
+            pass  # the client is gone, or speaks no TLS that we accept
         except* Exception:
             # What a client did to Hypercorn; bugs in our answers are logged by it, with traceback.
             log.debug("admin server: a connection failed", exc_info=True)
-
-
-def connections_max() -> int:
-    """How many are served at a time."""
-    return min(CONNECTIONS_MAX, descriptors_max() // CONNECTIONS_SHARE)
-
-
-class _Watched(trio.abc.HalfCloseableStream):
-    """A stream that tells the connection's lifetime when the client has ended it.
-
-    Hypercorn would keep an idle one that has ended until its keep-alive time is over.
-    """
-
-    def __init__(self, stream: trio.SocketStream, lifetime: Lifetime) -> None:
-        self.socket = stream.socket
-        self._stream = stream
-        self._lifetime = lifetime
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        data = b""
-        try:
-            data = await self._stream.receive_some(max_bytes)
         finally:
-            if not data:
-                self._lifetime.end()
-        return data
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        await self._stream.send_all(data)
-
-    async def wait_send_all_might_not_block(self) -> None:
-        await self._stream.wait_send_all_might_not_block()
-
-    async def send_eof(self) -> None:
-        await self._stream.send_eof()
-
-    async def aclose(self) -> None:
-        await self._stream.aclose()
+            self.admin.admission.leave(lifetime)
+            stream.socket.close()
 
 
-async def _close_when_cancelled(sock: trio.socket.SocketType) -> None:
+def _address(stream: trio.SocketStream, door: Door) -> str:
+    if door.local:
+        return LOCAL
     try:
-        await trio.sleep_forever()
-    finally:
-        sock.close()
+        return str(stream.socket.getpeername()[0])
+    except OSError:  # gone already
+        return "unknown"
 
 
 def _hypercorn_config() -> Config:
@@ -143,9 +104,6 @@ def _hypercorn_config() -> Config:
     config.accesslog = None
     config.errorlog = log
     config.include_server_header = False
-    config.keep_alive_timeout = KEEP_ALIVE_SECONDS
     config.h11_max_incomplete_size = HEADER_OCTETS_MAX
-    config.h2_max_header_list_size = HEADER_OCTETS_MAX
-    config.h2_max_concurrent_streams = 8
     config.websocket_max_message_size = HEADER_OCTETS_MAX
     return config

@@ -23,9 +23,12 @@ from relay.admin.metric import (
     by_ring,
     one,
 )  # fmt: skip
+from relay.admin.process import PROCESS
 from relay.admin.senders import SENDERS
 from relay.admin.state import Admin
+from relay.admin.tls_metrics import TLS_METRICS
 from relay.admin.upstreams import UPSTREAMS
+from relay.admin.visits import VISITS
 from relay.core.account import ListenerAccount, PipeAccount
 from relay.core.backlog import Backlog
 from relay.core.memory import cost
@@ -103,11 +106,6 @@ def _restarts(admin: Admin) -> Iterator[Sample]:
     for listener in admin.relay.ledger.listeners.values():
         yield (f"listener {listener.name}",), listener.restarts
     yield ("admin server",), admin.restarts
-
-
-def _reloads(admin: Admin) -> Iterator[Sample]:
-    yield ("success",), admin.relay.reloads
-    yield ("failure",), admin.relay.reloads_failed
 
 
 _PIPES = (
@@ -302,19 +300,13 @@ _RELAY = (
             lambda it: it.octets),
     Metric("relay_restarts_total", "counter",
            "Restarts of a component after an unexpected exception.", ("component",), _restarts),
-    Metric("relay_reloads_total", "counter",
-           "Times the configuration was read again, by result.", ("result",), _reloads),
+    *PROCESS,
     one("relay_ready", "gauge", "1 while every listener is bound and the relay is not stopping.",
         lambda admin: admin.relay.ready),
-    one("relay_admin_connections_open", "gauge",
-        "Connections to the admin server.", lambda admin: admin.connections),
-    one("relay_admin_connections_refused_total", "counter",
-        "Connections to the admin server closed because there were too many.",
-        lambda admin: admin.connections_refused),
     Metric("relay_info", "gauge", "Always 1; the version is in the label.", ("version",),
            lambda _: [((__version__,), 1)]),
 )  # fmt: skip
 
 METRICS: Sequence[Metric] = (
-    *_PIPES, *_LISTENERS, *UPSTREAMS, *SENDERS, *FILE_METRICS, *_RELAY,
+    *_PIPES, *_LISTENERS, *UPSTREAMS, *SENDERS, *FILE_METRICS, *TLS_METRICS, *_RELAY, *VISITS,
 )  # fmt: skip

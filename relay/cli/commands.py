@@ -20,8 +20,8 @@ _config = click.option(
     help="The configuration file.",
 )  # fmt: skip
 _admin = click.option(
-    "--admin", metavar="HOST:PORT",
-    help="The admin server of the relay to ask.  [default: as the configuration says]",
+    "--admin", metavar="ADDRESS",
+    help="The admin server to ask, HOST:PORT or unix:PATH.  [default: as the configuration says]",
 )  # fmt: skip
 
 
@@ -55,14 +55,17 @@ def run(config: str, log_level: str) -> None:
 @_config
 def check(config: str) -> None:
     """Say what is wrong with the configuration, or what it means."""
+    from relay.admin.access import access_fault
     from relay.cli.configuration import load_or_fail
     from relay.cli.spool.listing import orphans
     from relay.cli.spool.state import State
     from relay.config.summary import summary
 
     loaded = load_or_fail(config)
-    left = orphans(State(loaded.relay.state_dir, loaded.pipes.keys()))
-    click.echo("\n".join([*summary(loaded), *(f"warning: {line}" for line in left)]))
+    found = orphans(State(loaded.relay.state_dir, loaded.pipes.keys()))
+    if fault := access_fault(loaded.admin):
+        found = [*found, fault]
+    click.echo("\n".join([*summary(loaded), *(f"warning: {line}" for line in found)]))
 
 
 @cli.command()

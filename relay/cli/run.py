@@ -15,9 +15,11 @@ from relay import __version__
 from relay.admin.server import serve_admin
 from relay.cli.configuration import load_or_fail
 from relay.cli.failure import Failure
+from relay.cli.lockdown import give_up_privileges, lock_in
 from relay.cli.logs import Writer, start_logging
 from relay.config import Config
 from relay.core.own import OwnMessages
+from relay.supervisor.bindings import Bindings
 from relay.supervisor.serve import serve
 from relay.supervisor.state import Relay
 from relay.supervisor.tell import own_messages
@@ -48,11 +50,15 @@ def run(path: str, log_level: str) -> None:
             log.info("relay %s, %s, state in %s", __version__, path, state_dir)
             raise_limit()
             machine = _machine(state_dir)
-            relay = Relay(config, machine, own=own)
             # In the only thread so far: privileges are dropped, and a sandbox closed, for a thread.
             # What cannot be bound now is told and tried again by the listener that wants it.
+            bindings = Bindings(machine)
             for listener in config.listeners.values():
-                relay.bindings.bind(listener.endpoints())
+                bindings.bind(listener.endpoints())
+            give_up_privileges(config, machine, state_dir)
+            machine.open_page()  # from here on all that is made belongs to whom we have become
+            lock_in(config, machine)
+            relay = Relay(config, machine, own=own, bound=bindings)
             writer.start()
             trio.run(_run, relay, writer, machine.watchdog_seconds)
     finally:

@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from relay.wire.escape import printable
+
 View = Mapping[str, Any]
 
 _PIPES = (
@@ -92,6 +94,7 @@ def _marked(residual: int) -> str:
 
 def table(head: Sequence[str], words: int, rows: Sequence[Sequence[str]]) -> str:
     """Columns as wide as needed; the first `words` to the left, numbers to the right."""
+    rows = [list(map(printable, row)) for row in rows]
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     lines = []
     for row in (head, *rows):

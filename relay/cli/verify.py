@@ -12,7 +12,7 @@ from relay.cli.table import table
 from relay.core.numbering import Range
 from relay.core.upstreams import RANGES_MAX, range_text
 from relay.wire.framing import Framer, Framing, FramingCounts
-from relay.wire.hop import last_passage
+from relay.wire.hop import last_passage, upstream_text
 
 READ_OCTETS = 1 << 20
 MESSAGE_MAX = 16 << 20  # the longest that a listener can be told to take
@@ -88,8 +88,7 @@ def _note(messages: Iterable[bytes], epochs: dict[tuple[bytes, bytes], _Epoch]) 
         upstream, name, number = passage
         epoch = epochs.get((upstream, name))
         if epoch is None:
-            text = upstream.decode("utf-8", "backslashreplace")
-            epoch = epochs[upstream, name] = _Epoch(text, name.decode())
+            epoch = epochs[upstream, name] = _Epoch(upstream_text(upstream), name.decode())
         _append(epoch.runs, number, number + 1)
     return stamped
 

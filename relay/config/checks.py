@@ -71,7 +71,8 @@ def check_addresses(tables: Tables) -> Iterator[Problem]:
         rivals.append(later)
         if earlier:
             mine, theirs = later.endpoint.address, earlier.endpoint.address
-            owner = "this listener" if earlier.owner == later.owner else earlier.owner
+            same = earlier.owner == later.owner and later.path[0] == "listeners"
+            owner = "this listener" if same else earlier.owner
             there = f" ({value_text(theirs)})" if theirs != mine else ""
             text = f"{value_text(mine)} is already taken by {owner}{there}"
             yield Problem(later.path, text)
@@ -176,8 +177,9 @@ def _check_match(document: Mapping[str, Any], path: KeyPath, rules: object) -> I
 
 
 def _claims(tables: Tables) -> Iterator[_Claim]:
-    if tables.admin and tables.admin.listen != "off":
-        yield _Claim(("admin", "listen"), "the admin server", Endpoint("tcp", tables.admin.listen))
+    for place, endpoint in enumerate(tables.admin.endpoints() if tables.admin else ()):
+        where: KeyPath = ("admin", "listen", place) if place else ("admin", "listen")
+        yield _Claim(where, "the admin server", endpoint)
     for name, listener in tables.listeners.items():
         for place, endpoint in enumerate(cast(Listener, listener).endpoints()):
             inet = endpoint.kind in ("udp", "tcp")

@@ -1,5 +1,6 @@
 """From a file to a `Config`, or to everything that is wrong with it."""
 
+from collections.abc import Iterable
 from typing import cast
 
 from relay.config.checks import (
@@ -12,7 +13,7 @@ from relay.config.checks import (
 from relay.config.errors import ConfigError, ConfigErrors
 from relay.config.lines import key_lines, key_text, line_of
 from relay.config.model import Config, with_dead_letters
-from relay.config.tables import Tables, read_tables
+from relay.config.tables import Problem, Tables, read_tables
 from relay.config.toml import read_document, read_text
 from relay.core.component import Destination, Listener
 
@@ -35,13 +36,18 @@ def load(path: str) -> Config:
         *check_modules(tables),
     ]
     if problems:
-        lines = key_lines(text)
-        errors = {
-            ConfigError(path, line_of(it.path, lines), None, key_text(it.path), it.text): None
-            for it in problems
-        }
-        raise ConfigErrors(list(errors))
+        raise located(problems, text, path)
     return _config(path, tables)
+
+
+def located(problems: Iterable[Problem], text: str, path: str) -> ConfigErrors:
+    """The problems with their places in the text of a file; there must be some."""
+    lines = key_lines(text)
+    errors = {
+        ConfigError(path, line_of(it.path, lines), None, key_text(it.path), it.text): None
+        for it in problems
+    }
+    return ConfigErrors(list(errors))
 
 
 def _config(path: str, tables: Tables) -> Config:
@@ -50,7 +56,7 @@ def _config(path: str, tables: Tables) -> Config:
     return Config(
         path=path,
         relay=tables.relay,
-        admin=None if tables.admin.listen == "off" else tables.admin,
+        admin=tables.admin if tables.admin.listen else None,
         listeners=cast("dict[str, Listener]", tables.listeners),
         destinations=cast("dict[str, Destination]", tables.destinations),
         pipes=with_dead_letters(tables.pipes),

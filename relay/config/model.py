@@ -1,9 +1,11 @@
-"""The tables `[relay]`, `[admin]` and `[pipes.NAME]`, and the configuration as a whole.
+"""The tables `[relay]` and `[pipes.NAME]`, and the configuration as a whole.
 
 Listeners and destinations bring their own tables. What stands under a field is the documentation
 of its key, for people and in the JSON schema.
 """
 
+import grp
+import pwd
 import re
 import socket
 from collections.abc import Mapping
@@ -14,11 +16,12 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
-    ValidatorFunctionWrapHandler,
+    ValidationInfo,
     WithJsonSchema,
-    WrapValidator,
+    field_validator,
 )
 
+from relay.config.admin import AdminKeys
 from relay.core.backlog import SpoolMode
 from relay.core.bounds import Overflow
 from relay.core.component import Destination, Listener
@@ -26,7 +29,7 @@ from relay.core.keys import Keys
 from relay.core.match import Match
 from relay.core.rules import RuleKeys, no_rules
 from relay.core.sharing import Sharing, StrategyName
-from relay.core.values import Duration, Listen, Path, Size, listed, or_one
+from relay.core.values import Duration, Path, Size, listed, or_one
 
 EVERY = "*"  # in `from`: every listener
 DESTINATIONS_MAX = 16  # of one pipe
@@ -42,13 +45,27 @@ def _check_name(name: str) -> str:
     return name
 
 
+def _check_user(user: str) -> str:
+    try:
+        found = pwd.getpwuid(int(user)) if user.isdigit() else pwd.getpwnam(user)
+    except (LookupError, OverflowError):
+        raise ValueError(f"no user {user!r} on this host") from None
+    if found.pw_uid == 0:
+        raise ValueError(f"{user!r} is root, whose privileges are to be given up")
+    return user
+
+
+def _check_group(group: str) -> str:
+    try:
+        grp.getgrgid(int(group)) if group.isdigit() else grp.getgrnam(group)
+    except (LookupError, OverflowError):
+        raise ValueError(f"no group {group!r} on this host") from None
+    return group
+
+
 def _host_name() -> str:
     name = re.sub(r"[^!-~]", "-", socket.gethostname()).rstrip(":")
     return name or "localhost"
-
-
-def _listen_or_off(value: object, check: ValidatorFunctionWrapHandler) -> object:
-    return value if value == "off" else check(value)
 
 
 def _names(examples: list[Any]) -> dict[str, Any]:
@@ -74,17 +91,19 @@ class RelayKeys(Keys):
     """Octets that all pipes together may hold: half is split equally, half goes to who needs it."""
     drain_max: Annotated[Duration, Field(le=86400)] = 5.0
     """How long a stop may take to deliver what is held."""
+    user: Annotated[str, AfterValidator(_check_user)] | None = None
+    """Started as root: the user to become, name or number, when all sockets are bound."""
+    group: Annotated[str, AfterValidator(_check_group)] | None = None
+    """The group to be in then; default: that of the user."""
+    sandbox: Literal["auto", "require", "off"] = "auto"
+    """Lock the process in with Landlock and seccomp: as far as the kernel can, fully, or not."""
 
-
-class AdminKeys(Keys):
-    """The HTTP server for metrics and health; it runs unless it is switched off."""
-
-    listen: Annotated[
-        Listen,
-        WrapValidator(_listen_or_off),
-        WithJsonSchema({"type": "string", "examples": ["127.0.0.1:9514", "fd:admin", "off"]}),
-    ] = "127.0.0.1:9514"
-    """Address to listen on, `HOST:PORT` or `fd:NAME`; "off": no admin server."""
+    @field_validator("group")
+    @classmethod
+    def _group_needs_user(cls, group: str | None, keys: ValidationInfo) -> str | None:
+        if group is not None and keys.data.get("user", "") is None:
+            raise ValueError('needs the key "user" beside it')
+        return group
 
 
 class PipeKeys(RuleKeys):

@@ -5,7 +5,8 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from relay.config.model import AdminKeys, PipeKeys, RelayKeys
+from relay.config.admin import AdminKeys
+from relay.config.model import PipeKeys, RelayKeys
 from relay.config.tables import NAME_PATTERN
 from relay.core.keys import Keys
 from relay.destinations import DESTINATIONS

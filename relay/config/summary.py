@@ -5,6 +5,8 @@ import shutil
 from collections.abc import Iterator, Mapping
 
 from relay.config.addresses import reaches
+from relay.config.admin import exposure
+from relay.config.effects import without_effect
 from relay.config.model import Config, PipeKeys
 from relay.config.words import duration_text, size_text
 from relay.core.component import Destination
@@ -30,19 +32,20 @@ def warnings(config: Config) -> list[str]:
         *_blocking(config),
         *_twice(config),
         *_not_keeping(config),
-        *_never_matching(config),
+        *without_effect(config),
         *_own_listeners(config),
         *_refused_again(config),
         *_nothing_to_share(config),
         *_shared_numbers(config),
         *_not_executable(config),
+        *_open_admin(config),
         *_silent(config),
     ]
 
 
 def _parts(config: Config) -> Iterator[str]:
     yield f"relay {config.relay.name}, state in {os.path.abspath(config.relay.state_dir)}"
-    yield f"admin server: {config.admin.listen if config.admin else 'off'}"
+    yield f"admin server: {', '.join(config.admin.listen) if config.admin else 'off'}"
     for name, listener in config.listeners.items():
         addresses = ", ".join(endpoint.address for endpoint in listener.endpoints())
         yield f"listener {name}: {listener.type} {addresses}".rstrip()
@@ -67,7 +70,7 @@ def _rules_text(pipe: PipeKeys) -> str:
     """What a pipe does with its messages, in the order in which it does it."""
     parts = {"sample": len(pipe.sample), "shed": pipe.shed is not None,
              "rate limit": pipe.rate_limit is not None, "rewrite": len(pipe.rewrite),
-             "mask": len(pipe.mask)}  # fmt: skip
+             "mask": len(pipe.mask), "ttl": pipe.ttl is not None}  # fmt: skip
     texts = [
         f"{number} x {name}" if number > 1 else name for name, number in parts.items() if number
     ]
@@ -153,17 +156,6 @@ def _not_keeping(config: Config) -> Iterator[str]:
                 yield (
                     f"pipe {name} does not keep: listener {listener} {does} "
                     'without it (spool = "always" or overflow = "block" would change that)'
-                )
-
-
-def _never_matching(config: Config) -> Iterator[str]:
-    for name, pipe in config.pipes.items():
-        feeding = config.feeding(name)
-        for place, rule in enumerate(pipe.match):
-            if rule.listener and not set(rule.listener) & set(feeding):
-                yield (
-                    f"pipe {name}: match[{place}] matches nothing: "
-                    f"{', '.join(rule.listener)} does not feed this pipe"
                 )
 
 
@@ -267,3 +259,11 @@ def _not_executable(config: Config) -> Iterator[str]:
         command = getattr(destination, "command", None)
         if command and shutil.which(command[0]) is None:
             yield f"destination {name}: there is no program {command[0]} that can be executed"
+
+
+def _open_admin(config: Config) -> Iterator[str]:
+    for endpoint in config.admin.endpoints() if config.admin else ():
+        if endpoint.kind == "tcp" and not endpoint.address.startswith("fd:"):
+            assert config.admin
+            if text := exposure(config.admin, endpoint.address):
+                yield text

@@ -7,8 +7,9 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import ValidationError
 
+from relay.config.admin import AdminKeys
 from relay.config.lines import KeyPath
-from relay.config.model import AdminKeys, PipeKeys, RelayKeys
+from relay.config.model import PipeKeys, RelayKeys
 from relay.config.words import choice_text, error_text, value_text
 from relay.core.component import DestinationKeys, ListenerKeys
 from relay.core.keys import Keys

@@ -47,7 +47,8 @@ class Place:
         return self.health.delivered
 
     async def wanted(self) -> None:
-        await trio.sleep_until(max(self._away_until, trio.current_time()))
+        with trio.move_on_at(self._away_until):
+            await self.balance.deserted()
 
     @contextmanager
     def lease(self) -> Iterator[Share]:
@@ -119,6 +120,7 @@ class Balance:
         self._blamed = False  # a delivery has failed unexpectedly with messages in hand
         self._lending: trio.CancelScope | None = None
         self._news = trio.lowlevel.ParkingLot()
+        self._desertion = trio.lowlevel.ParkingLot()
 
     @property
     def account(self) -> PipeAccount:
@@ -179,6 +181,11 @@ class Balance:
 
     # -- what the places say
 
+    async def deserted(self) -> None:
+        """Wait until nobody takes messages."""
+        while self._takers:
+            await self._desertion.park()
+
     def leave(self, share: Share) -> None:
         """An attempt has ended: what it had goes to the others, before all that is younger."""
         in_hand, rest = share.close()
@@ -192,6 +199,9 @@ class Balance:
             self._slots.resume()
             return
         self._echoes += [it for it in (*in_hand, *rest) if it.echo]
+        if not self._takers:
+            self._desertion.unpark_all()
+        self._closing = self._lease is not None  # also for one that comes before it is given back
         if self._lending is not None:
             self._lending.cancel()  # the channel takes everything back
         self._news.unpark_all()

@@ -54,7 +54,7 @@ class Channel:
         self.backlog: Backlog | None = None
         self.dead_letters: DeadLetters | None = None  # None: what is refused is lost
         self.expiry: Expiry | None = None  # None: nothing is ever too old
-        self.lends_numbers = False  # a destination writes them into the messages
+        self.lends_numbers = False  # a destination may write them into the messages
         self.tail = Tail()
         self.debts = Debts()
         self._closing: Drop | None = None

@@ -4,6 +4,7 @@ The fields are the TOML keys; all state lives in the coroutine, so that a restar
 A new one is a file, an entry in `LISTENERS` or `DESTINATIONS`, and a page in `docs/`.
 """
 
+import re
 from collections.abc import Sequence
 from ipaddress import ip_address
 from typing import Annotated, Literal, Protocol
@@ -11,7 +12,6 @@ from typing import Annotated, Literal, Protocol
 from pydantic import (
     AfterValidator,
     Field,
-    StringConstraints,
     ValidationInfo,
     WithJsonSchema,
     field_validator,
@@ -25,7 +25,7 @@ from relay.core.keys import Keys
 from relay.core.lease import Lease
 from relay.core.outlet import Outlet
 from relay.core.values import Duration, Size
-from relay.system.ports import Endpoint, Socket
+from relay.system.ports import Endpoint, Socket, Touch
 from relay.wire.formats import Format
 from relay.wire.timestamp import zone
 
@@ -39,6 +39,10 @@ def _check_zone(name: str) -> str:
 
 def _sender(name: str) -> str:
     """A host as it is, an address as those of senders are written."""
+    if not re.fullmatch(r"[!-~]{1,255}", name):
+        raise ValueError(
+            f"expected an address or a host of 1 to 255 printable ASCII characters, not {name!r}"
+        )
     try:
         return str(ip_address(name))
     except ValueError:
@@ -54,7 +58,6 @@ def _check_once(names: tuple[str, ...]) -> tuple[str, ...]:
 
 Sender = Annotated[
     str,
-    StringConstraints(pattern=r"^[!-~]{1,255}$"),
     AfterValidator(_sender),
     WithJsonSchema({"type": "string", "examples": ["fw1", "192.0.2.7"]}),
 ]
@@ -82,6 +85,10 @@ class ListenerKeys(Keys):
     def acknowledges(self) -> bool:
         return False
 
+    def touches(self) -> Sequence[Touch]:
+        """The places in the file system that it needs, for the lock-down."""
+        return ()
+
 
 class DestinationKeys(Keys):
     """The keys of every destination."""
@@ -108,6 +115,15 @@ class DestinationKeys(Keys):
     def descriptors(self) -> int:
         """How many a delivery needs at the most: its connection, and a look-up or the next one."""
         return 2
+
+    def touches(self) -> Sequence[Touch]:
+        """The places in the file system that it needs, for the lock-down."""
+        return ()
+
+    @property
+    def commands(self) -> Sequence[tuple[str, ...]]:
+        """What it starts, for the helper that does."""
+        return ()
 
 
 class Listener(Protocol):

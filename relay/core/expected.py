@@ -86,15 +86,14 @@ def _watched(name: str, now: float) -> Watched:
 def _found(messages: Sequence[bytes], due: dict[bytes, Watched]) -> list[Watched]:
     """Those of the hosts that a message names in its header.
 
-    To look for a name takes 0.2 µs a message, to read every header 4.
+    To look for a name takes 0.2 µs a message, to read every header 4; none is read twice.
     """
     if len(due) > SEARCHED_MAX:
         hosts = {view(message).host for message in messages}
         return [watched for host, watched in due.items() if host in hosts]
     text = b"\n".join(messages)
     near = [host for host in due if host in text]
-    return [
-        due[host]
-        for host in near
-        if any(host in message and view(message).host == host for message in messages)
-    ]
+    if not near:
+        return []
+    hosts = {view(message).host for message in messages if any(it in message for it in near)}
+    return [due[host] for host in near if host in hosts]

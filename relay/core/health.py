@@ -1,6 +1,8 @@
 """How one destination of a pipe is: what its deliveries see, and what people are shown."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from relay.system.ports import TlsReason
 
 
 @dataclass(slots=True, eq=False)
@@ -16,3 +18,4 @@ class Health:
     connections: int = 0  # times it was reached
     failures: int = 0  # times it was found down
     delivered: int = 0  # of several destinations: messages that this one has taken
+    tls_failures: dict[TlsReason, int] = field(default_factory=lambda: dict.fromkeys(TlsReason, 0))

@@ -21,7 +21,8 @@ class Numbering:
     """The numbers of one epoch of an upstream.
 
     Invariant: each number from `start` to `next` was received, is in a hole, or was in one that
-    is forgotten. What is below `start` was before our time. Holes are apart, and rise.
+    is forgotten: at most `holes_max` are `given_up`. What is below `start` was before our time.
+    Holes are apart, and rise.
     """
 
     start: int
@@ -40,7 +41,8 @@ class Numbering:
         rest: list[Range] = [(max(first, self.start), min(end, self.next))]
         self.next = max(self.next, end)
         self.fresh, rest, _ = _fill(self.fresh, rest)
-        self.given_up, rest, late = _fill(self.given_up, rest)
+        given_up, rest, late = _fill(self.given_up, rest)
+        self.given_up = given_up[-self.holes_max :]  # one in pieces is several
         return rest, late
 
     @property

@@ -1,5 +1,6 @@
 """Rates: the token buckets of `rate_limit`, one a sender or one for all."""
 
+import math
 import re
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -63,7 +64,7 @@ def check_burst(burst: int | None, info: ValidationInfo) -> int | None:
 
 @dataclass(slots=True)
 class Bucket:
-    """Invariant: in any time t at most `burst + rate * t` messages are granted or charged.
+    """Invariant: in any time t at most `burst + rate * t` messages are granted.
 
     Charging may go below nothing, and then the time until there is a token again grows.
     """
@@ -79,10 +80,13 @@ class Bucket:
         self.tokens -= granted
         return granted
 
-    def charge(self, messages: int, now: float) -> None:
-        """These messages have passed, whether there were tokens or not."""
+    def charge(self, messages: int, now: float, *, owed_max: float = math.inf) -> None:
+        """These messages have passed, whether there were tokens or not.
+
+        No more than `owed_max` tokens are missing after that: what is beyond is forgiven.
+        """
         self._fill(now)
-        self.tokens -= messages
+        self.tokens = max(self.tokens - messages, -owed_max)
 
     def wait(self, now: float) -> float:
         """Seconds until a message may pass; 0: at once."""

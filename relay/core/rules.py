@@ -115,7 +115,8 @@ class Rules:
         if self.bucket is not None and places:
             now = views.batch.received_ns / 1e9
             if kept_for_sender:
-                self.bucket.charge(len(places), now)
+                # At most a burst is owed, or others would pay for long after this is over.
+                self.bucket.charge(len(places), now, owed_max=self.bucket.limit.burst)
             else:
                 kept = places[: self.bucket.take(len(places), now)]
                 _drop(channel, len(places) - len(kept), Drop.RATE)

@@ -293,9 +293,9 @@ class Spooling:
         """Everything held is to be written; behind old messages on disk it is read from there."""
         channel, backlog = self._channel, self._backlog
         self.spill()
+        backlog.pop_unwritten(channel.head)
         if backlog.unwritten and backlog.unwritten[0].first < channel.head:
-            gone = channel.head - backlog.unwritten[0].first
-            backlog.trim_first(gone)
+            backlog.trim_first(channel.head - backlog.unwritten[0].first)
         if behind_disk:
             self.retreat()
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from relay.core.numbering import HOLES_MAX, Numbering, Range
-from relay.wire.hop import last_passage
+from relay.wire.hop import last_passage, upstream_text
 
 UPSTREAMS_MAX = 256  # with the longest silent one making room
 LABELS_MAX = 64  # upstreams with counters of their own
@@ -141,6 +141,7 @@ class Upstreams:
     counts: dict[str, HopCounts] = field(default_factory=lambda: {OTHER: HopCounts()})
     holes_max: int = HOLES_MAX
     _known: dict[bytes, Upstream] = field(default_factory=dict)  # the longest silent first
+    _parted: list[str] = field(default_factory=list)  # to be told of those that have made room
 
     def look(self, messages: Iterable[bytes], now: float) -> int:
         """Book the hop records of a batch; returns how many messages have one.
@@ -169,18 +170,18 @@ class Upstreams:
 
     def due(self, now: float) -> list[str]:
         """What to tell at this moment; ask once a second."""
-        texts = []
+        texts, self._parted = self._parted, []
         for upstream in self._known.values():
             upstream.settle(now - REORDER_SECONDS, now)
-            texts += [f"upstream {upstream.name}: {text}" for text in _texts(upstream, now)]
+            texts += _texts(upstream, now)
         return texts
 
     def rest(self, now: float) -> list[str]:
         """All that is not told yet, now: the relay stops."""
-        texts = []
+        texts, self._parted = self._parted, []
         for upstream in self._known.values():
             upstream.settle(now, now)
-            texts += [f"upstream {upstream.name}: {text}" for text in _texts(upstream, None)]
+            texts += _texts(upstream, None)
         return texts
 
     @property
@@ -196,13 +197,17 @@ class Upstreams:
         if len(self._known) >= UPSTREAMS_MAX:
             silent = self._known.pop(next(iter(self._known)))
             silent.settle(now, now)
-        text = name.decode("utf-8", "backslashreplace")
+            if len(self._parted) < UPSTREAMS_MAX:
+                self._parted += _texts(silent, None)
+        text = upstream_text(name)
         label = text if text in self.counts or len(self.counts) <= LABELS_MAX else OTHER
         return Upstream(text, self.counts.setdefault(label, HopCounts()), self.holes_max)
 
 
 def _texts(upstream: Upstream, now: float | None) -> Iterator[str]:
-    yield from upstream.news
+    """What is due now; None: all there is."""
+    for text in upstream.news:
+        yield f"upstream {upstream.name}: {text}"
     upstream.news.clear()
     for episode, what in ((upstream.missing, "missing"), (upstream.again, "received again")):
         if now is not None:
@@ -210,4 +215,4 @@ def _texts(upstream: Upstream, now: float | None) -> Iterator[str]:
         else:
             numbers = episode.tell() if episode.messages else ""
         if numbers:
-            yield f"{what} {numbers}"
+            yield f"upstream {upstream.name}: {what} {numbers}"

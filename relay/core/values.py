@@ -107,11 +107,16 @@ def _check_address(value: object) -> str:
     return value
 
 
-def _check_listen(value: object) -> str:
+def parse_listen(value: object, expected: str = 'expected "HOST:PORT" or "fd:NAME"') -> str:
+    """An address to listen on, as it is.
+
+    Raises:
+        ValueError: neither `HOST:PORT` nor `fd:NAME`.
+    """
     if isinstance(value, str) and re.fullmatch(r"fd:[\w.@-]+", value):
         return value
     if not isinstance(value, str):
-        raise ValueError(f'expected "HOST:PORT" or "fd:NAME", not {value!r}')  # noqa: TRY004
+        raise ValueError(f"{expected}, not {value!r}")  # noqa: TRY004 - pydantic's way
     split_address(value)
     return value
 
@@ -154,7 +159,7 @@ Address = Annotated[
 ]
 Listen = Annotated[
     str,
-    BeforeValidator(_check_listen),
+    BeforeValidator(parse_listen),
     WithJsonSchema({"type": "string", "examples": ["0.0.0.0:5514", "[::]:5514", "fd:syslog"]}),
 ]
 Word = Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^[^\x00]+$")]

@@ -1,5 +1,6 @@
 """Messages to the console or another terminal, one line each."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -12,7 +13,7 @@ from relay.core.outlet import Outlet
 from relay.core.values import Duration, Path
 from relay.destinations.lines import LineSession, Manner, turn_at
 from relay.destinations.session import Reached, plain
-from relay.system.ports import Output
+from relay.system.ports import Output, Touch
 
 END = b"\r\n"  # where a program has switched off that the terminal returns to the left (ONLCR)
 
@@ -25,6 +26,9 @@ class ConsoleDestination(DestinationKeys):
     """The terminal to write to, such as `/dev/tty12` or `/dev/ttyS0`."""
     wait_max: Annotated[Duration, Field(ge=0.1, le=86400)] = 10.0
     """How long it may take nothing; then messages are dropped until it takes something again."""
+
+    def touches(self) -> Sequence[Touch]:
+        return (Touch("device", self.path),)
 
     async def run(self, lease: Lease, outlet: Outlet, *, task_status: TaskStatus[None]) -> None:
         terminal = await self._open(outlet)

@@ -1,6 +1,8 @@
 """Messages into a named pipe that another program reads, one line each."""
 
 import errno
+import os
+from collections.abc import Sequence
 from functools import partial
 from typing import Literal, NoReturn
 
@@ -13,7 +15,7 @@ from relay.core.outlet import Outlet
 from relay.core.values import Mode, Path
 from relay.destinations.lines import LineSession, Manner, turn_at
 from relay.destinations.session import plain, work_watched
-from relay.system.ports import Output
+from relay.system.ports import Output, Touch
 
 
 class FifoDestination(DestinationKeys):
@@ -24,6 +26,11 @@ class FifoDestination(DestinationKeys):
     """The named pipe, see fifo(7)."""
     mode: Mode | None = None
     """Permissions with which one that is missing is made; default: none is made."""
+
+    def touches(self) -> Sequence[Touch]:
+        # Of its directory: its reader may make it anew.
+        directory = os.path.dirname(os.path.abspath(self.path))
+        return (Touch("device" if self.mode is None else "write", directory),)
 
     async def run(self, lease: Lease, outlet: Outlet, *, task_status: TaskStatus[None]) -> None:
         pipe = await self._open(outlet)

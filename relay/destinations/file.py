@@ -17,6 +17,7 @@ from relay.core.values import Mode, Path
 from relay.destinations.files import OpenFiles, PathRefused
 from relay.destinations.session import Reached, all_formatted
 from relay.destinations.template import PathTemplate
+from relay.system.ports import Touch
 from relay.wire.escape import escape_text
 
 
@@ -52,6 +53,10 @@ class FileDestination(DestinationKeys):
     def descriptors(self) -> int:
         fixed = PathTemplate.of(self.path, self.base).fixed
         return (1 if fixed else self.files_max) + 1  # and the directory of one that is opened
+
+    def touches(self) -> Sequence[Touch]:
+        key = "base" if self.base else "path"
+        return (Touch("write", PathTemplate.of(self.path, self.base).base, key),)
 
     async def run(self, lease: Lease, outlet: Outlet, *, task_status: TaskStatus[None]) -> None:
         template = PathTemplate.of(self.path, self.base)

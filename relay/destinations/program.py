@@ -1,5 +1,6 @@
 """Messages to a program's standard input, one line each."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal, NoReturn
 
@@ -27,6 +28,10 @@ class ProgramDestination(DestinationKeys):
     type: Literal["program"]
     command: Annotated[tuple[Word, ...], Field(min_length=1)]
     """The program and its arguments; no shell reads them. A name without `/` is found in `PATH`."""
+
+    @property
+    def commands(self) -> Sequence[tuple[str, ...]]:
+        return (self.command,)
 
     async def run(self, lease: Lease, outlet: Outlet, *, task_status: TaskStatus[None]) -> None:
         name = self.command[0]

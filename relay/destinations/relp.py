@@ -12,8 +12,9 @@ from relay.core.component import DestinationKeys
 from relay.core.errors import DestinationDown
 from relay.core.lease import LEND_MESSAGES, WINDOW_MESSAGES, Lease
 from relay.core.outlet import Outlet
+from relay.core.tls import DestinationTls
 from relay.core.values import Address, Duration
-from relay.destinations.reach import reach
+from relay.destinations.secure import Dial
 from relay.destinations.session import (
     STALLED_SECONDS,
     all_formatted,
@@ -43,14 +44,15 @@ class RelpDestination(DestinationKeys):
     """Messages on their way without an answer; after a break the peer may get them twice."""
     dead_after: Annotated[Duration, Field(ge=1, le=3600)] = 30.0
     """For how long the peer's kernel must leave ours without an answer to be dead."""
+    tls: DestinationTls | None = None
+    """Speak TLS; absent: in the clear."""
 
     @property
     def spool(self) -> SpoolMode:
         return "always"
 
     async def run(self, lease: Lease, outlet: Outlet, *, task_status: TaskStatus[None]) -> None:
-        network = outlet.host.network
-        connection = await reach(network, self.address, "tcp", network.connect)
+        connection = await Dial(self.address, self.tls, verdict=False).connection(outlet)
         silence = Silence(connection, outlet.host.clock, self.dead_after)
         session = _Session(connection, lease, outlet, self.window, silence)
         try:

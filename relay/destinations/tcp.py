@@ -10,9 +10,10 @@ from relay.core.backlog import SpoolMode
 from relay.core.component import DestinationKeys
 from relay.core.lease import WINDOW_OCTETS, Lease
 from relay.core.outlet import Outlet
+from relay.core.tls import DestinationTls
 from relay.core.values import Address, Duration, Size
 from relay.destinations.epoch import EpochSession, Limits
-from relay.destinations.reach import reach
+from relay.destinations.secure import Dial
 from relay.destinations.stream import StreamSession, Terms
 from relay.destinations.transit import Way
 from relay.system.ports import Connection
@@ -41,6 +42,8 @@ class TcpDestination(DestinationKeys):
     """For how long the peer's kernel must leave ours without an answer to be dead."""
     window: Annotated[Size, Field(ge=4 << 10, le=WINDOW_OCTETS)] = WINDOW_OCTETS
     """How much may be on its way unconfirmed."""
+    tls: DestinationTls | None = None
+    """Speak TLS; absent: in the clear."""
 
     @field_validator("half_close")
     @classmethod
@@ -54,25 +57,23 @@ class TcpDestination(DestinationKeys):
         return "always"
 
     async def run(self, lease: Lease, outlet: Outlet, *, task_status: TaskStatus[None]) -> None:
-        connection = await self._reach(outlet)
+        # An epoch is confirmed by its end, so there is no verdict to wait for.
+        dial = Dial(self.address, self.tls, verdict=self.confirm != "epoch")
+        connection = await dial.connection(outlet)
         task_status.started()
         way = Way(self.framing, outlet.form(self.format), self.half_close, self.dead_after)
         if self.confirm == "epoch":
-            await self._run_epochs(connection, lease, outlet, way)
+            await self._run_epochs(dial, connection, lease, outlet, way)
         else:
             await StreamSession(connection, lease, outlet, way, self._terms()).run()
 
     async def _run_epochs(
-        self, connection: Connection, lease: Lease, outlet: Outlet, way: Way
+        self, dial: Dial, connection: Connection, lease: Lease, outlet: Outlet, way: Way
     ) -> None:
         limits = Limits(min(self.epoch_bytes, self.window), self.epoch_max)
         while True:
             await EpochSession(connection, lease, outlet, way, limits).run()
-            connection = await self._reach(outlet)
-
-    async def _reach(self, outlet: Outlet) -> Connection:
-        network = outlet.host.network
-        return await reach(network, self.address, "tcp", network.connect)
+            connection = await dial.connection(outlet)
 
     def _terms(self) -> Terms:
         if self.confirm == "sent":

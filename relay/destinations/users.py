@@ -17,7 +17,7 @@ from relay.core.outlet import Outlet
 from relay.core.values import Duration, Word, listed, or_one
 from relay.destinations.session import all_formatted, plain, wait_for_room
 from relay.destinations.terminals import Note, Screen
-from relay.system.ports import Login
+from relay.system.ports import Login, Touch
 from relay.wire.escape import escape_text
 from relay.wire.priority import priorities
 from relay.wire.timestamp import rfc3339
@@ -46,6 +46,10 @@ class UsersDestination(DestinationKeys):
     """Names of users; "*": everybody, with a line in front that says whom it is from."""
     wait_max: Annotated[Duration, Field(ge=0.1, le=86400)] = 10.0
     """How long a terminal may take nothing before what it was to show is given up."""
+
+    def touches(self) -> Sequence[Touch]:
+        places = ("/dev/pts", "/dev/tty*", "/dev/hvc*", "/dev/console")
+        return tuple(Touch("device", place, "type") for place in places)
 
     async def run(self, lease: Lease, outlet: Outlet, *, task_status: TaskStatus[None]) -> None:
         await _logins(outlet)

@@ -18,9 +18,10 @@ from relay.core.files import FileCounts
 from relay.core.intake import Intake
 from relay.core.values import Duration, Path, listed
 from relay.listeners.following.follower import Follower
+from relay.listeners.following.names import leads_away, root_of
 from relay.listeners.following.rules import Rules
 from relay.listeners.following.steps import Forget, Read, Step, Told
-from relay.system.ports import Endpoint, Socket
+from relay.system.ports import Endpoint, Socket, Touch
 from relay.wire.heading import headed, heading
 from relay.wire.priority import FACILITIES, SEVERITIES, parse_facility, parse_severity
 
@@ -111,6 +112,12 @@ class FileListener(ListenerKeys):
             files_max=self.files_max,
             open_max=self.open_max,
         )
+
+    def touches(self) -> Sequence[Touch]:
+        roots = dict.fromkeys(root_of(pattern) for pattern in self.path)
+        if self.symlinks and any(map(leads_away, self.path)):
+            roots = {"/": None}  # where the next link leads is not known
+        return tuple(Touch("read", root) for root in roots)
 
     async def run(
         self,

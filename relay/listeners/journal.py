@@ -15,7 +15,7 @@ from relay.core.component import ListenerKeys
 from relay.core.intake import Intake
 from relay.core.position import Progress
 from relay.core.values import Path, listed, or_one
-from relay.system.ports import Endpoint, Journal, JournalTurn, Socket
+from relay.system.ports import Endpoint, Journal, JournalTurn, Socket, Touch
 from relay.wire.journal import message, missing
 
 log = logging.getLogger("relay.listener")
@@ -55,6 +55,9 @@ class JournalListener(ListenerKeys):
         # Nobody is told, but the position moves as if somebody was. Of what the next process will
         # not go back for, a crash is to be counted.
         return self.start == "resume"
+
+    def touches(self) -> Sequence[Touch]:
+        return () if self.path == "system" else (Touch("read", self.path),)
 
     def endpoints(self) -> Sequence[Endpoint]:
         return [Endpoint("journal", self.path, units=self.units)]

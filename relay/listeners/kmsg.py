@@ -14,7 +14,7 @@ from relay.core.intake import Intake
 from relay.core.position import Progress
 from relay.core.values import Path
 from relay.listeners.pause import Pause
-from relay.system.ports import Endpoint, KernelLog, Socket
+from relay.system.ports import Endpoint, KernelLog, Socket, Touch
 from relay.wire.kmsg import Record, join, message, parse
 from relay.wire.priority import DEFAULT
 
@@ -43,6 +43,9 @@ class KmsgListener(ListenerKeys):
         # Nobody is told, but the position moves as if somebody was. Of what the next process will
         # not go back for, a crash is to be counted.
         return self.start == "resume"
+
+    def touches(self) -> Sequence[Touch]:
+        return (Touch("read", self.path),)
 
     def endpoints(self) -> Sequence[Endpoint]:
         return [Endpoint("kmsg", self.path)]

@@ -1,5 +1,6 @@
 """Syslog from programs on this machine, through a unix socket (as `/dev/log`)."""
 
+import os
 import re
 from collections.abc import Sequence
 from functools import partial
@@ -14,7 +15,7 @@ from relay.listeners.credentials import Attribution
 from relay.listeners.datagrams import receive_datagrams
 from relay.listeners.streams import receive_streams
 from relay.listeners.tcp import StreamKeys
-from relay.system.ports import Endpoint, Socket
+from relay.system.ports import Endpoint, Socket, Touch
 
 ROOM_SECONDS_MAX = 1.0  # a sender waits in its syslog(3) call no longer than this for a full pipe
 PATH_OCTETS_MAX = 107  # sun_path holds 108 with its NUL: unix(7)
@@ -64,6 +65,13 @@ class UnixListener(StreamKeys):
     @property
     def local(self) -> bool:
         return True
+
+    def touches(self) -> Sequence[Touch]:
+        return tuple(
+            Touch("write", os.path.dirname(os.path.abspath(path)))
+            for path in self.path
+            if not path.startswith("fd:")
+        )
 
     def endpoints(self) -> Sequence[Endpoint]:
         kind: Literal["unix-datagram", "unix-stream"] = (

@@ -129,7 +129,10 @@ def _deliver(
 ) -> None:
     """Change the deliveries of a pipe where they can go on, or put others in their place."""
     keys = relay.config.pipes[name]
-    channel.lends_numbers = any(relay.config.destinations[it].stamp for it in keys.to)
+    # Also when nobody stamps any more: the delivery before may be about to lend. And of several,
+    # what one has may go straight to another, who stamps from a reload on.
+    if len(keys.to) > 1 or any(relay.config.destinations[it].stamp for it in keys.to):
+        channel.lends_numbers = True
     members = [_member(relay, name, channel, it) for it in keys.to]
     live = relay.pipes.get(name)
     if live is not None and not renamed and live.arrange(members, keys.sharing):

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
 
 from relay.system.ports import (
+    Confinement,
     Directory,
     Endpoint,
     Host,
@@ -64,6 +65,10 @@ class Machine(Protocol):
 
     async def remember(self) -> None:
         """Keep what the next process must know of sockets that it inherits as well."""
+
+    @property
+    def confinement(self) -> Confinement:
+        """What this process may still do."""
 
     def abandon(self, host: Host) -> None:
         """From now on a cancelled call on this host's disk does not wait for its thread."""

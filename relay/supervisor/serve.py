@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import trio
 from trio_typing import TaskStatus
 
-from relay.config import ConfigErrors, load
+from relay.config import ConfigErrors
+from relay.config.confined import load_within
 from relay.supervisor.apply import Nurseries, apply
 from relay.supervisor.late_page import take_late_page
 from relay.supervisor.orphans import find_orphans
@@ -126,7 +127,10 @@ async def reload(relay: Relay, nurseries: Nurseries) -> None:
     """
     relay.reopening.call()
     try:
-        new = await trio.to_thread.run_sync(load, relay.config.path, abandon_on_cancel=True)
+        new = await trio.to_thread.run_sync(
+            load_within, relay.config.path, relay.config, relay.machine.confinement,
+            abandon_on_cancel=True,
+        )  # fmt: skip
     except ConfigErrors as errors:
         relay.reloads_failed += 1
         for error in errors.errors:

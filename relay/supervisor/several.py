@@ -51,7 +51,7 @@ class Several:
         self._channel = channel
         self._strategy = _strategy(channel, sharing, poison)
         self._running: Mapping[str, _Running] = {}
-        self._all: set[_Running] = set()
+        self._all: dict[_Running, None] = {}  # in the order in which they were arranged
         self._new: list[_Running] = []  # no task has been started for them
         self._parting: list[_Running] = []  # cancelled, and nobody waits for their end yet
         self._abandon = abandon
@@ -90,12 +90,14 @@ class Several:
                 self._parting.clear()
                 await self._changed.park()
 
-    def _keep_or_start(self, member: Member, before: _Running | None) -> _Running:
-        if before is not None and before.member.destination == member.destination:
-            return before
+    def _keep_or_start(self, member: Member, running: _Running | None) -> _Running:
+        if running is not None and running.member.destination == member.destination:
+            return running
+        # It may have been removed by an earlier reload, and not have ended.
+        before = next((it for it in reversed(self._all) if it.member.name == member.name), None)
         now = _Running(member, self._strategy.seat(member.outlet.health), before)
         self._new.append(now)
-        self._all.add(now)
+        self._all[now] = None
         return now
 
     async def _watch(self) -> None:
@@ -120,7 +122,7 @@ class Several:
                 name = f"pipe {self._channel.account.name} to {member.name}"
                 await supervise(name, run, failed)
         finally:
-            self._all.discard(running)
+            del self._all[running]
             running.ended.set()
 
     async def _part(self, running: _Running, patience_seconds: float) -> None:

@@ -44,6 +44,7 @@ class Relay:
     machine: Machine
     ledger: Ledger = field(default_factory=Ledger)
     own: OwnMessages = field(default_factory=OwnMessages)
+    bound: Bindings | None = None  # before Trio ran; default: nothing was
     rings: Rings = field(default_factory=Rings)
     reopening: Reopening = field(default_factory=Reopening)
     phase: Phase = "starting"
@@ -70,7 +71,7 @@ class Relay:
     def __post_init__(self) -> None:
         self.memory = Memory(self.config.relay.memory_max)
         self.router = Router(self.ledger)
-        self.bindings = Bindings(self.machine)
+        self.bindings = Bindings(self.machine) if self.bound is None else self.bound
         file = self.machine.page
         self.page = CrashPage(file, self.machine.boot_id) if file else None
         if self.page is not None:

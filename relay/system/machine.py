@@ -10,6 +10,7 @@ from typing import Self
 
 import trio
 
+from relay.system.children import Helper, OwnChild
 from relay.system.clock import SystemClock
 from relay.system.datagram import SocketDatagramReceiver
 from relay.system.descriptors import Descriptors, descriptors_max
@@ -25,11 +26,12 @@ from relay.system.log_files import SystemLogFiles
 from relay.system.make import make_directory
 from relay.system.net import SystemNetwork
 from relay.system.page_file import SystemPageFile
-from relay.system.ports import Endpoint, Host
+from relay.system.ports import Confinement, Endpoint, Host
 from relay.system.position_files import PositionFiles
 from relay.system.service import ServiceManager, watchdog_seconds
 from relay.system.sockets import Opened, is_on_this_host, open_endpoint
 from relay.system.spool_paths import spool_names, spool_path
+from relay.system.tls import SystemTls
 
 log = logging.getLogger("relay.system")
 
@@ -61,6 +63,8 @@ class SystemMachine:
     awaited: str = ""  # why not yet
     state_dir: str | None = None  # that place
     positions: PositionFiles | None = None  # in that place
+    confinement: Confinement = field(default_factory=Confinement)
+    helper: Helper | None = None  # starts programs in our place
     boot_id: str = field(default_factory=boot_id)
     descriptors: Descriptors = field(default_factory=Descriptors)
     _forgetting: bool = False  # it was told that what is to be kept cannot be
@@ -71,6 +75,8 @@ class SystemMachine:
     @classmethod
     def of(cls, environ: MutableMapping[str, str], state_dir: str) -> Self:
         """The machine with what the service manager says in the environment, which is taken out.
+
+        The crash page is not open yet.
 
         Raises:
             OSError: what it handed over is no socket.
@@ -84,7 +90,6 @@ class SystemMachine:
             inherited=inherited_sockets(environ),
         )
         machine.positions = PositionFiles(state_dir, lambda: machine.awaited)
-        machine.open_page()
         return machine
 
     def open_page(self) -> None:
@@ -132,8 +137,9 @@ class SystemMachine:
             clock=SystemClock(),
             network=SystemNetwork(limiter),
             disk=SystemDisk(limiter),
-            local=SystemLocal(limiter),
+            local=SystemLocal(limiter, self.helper.start if self.helper else OwnChild.start),
             log_files=SystemLogFiles(limiter),
+            tls=SystemTls(limiter),
         )
 
     def abandon(self, host: Host) -> None:

@@ -2,9 +2,6 @@
 
 import os
 import select
-import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
@@ -12,13 +9,11 @@ from typing import Self
 
 import trio
 
-from relay.system import launch
+from relay.system.children import Child, OwnChild, Start
 from relay.system.hops import Hops
 from relay.system.output import DescriptorOutput
 
 _SAID_OCTETS_MAX = 4096  # of standard error, the end is remembered
-_PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR")
-_PATH_DEFAULT = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class SystemProgram:
@@ -31,13 +26,14 @@ class SystemProgram:
     has got the number of an old one.
     """
 
-    def __init__(self, command: Sequence[str], hops: Hops) -> None:
+    def __init__(self, command: Sequence[str], hops: Hops, start_child: Start) -> None:
         self._command = command
+        self._start_child = start_child
         self._hops = hops
         self._lock = threading.Lock()
         self._reaped = False
         self._abandoned = False  # nobody wants it any more
-        self._process: subprocess.Popen[bytes] | None = None
+        self._child: Child | None = None
         self._said = b""
         self._how = ""
         self._fault: OSError | None = None
@@ -47,9 +43,11 @@ class SystemProgram:
         self._token = trio.lowlevel.current_trio_token()
 
     @classmethod
-    async def start(cls, command: Sequence[str], hops: Hops) -> Self:
+    async def start(
+        cls, command: Sequence[str], hops: Hops, start_child: Start = OwnChild.start
+    ) -> Self:
         """As `ports.Local.start`."""
-        program = cls(command, hops)
+        program = cls(command, hops, start_child)
         threading.Thread(target=program._run, name="program", daemon=True).start()
         try:
             await program._started.wait()
@@ -71,9 +69,8 @@ class SystemProgram:
 
     def kill(self, *, hard: bool) -> None:
         with self._lock:
-            if self._process is not None and not self._reaped:
-                with suppress(ProcessLookupError):
-                    os.killpg(self._process.pid, signal.SIGKILL if hard else signal.SIGTERM)
+            if self._child is not None and not self._reaped:
+                self._child.kill(hard=hard)
 
     def _abandon(self) -> None:
         with self._lock:
@@ -111,12 +108,7 @@ class SystemProgram:
             pipes.extend(os.pipe() for _ in range(3))
             (given, output), (status, status_there), (said, said_there) = pipes
             os.set_blocking(output, False)
-            script = [sys.executable, "-I", "-S", launch.__file__]
-            process = subprocess.Popen(  # noqa: S603 - the operator's own command
-                [*script, str(os.getpid()), str(status_there), *self._command],
-                stdin=given, stdout=subprocess.DEVNULL, stderr=said_there,
-                pass_fds=[status_there], start_new_session=True, env=_environment(),
-            )  # fmt: skip
+            child = self._start_child(self._command, given, status_there, said_there)
         except BaseException:
             for pipe in pipes:
                 os.close(pipe[0])
@@ -125,7 +117,7 @@ class SystemProgram:
         for number in (given, status_there, said_there):
             os.close(number)
         with self._lock:
-            self._process = process
+            self._child = child
             abandoned = self._abandoned
         if abandoned:
             self.kill(hard=True)
@@ -134,7 +126,7 @@ class SystemProgram:
     def _listen(self, said: int) -> None:
         """Read what it says until it has ended; who has its standard error from it may live on."""
         try:
-            process = os.pidfd_open(self._pid)
+            process = self._running.watch()
         except OSError as fault:  # no descriptor is left: it is not fed without being watched
             os.close(said)
             self._said = os.strerror(fault.errno or 0).encode()
@@ -147,37 +139,21 @@ class SystemProgram:
             os.close(said)
 
     def _reap(self) -> None:
-        os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOWAIT)
-        self.kill(hard=True)  # what it has left behind in its group
+        self._running.await_end()
         with self._lock:
-            assert self._process is not None
-            code = self._process.wait()
             self._reaped = True
-        how = f"ended with status {code}" if code >= 0 else f"killed by {_signal_name(-code)}"
+            how = self._running.reap()
         words = " ".join(self._said.decode(errors="replace").splitlines()[-1:]).strip()
         self._how = f"{how}: {words}" if words else how
 
     @property
-    def _pid(self) -> int:
-        assert self._process is not None
-        return self._process.pid
+    def _running(self) -> Child:
+        assert self._child is not None
+        return self._child
 
     def _tell(self, event: trio.Event) -> None:
         with suppress(trio.RunFinishedError):
             self._token.run_sync_soon(event.set)
-
-
-def _environment() -> dict[str, str]:
-    """Little of ours: nothing that is meant for the service that we are."""
-    passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    return {"PATH": _PATH_DEFAULT, **passed}
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:  # of the real-time ones only the ends have names
-        return f"signal {number}"
 
 
 def _read_all(number: int) -> bytes:

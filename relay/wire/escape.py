@@ -55,3 +55,21 @@ def _escape_character(match: re.Match[str]) -> str:
 
 def _octal(octets: bytes) -> bytes:
     return b"".join([b"#%03o" % octet for octet in octets])
+
+
+def printable(text: str) -> str:
+    """A name or cell for people: what does not print, and what is no UTF-8, as `#ooo` octets.
+
+    That is more than in messages: also tabs, and characters that change the direction of writing.
+    """
+    if text.isprintable():
+        return text
+    return "".join(it if it.isprintable() else _octets(it) for it in text)
+
+
+def _octets(character: str) -> str:
+    try:
+        octets = character.encode(errors="surrogateescape")
+    except UnicodeEncodeError:
+        octets = character.encode(errors="surrogatepass")  # half of a pair: what JSON can say
+    return _octal(octets).decode()

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from relay.wire.escape import escape_text
 from relay.wire.message import elements, split_data, view
 
 SD_ID = b"relay@32473"
@@ -24,6 +25,7 @@ SEQUENCE_ID_MAX = 2147483647  # RFC 5424 §7.3.1: it goes on at 1 then
 _UNSAFE = re.compile(rb'[/"\\\]]')  # would divide a value, or need escaping in it
 _VALUE = rb'([^"\\\]]{1,400})/([0-9a-f]{16})/(\d{1,20})'
 _HOP = re.compile(rb'hop="(%s)"' % _VALUE)
+_PARAMETER = re.compile(rb' ([^=]+="(?:[^"\\\]]++|\\.)*+")', re.DOTALL)
 # As `Hop.stamp` writes it; the last hop is the one before us.
 _STAMPED = re.compile(
     rb'<\d{1,3}>1 (?:[^ ]{1,512}+ ){5}+\[relay@32473 (?:hop="[^"\\\]]*+" )*+hop="%b"\]' % _VALUE
@@ -38,6 +40,11 @@ class Passage(NamedTuple):
     upstream: bytes  # NAME/PIPE
     epoch: bytes
     number: int
+
+
+def upstream_text(upstream: bytes) -> str:
+    """For people: a name comes from whoever can send, and must not break out of its line."""
+    return escape_text([upstream])[0].decode()
 
 
 @dataclass(slots=True, eq=False)
@@ -70,6 +77,7 @@ class Hop:
         Elements `origin` and `meta` that it has are its originator's, and stay. Otherwise `origin`
         (§7.2) has the address it came from; where its header was `made` here we are the originator,
         and `origin` names us. An earlier hop of this very pipe is replaced: a loop adds nothing.
+        Whatever else the element says stays in front of our hop.
         """
         if self.base is None:
             self.base = number
@@ -89,9 +97,10 @@ class Hop:
     def _others(self, found: Sequence[tuple[bytes, bytes]]) -> Iterator[bytes]:
         for name, element in found:
             if name == SD_ID:
-                for hop in _HOP.finditer(element):
-                    if not hop[1].startswith(self._mine):
-                        yield hop[0]
+                for parameter in _PARAMETER.finditer(element, len(_OPENING) - 1):
+                    hop = _HOP.fullmatch(parameter[1])
+                    if hop is None or not hop[1].startswith(self._mine):
+                        yield parameter[1]
 
     def _origin(self, sender: str, *, made: bool) -> bytes:
         parameters = []

@@ -1,6 +1,7 @@
 """A relay state built by hand, and its admin server on a socket that is there beforehand."""
 
 import json
+import os
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -101,6 +102,17 @@ class Rig:
         intake = Intake(name, relay.machine.host("edge01"), relay.router, account, 65536)
         relay.listeners[name] = Listening(name, relay.config.listeners[name], intake)
 
+    @property
+    def unix(self) -> str:
+        """Where the unix socket is, while `listen` has it."""
+        return str(self.directory / "private" / "relay.sock")
+
+    def listen(self, extra: str = "", text: str = TEXT) -> str:
+        """The text with the unix socket beside the inherited one, and more in `[admin]`."""
+        return text.replace(
+            'listen = "fd:admin"', f'listen = ["fd:admin", "unix:{self.unix}"]\n{extra}'
+        )
+
     def url(self, name: str = "admin") -> str:
         host, port = self.sockets[name].getsockname()
         return f"http://{host}:{port}"
@@ -114,6 +126,15 @@ class Rig:
                 async with httpx.AsyncClient(base_url=self.url(), timeout=10) as client:
                     yield client
                 nursery.cancel_scope.cancel()
+
+    @asynccontextmanager
+    async def local(self) -> AsyncIterator[httpx.AsyncClient]:
+        """A client on the unix socket."""
+        while not os.path.exists(self.unix):
+            await trio.sleep(0.01)
+        transport = httpx.AsyncHTTPTransport(uds=self.unix)
+        async with httpx.AsyncClient(base_url="http://relay", transport=transport) as client:
+            yield client
 
     async def connect(self, name: str = "admin") -> trio.SocketStream:
         host, port = self.sockets[name].getsockname()

@@ -3,6 +3,7 @@
 import contextlib
 import re
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 
 import httpx
 import pytest
@@ -10,7 +11,7 @@ import trio
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from relay import __version__
-from relay.admin import connections, lifetime
+from relay.admin import admission, lifetime
 from relay.core.account import Confirmation, Drop
 from relay.core.batch import Batch
 from tests.admin.conftest import Rig, from_json
@@ -171,23 +172,94 @@ async def test_a_websocket_is_refused(rig: Rig) -> None:
         assert (await speak(rig, upgrade)).startswith(b"HTTP/1.1 403")
 
 
-async def test_connections_are_limited_and_the_limit_is_counted(rig: Rig) -> None:
+async def test_a_thousand_idle_connections_keep_no_scrape_out(rig: Rig) -> None:
+    """Who is idle for longest makes room; each that had to go is counted."""
     async with rig.serving() as client:
-        await client.get("/healthz")  # holds one connection
-        streams = [await rig.connect() for _ in range(connections.CONNECTIONS_MAX)]
-        assert await streams[-1].receive_some() == b""  # closed
-        text = (await client.get("/metrics")).text
-        assert f"relay_admin_connections_open {connections.CONNECTIONS_MAX}.0\n" in text
-        assert "relay_admin_connections_refused_total 1.0\n" in text
+        streams = [await rig.connect() for _ in range(1000)]
+        while await count(client, "relay_admin_connections_refused_total") < 1000 - 32:
+            await trio.sleep(0.01)
+        assert await count(client, "relay_admin_connections_open") <= admission.ADDRESS_MAX
+        assert await streams[0].receive_some() == b""
         for stream in streams:
             await stream.aclose()
         await open_connections(client, 1)
 
 
+async def test_the_unix_socket_has_places_of_its_own(rig: Rig) -> None:
+    """Also while the network has taken all of its own with requests that last."""
+    rig.reload(rig.listen())
+    fill(rig, 100_000)
+    async with rig.serving(), rig.local() as local, AsyncExitStack() as stack:
+        for _ in range(admission.ADDRESS_MAX):
+            stream = await stack.enter_async_context(await rig.connect())
+            await stream.send_all(b"GET /memory/recent HTTP/1.1\r\nHost: x\r\n\r\n")
+            await stream.receive_some(1)  # its answer has begun, and is not read
+        late = await stack.enter_async_context(await rig.connect())
+        assert await late.receive_some() == b""
+        assert await count(local, "relay_admin_connections_refused_total") == 1
+        assert (await local.get("/healthz")).status_code == 200
+
+
+async def count(client: httpx.AsyncClient, name: str) -> float:
+    text = (await client.get("/metrics")).text
+    found = re.search(rf"^{name} (\S+)$", text, re.MULTILINE)
+    assert found
+    return float(found[1])
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",  # RFC 9113 section 3.4
+        b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\n"
+        b"Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n",
+    ],
+)
+async def test_it_speaks_http_1_alone(rig: Rig, request_: bytes) -> None:
+    async with rig.serving(), await rig.connect() as stream:
+        await stream.send_all(request_)
+        answer = await stream.receive_some()
+        assert re.match(rb"HTTP/1\.1 (200|40\d)", answer), answer
+
+
+async def test_a_header_that_comes_slowly_has_no_more_time(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lifetime, "KEEP_ALIVE_SECONDS", 0.3)
+    async with rig.serving() as client, await rig.connect() as stream:
+        began = trio.current_time()
+        with contextlib.suppress(trio.BrokenResourceError):
+            while trio.current_time() - began < 5:
+                await stream.send_all(b"x")
+                await trio.sleep(0.02)
+        assert trio.current_time() - began < 2
+        assert (await client.get("/healthz")).status_code == 200
+
+
+@pytest.mark.parametrize("header", [{"Content-Length": "5"}, {"Transfer-Encoding": "chunked"}])
+async def test_a_body_is_refused(rig: Rig, header: dict[str, str]) -> None:
+    fields = "".join(f"{name}: {value}\r\n" for name, value in header.items()).encode()
+    async with rig.serving() as client:
+        answer = await speak(rig, b"GET / HTTP/1.1\r\nHost: x\r\n" + fields + b"\r\n")
+        assert answer.startswith(b"HTTP/1.1 413")
+        refused = 'relay_admin_requests_refused_total{reason="body"} 1.0\n'
+        assert refused in (await client.get("/metrics")).text
+
+
+async def test_over_tcp_nothing_can_be_changed(rig: Rig) -> None:
+    ring = rig.relay.rings.ring("recent", 1 << 16)
+    ring.append([b"line"])
+    async with rig.serving() as client:
+        answer = await client.post("/memory/recent/clear")
+        assert answer.status_code == 403
+        assert "use the unix socket" in answer.text
+    assert list(ring.lines) == [b"line"]
+
+
 async def test_a_client_that_says_nothing_is_cut_off(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "KEEP_ALIVE_SECONDS", 0.2)
+    monkeypatch.setattr(lifetime, "KEEP_ALIVE_SECONDS", 0.2)
     async with rig.serving():
         assert await speak(rig, b"GET / HTTP/1.1\r\n") == b""
 

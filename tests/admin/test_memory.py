@@ -206,7 +206,8 @@ async def test_clearing_takes_away_what_its_reader_has_seen(rig: Rig) -> None:
     """What has come since the reader looked stays."""
     ring = ring_of(rig, b"a", b"b", b"c")
     forget(ring, 1)
-    async with rig.serving() as client:
+    rig.reload(rig.listen())
+    async with rig.serving(), rig.local() as client:
         asked = {"Accept": "application/json"}
         told = from_json(await client.get("/memory/recent", headers=asked))
         assert told["overflowed"] is True
@@ -247,7 +248,8 @@ async def test_a_follower_hears_that_lines_were_cleared_before_it_had_them(rig: 
 )
 async def test_what_cannot_be_cleared(rig: Rig, path: str, status: int, text: str) -> None:
     ring = ring_of(rig, b"a")
-    async with rig.serving() as client:
+    rig.reload(rig.listen())
+    async with rig.serving(), rig.local() as client:
         answer = await client.post(path)
         assert (answer.status_code, answer.text) == (status, text + "\n")
     assert list(ring.lines) == [b"a"]
@@ -257,7 +259,8 @@ async def test_what_cannot_be_cleared(rig: Rig, path: str, status: int, text: st
 async def test_no_page_in_a_browser_clears_a_ring(rig: Rig, origin: str) -> None:
     """Browsers send the header with everything that may change something."""
     ring = ring_of(rig, b"a")
-    async with rig.serving() as client:
+    rig.reload(rig.listen())
+    async with rig.serving(), rig.local() as client:
         answer = await client.post("/memory/recent/clear", headers={"Origin": origin})
         assert (answer.status_code, answer.text) == (403, "not for browsers\n")
         answer = await client.get("/memory/recent/clear")

@@ -4,23 +4,32 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_families
 from prometheus_client.parser import text_string_to_metric_families as classic_families
+from prometheus_client.registry import Collector
 
 from relay import __version__
 from relay.admin.books import books
-from relay.admin.exposition import expose, registry_of
+from relay.admin.exposition import (
+    LABEL_CHARACTERS_MAX,
+    Family,
+    expose,
+    family,
+    registry_of,
+)  # fmt: skip
 from relay.admin.file_metrics import FILE_METRICS
-from relay.admin.metric import Metric
+from relay.admin.metric import Metric, Sample
 from relay.admin.metrics import METRICS
-from relay.admin.state import Admin
+from relay.admin.state import REFUSALS, Admin
+from relay.admin.tls_metrics import TLS_METRICS
 from relay.core.account import (
     CONNECTION_FAILURES,
     Confirmation,
@@ -30,6 +39,9 @@ from relay.core.account import (
 )
 from relay.core.batch import Batch
 from relay.core.files import FILE_FAILURES, FileCounts
+from relay.core.tls import DestinationTls
+from relay.destinations.tcp import TcpDestination
+from relay.system.ports import TlsReason
 from tests.admin.conftest import TEXT, Rig
 
 Series = Mapping[tuple[str, frozenset[tuple[str, str]]], float]
@@ -44,6 +56,7 @@ LABELS = {
     "component": ("pipe forward", "pipe look", "listener net", "listener internal", "admin server"),
     "result": ("success", "failure"),
     "version": (__version__,),
+    "kind": ("landlock", "seccomp"),
     "pipe": ("forward", "look"),
     "listener": ("net", "internal"),
     "destination": ("recent",),
@@ -57,6 +70,8 @@ REASONS = {
     "relay_listener_connections_refused_total": tuple(ConnectionRefusal),
     "relay_listener_connections_failed_total": CONNECTION_FAILURES,
     "relay_listener_files_failures_total": FILE_FAILURES,
+    "relay_admin_requests_refused_total": REFUSALS,
+    "relay_tls_failures_total": tuple(TlsReason),
 }
 NOT_ZERO = {
     "relay_pipe_capacity_messages", "relay_pipe_capacity_bytes", "relay_listener_bound",
@@ -93,9 +108,27 @@ def test_a_listener_that_follows_files_has_series_of_its_own(rig: Rig) -> None:
     assert {name for (name, _), number in series.items() if number} == NOT_ZERO
 
 
+@pytest.mark.parametrize("verify", [True, False])
+def test_a_destination_that_speaks_tls_has_series_of_its_own(rig: Rig, verify: bool) -> None:
+    siem = rig.relay.config.destinations["siem"]
+    assert isinstance(siem, TcpDestination)
+    secure = siem.model_copy(update={"tls": DestinationTls(verify=verify)})
+    destinations = {**rig.relay.config.destinations, "siem": secure}
+    rig.relay.config = replace(rig.relay.config, destinations=destinations)
+    health = rig.relay.ledger.pipes["forward"].health("siem")
+    series = series_of(rig)
+    labels = {**LABELS, "pipe": ("forward",), "destination": ("siem",)}
+    assert series.keys() >= expected(TLS_METRICS, labels)
+    assert value(series, "relay_tls_unverified", destination="siem") == (not verify)
+    health.tls_failures[TlsReason.EXPIRED] += 2
+    failures = {"pipe": "forward", "destination": "siem", "reason": "expired"}
+    assert value(series_of(rig), "relay_tls_failures_total", **failures) == 2
+
+
 def _is_of_some(metric: Metric) -> bool:
-    """Whether only listeners of one type, or pipes with several destinations, have it."""
-    return metric in FILE_METRICS or metric.labels == ("pipe", "destination")
+    """Whether only those of one type, of TLS, or with several destinations, have it."""
+    several = metric.labels == ("pipe", "destination")
+    return several or metric in FILE_METRICS or metric in TLS_METRICS
 
 
 def expected(
@@ -246,6 +279,50 @@ def test_promtool_has_nothing_to_say(rig: Rig) -> None:
         ["promtool", "check", "metrics"], input=text, capture_output=True, check=False
     )
     assert (run.returncode, run.stdout, run.stderr) == (0, b"", b"")
+
+
+NAMES = st.text(max_size=400) | st.binary(max_size=40).map(
+    lambda it: it.decode(errors="surrogateescape")
+)
+
+
+@given(st.lists(NAMES, max_size=8))
+@example(["a\nb", "a#012b", 'q"q', "b\\", "\udcff", "\ud800", "x" * 65536, "x" * 65537, "\0\r\t"])
+def test_no_name_spoils_the_exposition(names: list[str]) -> None:
+    """Whatever senders and upstreams are called, a scrape can be read, and counts each once."""
+    counted = {(name,): 1.0 for name in names}
+    registry = CollectorRegistry()
+    registry.register(Named(counted.items()))
+    for accept, families in (("", classic_families), (OPEN, open_families)):
+        text, _ = expose(registry, accept)
+        [family] = families(text.decode())
+        assert sum(sample.value for sample in family.samples) == len(counted)
+        labels = [sample.labels["sender"] for sample in family.samples]
+        assert len(set(labels)) == len(labels)
+        assert all(len(it) <= LABEL_CHARACTERS_MAX and it.isprintable() for it in labels)
+
+
+@pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not installed")
+def test_promtool_reads_hostile_names() -> None:
+    hostile = ['"', "\\", "\n", "\r", "\0", "\udcff", "{}", "=", "# HELP x", "x" * 65536, "\u202e"]
+    registry = CollectorRegistry()
+    registry.register(Named([((name,), 1.0) for name in hostile]))
+    text, _ = expose(registry, "")
+    run = subprocess.run(
+        ["promtool", "check", "metrics"], input=text, capture_output=True, check=False
+    )
+    assert (run.returncode, run.stdout, run.stderr) == (0, b"", b"")
+
+
+class Named(Collector):
+    """One metric, with these labels."""
+
+    def __init__(self, samples: Iterable[Sample]) -> None:
+        self._samples = samples
+
+    def collect(self) -> Iterator[Family]:
+        metric = Metric("relay_any", "gauge", "Any.", ("sender",), lambda _: self._samples)
+        yield family(metric, self._samples)
 
 
 @given(st.text(alphabet="aplication/openmetrics-textversion=;,.q0123*/ plain escaping=xyz\"'"))

@@ -20,7 +20,7 @@ name = "edge01"
 state_dir = "DIR/state"
 drain_max = "1s"
 [admin]
-listen = "ADMIN"
+listen = ADMIN
 [listeners.programs]
 type = "unix"
 path = "DIR/log.sock"
@@ -98,7 +98,8 @@ def free_port() -> int:
 def write(directory: Path, admin: str = "off", text: str = TEXT) -> str:
     """A configuration file; returns its path."""
     path = directory / "relay.toml"
-    path.write_text(text.replace("DIR", str(directory)).replace("ADMIN", admin))
+    listen = admin if admin.startswith('["') else f'"{admin}"'
+    path.write_text(text.replace("DIR", str(directory)).replace("ADMIN", listen))
     return str(path)
 
 
@@ -107,13 +108,15 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A relay that runs; its directory, with `relay.toml` and `log.sock`."""
     directory = tmp_path_factory.mktemp("running")
     port = free_port()
-    process = Process("run", "--config", write(directory, f"127.0.0.1:{port}"))
+    listen = f'["127.0.0.1:{port}", "unix:{directory}/admin/relay.sock"]'
+    process = Process("run", "--config", write(directory, listen))
     try:
         for _ in range(2000):
             assert process.process.poll() is None, process.end()
             with socket.socket() as sock:
-                if sock.connect_ex(("127.0.0.1", port)) == 0:
-                    break
+                listens = sock.connect_ex(("127.0.0.1", port)) == 0
+            if listens and os.path.exists(directory / "admin" / "relay.sock"):
+                break
             time.sleep(0.01)
         yield directory
     finally:

@@ -11,7 +11,7 @@ import pytest
 from relay.cli.client import ADDRESS, admin_address
 from relay.cli.failure import Failure
 from relay.cli.table import ledger_text
-from tests.cli.conftest import Execute, Process, free_port, write
+from tests.cli.conftest import TEXT, Execute, Process, free_port, write
 
 
 def send(execute: Execute, running: Path, *arguments: str) -> None:
@@ -163,6 +163,53 @@ def test_the_address_is_that_of_the_configuration(
 def test_without_a_valid_configuration_it_is_the_default(tmp_path: Path) -> None:
     assert admin_address(str(tmp_path / "none.toml")) == ADDRESS
     assert admin_address(write(tmp_path, "nonsense")) == ADDRESS
+
+
+def test_the_unix_socket_comes_first_where_there_is_one(running: Path) -> None:
+    assert admin_address(config(running)) == f"unix:{running}/admin/relay.sock"
+
+
+def test_over_tcp_a_ring_is_read_and_not_cleared(execute: Execute, running: Path) -> None:
+    admin = json.loads(addresses_of(running))[0]
+    result = execute("memory", "recent", "--discard", "--admin", admin)
+    expected = "relay: over TCP nothing can be changed: use the unix socket ([admin] listen)\n"
+    assert (result.exit_code, result.stderr) == (1, expected)
+    assert execute("memory", "recent", "-n", "0", "--admin", admin).exit_code == 0
+
+
+def addresses_of(running: Path) -> str:
+    found = re.search(r"^listen = (\[.*\])$", Path(config(running)).read_text(), re.MULTILINE)
+    assert found
+    return found[1]
+
+
+def test_nobody_answers_on_the_unix_socket(execute: Execute, tmp_path: Path) -> None:
+    result = execute("ledger", "--admin", f"unix:{tmp_path}/none")
+    expected = f"relay: admin server at unix:{tmp_path}/none: no such file or directory\n"
+    assert (result.exit_code, result.stderr) == (1, expected)
+
+
+@pytest.mark.parametrize("key", ['token_file = "token"', 'tls = { certificate = "c", key = "k" }'])
+def test_who_asks_for_more_than_commands_have_is_asked_on_the_unix_socket(
+    tmp_path: Path, key: str
+) -> None:
+    listen = '["127.0.0.1:1", "unix:DIR/none"]'.replace("DIR", str(tmp_path))
+    text = TEXT.replace("ADMIN", f"ADMIN\n{key}")
+    assert admin_address(write(tmp_path, listen, text)) == f"unix:{tmp_path}/none"
+    with pytest.raises(Failure, match="commands need a unix socket"):
+        admin_address(write(tmp_path, "127.0.0.1:1", text))
+
+
+def test_check_tells_what_is_open_and_what_cannot_be_read(execute: Execute, tmp_path: Path) -> None:
+    text = TEXT.replace("ADMIN", f'ADMIN\ntoken_file = "{tmp_path}/token"')
+    path = write(tmp_path, "0.0.0.0:1", text)
+    found = execute("check", "--config", path).stdout
+    assert "warning: admin server on 0.0.0.0:1: its token is sent in clear text" in found
+    assert f"TCP: token_file {tmp_path}/token: no such file or directory" in found
+    found = execute("check", "--config", write(tmp_path, "[::]:1")).stdout
+    assert "warning: admin server on [::]:1: whoever reaches it reads metrics" in found
+    for address in ("127.0.0.1:1", "[::1]:1", "localhost:1"):
+        assert "admin server on" not in execute("check", "-c", write(tmp_path, address)).stdout
 
 
 @pytest.mark.parametrize(

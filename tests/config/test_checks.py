@@ -164,6 +164,19 @@ def test_one_listener_twice_on_an_address(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("listen", "text"),
+    [
+        (["*:1", "127.0.0.1:1"], '"127.0.0.1:1" is already taken by the admin server ("*:1")'),
+        (["unix:a", "unix:./a"], '"./a" is already taken by the admin server ("a")'),
+    ],
+)
+def test_the_admin_server_twice_on_one_address(
+    tmp_path: Path, listen: list[str], text: str
+) -> None:
+    check_more(tmp_path, f"[admin]\nlisten = {listen}\n", f"2: admin.listen[1]: {text}")
+
+
 def test_a_listener_on_the_admin_servers_address(tmp_path: Path) -> None:
     """The default one as well; only on TCP."""
     check_more(

@@ -38,7 +38,7 @@ def test_defaults(tmp_path: Path) -> None:
     assert config.relay.memory_max == 256 << 20
     assert config.relay.drain_max == 5.0
     assert config.admin
-    assert config.admin.listen == "127.0.0.1:9514"
+    assert config.admin.listen == ("127.0.0.1:9514",)
     pipe = config.pipes["all"]
     assert (pipe.memory, pipe.messages, pipe.overflow) == (64 << 20, 500_000, "drop-newest")
     assert (pipe.match, pipe.spool, pipe.to) == ((), "auto", ("siem",))
@@ -62,7 +62,7 @@ def test_values(tmp_path: Path) -> None:
     assert config.relay.memory_max == 1 << 20
     assert config.relay.drain_max == 0.25
     assert config.admin
-    assert config.admin.listen == "fd:admin"
+    assert config.admin.listen == ("fd:admin",)
     assert config.pipes["all"].match == (
         Match(facility=(4,)),
         Match.model_validate({"not": {"severity": "err"}}),
@@ -138,7 +138,7 @@ def test_the_default_needs_no_privilege() -> None:
         ("unix-datagram", "state/log.sock"),
     }
     assert config.admin
-    assert config.admin.listen == "127.0.0.1:9514"
+    assert config.admin.listen == ("127.0.0.1:9514", "unix:state/admin/relay.sock")
 
 
 def test_the_marks_in_the_default_may_be_taken_off(tmp_path: Path) -> None:

@@ -27,6 +27,8 @@ def test_one_that_is_named_twice_is_a_mistake(tmp_path: Path, value: str, expect
     check_more(tmp_path, LISTENER.format(value), expected)
 
 
-def test_a_name_has_no_spaces(tmp_path: Path) -> None:
-    with pytest.raises(Exception, match=r"listeners\.x\.expect\[0\]"):
-        load(write(tmp_path, WHOLE + LISTENER.format('["fw 1"]')))
+@pytest.mark.parametrize("name", ["fw 1", "", "Müller"])
+def test_a_name_is_printable_ascii(tmp_path: Path, name: str) -> None:
+    what = "expected an address or a host of 1 to 255 printable ASCII characters"
+    expected = f"3: listeners.x.expect[0]: {what}, not {name!r}"
+    check_more(tmp_path, LISTENER.format(f'["{name}"]'), expected)

@@ -19,7 +19,8 @@ from tests.config.files import LISTENER_TYPES, WHOLE, check, check_more, errors_
         ("[colour]\n", ["1: colour: unknown table (known: relay, admin, listeners, destinations, "
                         "pipes)"]),
         ("[relay]\nnmae = 'x'\n", ['2: relay.nmae: unknown key (did you mean "name"?)']),
-        ("[admin]\ncolour = 1\n", ["2: admin.colour: unknown key (known: listen)"]),
+        ("[admin]\ncolour = 1\n",
+         ["2: admin.colour: unknown key (known: listen, tls, token_file)"]),
         ("[listeners.x]\n",
          [f"1: listeners.x.type: is required (known: {LISTENER_TYPES})"]),
         ("[listeners.x]\n\ntype = 'tpc'\n",
@@ -110,6 +111,13 @@ from tests.config.files import LISTENER_TYPES, WHOLE, check, check_more, errors_
          ["2: relay.name: expected a host name of 1 to 255 printable ASCII characters, "
           "not 'edge:'"]),
         ("[admin]\nlisten = 'of'\n", ["2: admin.listen: expected \"HOST:PORT\", not 'of'"]),
+        ("[admin]\nlisten = []\n",
+         ['2: admin.listen: expected an address ("off": no admin server)']),
+        ("[admin]\nlisten = ['127.0.0.1:1', 'off']\n", ['2: admin.listen[1]: "off" stands alone']),
+        ("[admin]\nlisten = 'unix:'\n", ["2: admin.listen: 'unix:' names no file"]),
+        ("[admin]\nlisten = 'unix:" + "x" * 108 + "'\n",
+         ["2: admin.listen: the path of a unix socket has at most 107 octets"]),
+        ("[admin.tls]\ncertificate = 'a'\n", ["1: admin.tls.key: is required"]),
     ],
 )  # fmt: skip
 def test_wrong_keys_and_values(tmp_path: Path, text: str, expected: Sequence[str]) -> None:

@@ -19,6 +19,7 @@ from relay.system.local import SystemLocal
 from relay.system.log_files import SystemLogFiles
 from relay.system.net import SystemNetwork
 from relay.system.ports import Host
+from relay.system.tls import SystemTls
 
 WIDE = Bounds(messages=1 << 20, memory=1 << 30)
 RECEIVED_NS = 1_795_419_925_000_000_000  # 2026-11-23T07:45:25Z
@@ -42,6 +43,7 @@ def make_host() -> Host:
         SystemDisk(limiter),
         SystemLocal(limiter),
         SystemLogFiles(limiter),
+        SystemTls(limiter),
     )
 
 

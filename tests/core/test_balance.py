@@ -250,6 +250,24 @@ async def test_a_stalled_one_is_done_without_for_a_while(
     assert "pipe pipe does without a for 60.0 s: it is stalled" in caplog.text
 
 
+async def test_a_stalled_one_is_done_without_no_longer_than_there_are_others(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    a, b = Peer("a"), Peer("b")
+    async with delivering(a, b) as bench:
+        await trio.sleep(1)
+        a.become(silent=True)
+        bench.put(*SENDERS)
+        await trio.sleep(KEYS.stalled_max + 2 * CLOSE)
+        assert (a.attempts, set(b.got)) == (1, bench.sent)
+        a.become(silent=False)
+        b.become(down="reset")
+        bench.put(*SENDERS)
+        await trio.sleep(CLOSE)
+        assert a.attempts == 2
+        assert {*a.got, *b.got} == bench.sent
+
+
 async def test_the_only_one_is_not_given_up_for_stalling(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
@@ -278,6 +296,29 @@ async def test_with_nobody_up_everything_is_in_the_channel_again(
         await trio.sleep(100)
         assert set(b.got) == bench.sent
         assert in_order(b.got)
+
+
+async def test_one_that_comes_as_the_last_one_leaves_has_what_that_one_was_lent(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    channel = make_channel()
+    balance = Balance(channel, KEYS, Poison())
+    first, second = (balance.seat(channel.account.health(name)) for name in "ab")
+    balance.arrange([first, second], KEYS)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(balance.run)
+        channel.put(Batch.of([b"0", b"1"], ["s", "s"], "net", RECEIVED_NS))
+        with first.lease() as lease:
+            await lease.lend()
+        with second.lease() as share:
+            balance.take(share)  # before the one that shares out has heard of it
+            with trio.fail_after(1):
+                (batch,) = await share.lend()
+            assert rows_of(batch) == [("s", 0), ("s", 1)]
+            share.settle(2, Confirmation.ACKED)
+            check(channel)
+            assert channel.is_empty
+        nursery.cancel_scope.cancel()
 
 
 async def test_what_one_may_not_have_read_is_sent_to_the_others(

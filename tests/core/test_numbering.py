@@ -54,6 +54,15 @@ def test_too_many_holes_are_missing_at_once_and_forgotten_later() -> None:
     assert [hole.first for hole in numbering.given_up] == [8, 10, 12]
 
 
+def test_what_fills_a_gap_in_pieces_costs_no_memory() -> None:
+    numbering = Numbering(0, 0, holes_max=3)
+    numbering.take(1000, 1001, 0.0)
+    assert numbering.give_up(INFINITY) == [(0, 1000)]
+    late = [numbering.take(number, number + 1, 1.0)[1] for number in range(1, 1000, 2)]
+    assert late == [1] * 500
+    assert len(numbering.given_up) == 3
+
+
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 6)), max_size=30), st.data())
 def test_every_number_is_received_once_missing_or_a_duplicate(
     runs: list[tuple[int, int]], data: st.DataObject

@@ -106,6 +106,16 @@ def test_what_holds_a_receipt_is_charged_and_dropped_by_no_pressure() -> None:
     assert channel.account.dropped == {**dict.fromkeys(Drop, 0), Drop.RATE: 1}
 
 
+def test_others_have_their_rate_back_a_burst_after_what_holds_receipts() -> None:
+    channel = make_channel(Bounds(100_000, 1 << 30, "block"))
+    pipe = make_pipe(channel, rate_limit="10/s", burst=20)
+    put(pipe, *[DEBUG] * 1000, receipt=Receipt(lambda: None, lambda: None))
+    put(pipe, DEBUG, received_ns=RECEIVED_NS + 2 * SECOND)
+    assert channel.account.dropped[Drop.RATE] == 1
+    put(pipe, DEBUG, received_ns=RECEIVED_NS + 3 * SECOND)
+    assert channel.account.dropped[Drop.RATE] == 1
+
+
 def test_a_receipt_of_a_pipe_that_does_not_keep_changes_nothing() -> None:
     channel = make_channel()
     pipe = make_pipe(channel, rate_limit="1/h", burst=2)

@@ -748,3 +748,21 @@ async def test_the_age_of_what_is_at_risk_is_that_of_the_oldest_not_on_disk() ->
         assert disk.channel.held().at_risk_oldest_ns == 102
         disk.commit()
         assert disk.channel.held().at_risk_oldest_ns is None
+
+
+async def test_what_was_delivered_while_the_directory_was_not_open_is_not_written() -> None:
+    """A reload brings the spool; memory is full meanwhile, and several batches leave it."""
+    channel = make_channel(SMALL)
+    with channel.lease() as lease:
+        for number in range(4):
+            channel.put(numbered(number, number + 1))
+        channel.put(numbered(4, 6))
+        assert len(await lease.lend()) == 4
+        channel.backlog = Backlog("overflow", 1 << 20)
+        channel.put(numbered(6, 8))
+        lease.settle(2, Confirmation.SENT)
+        disk = FakeDisk(channel)
+        channel.spooling.open(disk, settled=0, end=0, messages=0, lost=0)
+        disk.commit()
+        assert [entry.first for entry in disk.kept] == [2, 3, 4]
+        check(channel)

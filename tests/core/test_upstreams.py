@@ -141,6 +141,27 @@ def test_an_upstream_that_speaks_is_not_forgotten_for_those_that_do_not() -> Non
     assert upstreams.due(0.0) == []
 
 
+def test_what_is_missing_of_one_that_makes_room_is_told() -> None:
+    upstreams = Upstreams()
+    upstreams.look(stamped([1, 5]), 0.0)
+    for number in range(UPSTREAMS_MAX):
+        upstreams.look(stamped([1], f"other{number}/hub"), 1.0)
+    assert upstreams.due(1.0) == ["upstream edge01/hub: missing 3 messages: 2 to 4"]
+    assert upstreams.due(2.0) == []
+    for number in range(1000):
+        upstreams.look(stamped([1, 5], f"more{number}/hub"), 3.0)
+    assert len(upstreams.due(3.0)) == UPSTREAMS_MAX
+
+
+def test_a_hostile_name_stays_in_its_line() -> None:
+    upstreams = Upstreams()
+    name = b"a\n<0>\x1b[2J\xff/p"
+    opening = b'<13>1 - h app - - [relay@32473 hop="' + name + b"/" + EPOCH.encode()
+    upstreams.look([opening + b'/1"]', opening + b'/1"]'], 0.0)
+    assert upstreams.due(0.0) == ["upstream a#012<0>#033[2J#377/p: received again 1 message: 1"]
+    assert "a#012<0>#033[2J#377/p" in upstreams.counts
+
+
 def test_hostile_numbers_cost_no_memory() -> None:
     upstreams = Upstreams()
     upstreams.look(stamped(range(0, 40_000, 2)), 0.0)

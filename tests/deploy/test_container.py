@@ -144,7 +144,7 @@ def test_the_ports_are_those_of_the_configuration(config: Config) -> None:
         for it in listener.endpoints()
     }
     assert config.admin
-    admin = f"{split_address(config.admin.listen)[1]}/tcp"
+    admin = f"{split_address(config.admin.listen[0])[1]}/tcp"
     assert set(only("EXPOSE").split()) == listening | {admin}
     # Unprivileged: it has no capability for a port below 1024.
     assert all(int(it.partition("/")[0]) >= 1024 for it in listening)
@@ -189,7 +189,7 @@ def health_check(port: int) -> int:
 
 def test_the_health_check_asks_the_admin_server(config: Config) -> None:
     assert config.admin
-    assert f":{split_address(config.admin.listen)[1]}/" in only("HEALTHCHECK")
+    assert f":{split_address(config.admin.listen[0])[1]}/" in only("HEALTHCHECK")
     with answering(200) as (port, asked):
         assert health_check(port) == 0
     assert asked == ["/healthz"]

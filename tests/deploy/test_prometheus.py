@@ -105,7 +105,7 @@ def test_the_job_is_the_one_that_the_rules_look_for() -> None:
 def test_the_target_is_where_the_admin_server_listens(tmp_path: Path) -> None:
     admin = load(str(adapted("systemd", tmp_path))).admin
     assert admin
-    assert f'targets: ["{admin.listen}"]' in SCRAPE.read_text()
+    assert f'targets: ["{admin.listen[0]}"]' in SCRAPE.read_text()
 
 
 def test_every_alert_has_tests_and_every_test_an_alert() -> None:

@@ -23,6 +23,7 @@ from relay.system.local import SystemLocal
 from relay.system.log_files import SystemLogFiles
 from relay.system.net import SystemNetwork
 from relay.system.ports import Disk, Host, Local, Network
+from relay.system.tls import SystemTls
 from tests.core.parts import recount
 from tests.destinations.pty import Pty
 
@@ -57,7 +58,10 @@ class Rig:
         bounds = Bounds(messages=1 << 20, memory=1 << 30)
         self.channel = Channel(self.account, bounds, Memory(1 << 31))
         files = SystemLogFiles(trio.CapacityLimiter(1))
-        host = Host("relay.example.net", SystemClock(), self.network, self.disk, self.local, files)
+        tls = SystemTls(trio.CapacityLimiter(1))
+        host = Host(
+            "relay.example.net", SystemClock(), self.network, self.disk, self.local, files, tls
+        )
         self.outlet = Outlet("pipe", "sink", host, self.account, self.rings, self.reopening)
 
     def put(

@@ -175,7 +175,7 @@ async def test_what_does_not_end_by_itself_is_killed_with_all_it_has_started(
 async def test_sigterm_is_asked_first(
     make_rig: MakeRig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(program, "END_SECONDS_MAX", 0.5)
+    monkeypatch.setattr(program, "END_SECONDS_MAX", 20)  # a busy machine may need some of it
     rig = make_rig()
     script = 'trap "echo asked > $1; exit 0" TERM; echo $$ > "$1.own"; while :; do sleep 0.02; done'
     async with rig.delivering(shell(script, tmp_path / "term")):

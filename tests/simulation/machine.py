@@ -10,7 +10,8 @@ import trio
 
 from relay.system.local import SystemLocal
 from relay.system.log_files import SystemLogFiles
-from relay.system.ports import Directory, Endpoint, Host, PositionStore
+from relay.system.ports import Confinement, Directory, Endpoint, Host, PositionStore
+from relay.system.tls import SystemTls
 from tests.simulation.network import Internet, SimulatedNetwork
 from tests.simulation.sockets import SimulatedAcceptor, SimulatedReceiver
 from tests.simulation.storage import SimulatedDirectory, SimulatedDisk, SimulatedPage, Storage
@@ -77,6 +78,10 @@ class SimulatedMachine:
         await trio.lowlevel.checkpoint()
 
     @property
+    def confinement(self) -> Confinement:
+        return Confinement()  # nothing here is a process
+
+    @property
     def page(self) -> SimulatedPage:
         return SimulatedPage(self.storage, lambda: self.dead)
 
@@ -89,6 +94,7 @@ class SimulatedMachine:
             disk=SimulatedDisk(self.storage, limiter),
             local=SystemLocal(limiter),  # no terminal and no program is in any story
             log_files=SystemLogFiles(limiter),  # no listener here follows files
+            tls=SystemTls(limiter),
         )
 
     def spools(self) -> Collection[str]:

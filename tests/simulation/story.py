@@ -9,9 +9,9 @@ from unittest import mock
 
 import trio
 
+from relay.config import confined
 from relay.core.batch import Batch
 from relay.core.router import Router
-from relay.supervisor import serve as serving
 from tests.simulation.configuration import OWN
 from tests.simulation.faults import Faults
 from tests.simulation.life import Life
@@ -64,7 +64,7 @@ def run_seed(seed: int, faults: Sequence[str] = (), lines: list[str] | None = No
     logger.propagate = False
     try:
         with (
-            mock.patch.object(serving, "load", story.world.load),
+            mock.patch.object(confined, "load", story.world.load),
             mock.patch.object(Router, "put", put),
         ):
             run_seeded(seeded, story.run)

@@ -26,11 +26,18 @@ from tests.supervisor.conftest import BASE, Bench
 from tests.supervisor.test_orphans import AWAY, BACK, LINE, left_behind
 
 
+def opened(environ: dict[str, str], state_dir: str) -> SystemMachine:
+    """The machine with its crash page, as at the start of a relay."""
+    opened = SystemMachine.of(environ, state_dir)
+    opened.open_page()
+    return opened
+
+
 @contextmanager
 def another_process(bench: Bench) -> Iterator[SystemPageFile]:
     """It has the page, and a relay is started."""
     page = SystemPageFile.open(str(bench.directory))
-    bench.machine = SystemMachine.of({}, str(bench.directory))
+    bench.machine = opened({}, str(bench.directory))
     yield page
     if bench.machine.page is not None:
         bench.machine.page.close()
@@ -112,7 +119,7 @@ async def test_a_state_directory_that_is_not_mounted_yet(
 ) -> None:
     """It delivers from memory; what is on disk, older or not, comes when the directory does."""
     where = bench.directory / "var" / "lib"
-    bench.machine = SystemMachine.of({}, str(where))
+    bench.machine = opened({}, str(where))
     async with bench.running(BASE + BACK) as relay:
         send(bench, 0)
         await bench.until(lambda: bench.ring("away") == [b"0"])
@@ -138,7 +145,7 @@ async def test_what_was_left_on_disk_comes_with_the_directory(bench: Bench) -> N
     where.mkdir()
     await left_behind(bench, 3)
     where.rename(away)
-    bench.machine = SystemMachine.of({}, str(where / "relay"))
+    bench.machine = opened({}, str(where / "relay"))
     bench.directory = away
     async with bench.running(BASE + BACK.replace('"always"', '"never"')) as relay:
         send(bench, 7)
@@ -164,7 +171,7 @@ async def test_faults_that_pass_are_waited_for(
 
     monkeypatch.setattr(SystemPageFile, "open", failing)
     monkeypatch.setattr(machine, "_may_write", lambda _: False)  # root may everywhere
-    bench.machine = SystemMachine.of({}, str(bench.directory))
+    bench.machine = opened({}, str(bench.directory))
     async with bench.running(BASE + BACK) as relay:
         send(bench, 0)
         await bench.until(lambda: bench.ring("away") == [b"0"])
@@ -181,7 +188,7 @@ async def test_a_page_that_cannot_be_had_for_another_reason_is_not_waited_for(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
     (bench.directory / "crash-page").mkdir()
-    bench.machine = SystemMachine.of({}, str(bench.directory))
+    bench.machine = opened({}, str(bench.directory))
     async with bench.running(BASE + BACK) as relay:
         await bench.until(lambda: (bench.directory / "spool/forward/cursor").exists())
         assert relay.page is None
@@ -207,7 +214,7 @@ async def test_while_it_looks_again_nobody_takes_the_directory_for_free(
 
 def test_a_page_that_is_there_and_not_read_yet_is_waited_for(bench: Bench) -> None:
     """Between the thread that gets it and the task that reads it, a spool may want to know."""
-    bench.machine = SystemMachine.of({}, str(bench.directory))
+    bench.machine = opened({}, str(bench.directory))
     relay = SimpleNamespace(page=None, machine=bench.machine)
     with pytest.raises(BlockingIOError, match="not read yet"):
         _known(relay, "forward")  # type: ignore[arg-type]
@@ -225,7 +232,7 @@ async def test_numbers_that_change_then_are_of_another_epoch(bench: Bench) -> No
         await bench.until(lambda: bench.ring("away")[-1:] == [b"%d" % numbers[-1]])
         seen.extend(list(bench.relay.rings.rings["away"].lines)[-len(numbers) :])
 
-    bench.machine = SystemMachine.of({}, str(bench.directory))
+    bench.machine = opened({}, str(bench.directory))
     async with bench.running(stamping):
         await passed(0, 1, 2)
     assert bench.machine.page is not None
@@ -239,7 +246,7 @@ async def test_numbers_that_change_then_are_of_another_epoch(bench: Bench) -> No
             await passed(4, 5)
             assert relay.page is not None
             relay.part_epochs()
-    bench.machine = SystemMachine.of({}, str(bench.directory))
+    bench.machine = opened({}, str(bench.directory))
     async with bench.running(stamping):
         await passed(6)
     found = [it for it in map(last_passage, seen) if it]

@@ -3,11 +3,22 @@
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 import pytest
+import trio
+import trio.testing
+from trio_typing import TaskStatus
 
 from relay.core.account import PipeAccount
+from relay.core.backlog import SpoolMode
+from relay.core.delivery import Poison
+from relay.core.lease import Lease
+from relay.core.outlet import Outlet
+from relay.core.sharing import Sharing, StrategyName
+from relay.supervisor.several import Member, Several
 from relay.system.machine import SystemMachine
+from tests.core.parts import make_channel, make_outlet
 from tests.supervisor.conftest import BASE, Bench
 
 LINE = b"<13>Nov 23 07:45:25 web01 app: %d\n"
@@ -69,6 +80,53 @@ async def test_members_are_added_and_removed_without_a_break_of_the_others(
         rings = [*bench.ring("a"), *bench.ring("b"), *bench.ring("c")]
         assert sorted(rings) == [b"1", b"2", b"3"]
         assert (account.retried, account.failures) == (0, 0)
+
+
+@dataclass(slots=True, eq=False)
+class Parting:
+    """A destination that takes its time to say goodbye."""
+
+    type: str = "parting"
+    stamp: bool = False
+    spool: SpoolMode = "never"
+    descriptors: int = 2
+    running: int = 0
+    most: int = 0
+
+    async def run(self, lease: Lease, outlet: Outlet, *, task_status: TaskStatus[None]) -> None:
+        self.running += 1
+        self.most = max(self.most, self.running)
+        task_status.started()
+        try:
+            await lease.lend()
+        finally:
+            with trio.CancelScope(shield=True):
+                await trio.sleep(1)
+            self.running -= 1
+
+
+@pytest.mark.parametrize("strategy", ["failover", "balance"])
+async def test_a_removed_member_that_is_back_waits_for_its_own_goodbye(
+    autojump_clock: trio.testing.MockClock, strategy: StrategyName
+) -> None:
+    channel = make_channel()
+    sharing = Sharing(strategy, 30.0, 60.0)
+    first, second, third = (
+        Member(Parting(), replace(make_outlet(channel), destination=name)) for name in "abc"
+    )
+    channel.account.configure("abc")
+    several = Several(channel, sharing, [first, second, third], Poison(), lambda host: None)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(several.run, 5.0)
+        await trio.sleep(0.5)
+        several.arrange([second, third], sharing)
+        await trio.sleep(0.5)
+        several.arrange([first, second, third], sharing)
+        await trio.sleep(5)
+        assert isinstance(first.destination, Parting)
+        assert (first.destination.running, first.destination.most) == (1, 1)
+        assert channel.account.health("a").up
+        nursery.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("strategy", ["", BALANCE])

@@ -1,6 +1,7 @@
 """Destinations with `stamp`: numbers belong to the pipe, whatever happens to it."""
 
 import socket
+import struct
 from contextlib import ExitStack
 
 import pytest
@@ -75,6 +76,42 @@ async def test_without_a_state_directory_every_process_has_an_epoch_of_its_own(
             seen += passages(bench)
     assert [it.number for it in seen] == [0, 0]
     assert seen[0].epoch != seen[1].epoch
+
+
+async def test_the_last_that_a_delivery_lends_at_a_reload_has_its_numbers(bench: Bench) -> None:
+    """The one that stamps is cancelled by the reload, and may have been woken in this very turn."""
+    async with bench.running(STAMPING) as relay:
+        channel = relay.pipes["all"].channel
+        await bench.reload(BASE)
+        assert relay.pipes["all"].channel is channel
+        assert channel.lends_numbers
+        await send(bench, 1)
+
+
+async def test_what_another_one_had_before_the_stamp_was_switched_on_has_its_numbers(
+    bench: Bench,
+) -> None:
+    """In balance; what its peer may not have read is sent to the one that stamps from now on."""
+    with socket.create_server(("127.0.0.1", 0)) as deaf, socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        to = 'type = "tcp"\naddress = "127.0.0.1:%d"\n'
+        first = f"[destinations.first]\n{to % deaf.getsockname()[1]}"
+        config = BASE.replace('to = "ring"', 'to = ["ring", "first"]\nstrategy = "balance"') + first
+        away = config.replace('type = "memory"\n', to % closed.getsockname()[1])
+        async with bench.running(away) as relay:
+            account = relay.ledger.pipes["all"]
+            with socket.create_connection(bench.address("net")) as sock:
+                sock.sendall(LINE % 1 + LINE % 2)
+                await bench.until(lambda: sum(account.delivered.values()) == 2)
+            peer, _ = deaf.accept()
+            deaf.close()
+            await bench.reload(config.replace('type = "memory"', 'type = "memory"\nstamp = true'))
+            await bench.until(lambda: account.health("ring").up)
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            peer.close()
+            await bench.until(lambda: account.replayed == 2 and len(bench.ring()) == 2)
+            assert [it.number for it in passages(bench)] == [0, 1]
+            assert account.restarts == 0
 
 
 async def test_numbers_go_on_when_the_pipe_is_removed_and_comes_back(bench: Bench) -> None:

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.wire.escape import escape_terminator, escape_text
+from relay.wire.escape import escape_terminator, escape_text, printable
 
 
 @pytest.mark.parametrize(
@@ -67,3 +67,24 @@ def test_escaped_text_is_clean_and_stays_as_it_is(messages: list[bytes]) -> None
         text = message.decode()
         assert all(c == "\t" or " " <= c <= "~" or c >= "\xa0" for c in text)
     assert escape_text(escaped) is escaped
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("fw1", "fw1"),
+        ("größe", "größe"),
+        ("a\tb\n\x1b[2J", "a#011b#012#033[2J"),
+        ("\udcff", "#377"),  # an octet that is no UTF-8
+        ("\ud800", "#355#240#200"),  # half of a pair
+        ("\u202e", "#342#200#256"),  # what comes would be written from right to left
+    ],
+)
+def test_a_name_is_made_printable(name: str, text: str) -> None:
+    assert printable(name) == text
+
+
+@given(st.text())
+def test_what_is_printable_stays_as_it_is(name: str) -> None:
+    assert printable(name).isprintable()
+    assert printable(printable(name)) == printable(name)

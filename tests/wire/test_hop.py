@@ -104,6 +104,15 @@ def test_the_hops_of_others_are_kept_in_order_and_our_own_is_replaced() -> None:
     assert len(looped) == len(twice) + 2, "a loop adds nothing but digits"
 
 
+def test_what_else_the_element_says_is_kept() -> None:
+    mine = b'hop="edge01/siem/%b/7"' % EPOCH.encode()
+    strange = b'a="x \\" hop=\\"1" hop="no number" hop="edge01/siem/x/1"'
+    (message,) = stamp(HEAD + b"[relay@32473 " + strange + b" " + mine + b"][relay@32473] hello")
+    assert message.startswith(HEAD + b"[relay@32473 " + strange + b" " + mine + b"][origin")
+    assert last_passage(message) == Passage(b"edge01/siem", EPOCH.encode(), 7)
+    assert stamp(message) == [message]
+
+
 @pytest.mark.parametrize(
     ("message", "expected"),
     [

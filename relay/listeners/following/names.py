@@ -1,5 +1,7 @@
 """What a rotated file's name says: whose log it was, and whether it is compressed."""
 
+import glob
+import os
 import re
 from functools import lru_cache
 from typing import NamedTuple
@@ -35,3 +37,16 @@ def origin(name: str) -> Origin:
     if found:
         return Origin(found[1] + found[2], True, plain != name)
     return Origin(plain, plain != name, plain != name)
+
+
+def root_of(pattern: str) -> str:
+    """The directory that no match of a pattern is outside of."""
+    fixed = os.path.dirname(re.split(r"[*?\[]", os.path.abspath(pattern), maxsplit=1)[0])
+    return fixed or "/"
+
+
+def leads_away(pattern: str) -> bool:
+    """Whether a link that matches now leads out of the directory of its pattern."""
+    root = os.path.realpath(root_of(pattern)).rstrip("/") + "/"
+    matches = glob.iglob(os.path.abspath(pattern), recursive=True)
+    return any(not os.path.realpath(path).startswith(root) for path in matches)

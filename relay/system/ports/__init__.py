@@ -8,6 +8,7 @@ around them, and `tests/test_architecture.py` says so.
 Calls that are not `async` never block. `OSError` leaves a port only where its docstring says so.
 """
 
+from relay.system.ports.confinement import Confinement, Touch
 from relay.system.ports.datagram import CredentialReceiver, DatagramReceiver, DatagramSender
 from relay.system.ports.directory import Directory, RandomFile
 from relay.system.ports.disk import Disk, File, PageFile
@@ -20,12 +21,23 @@ from relay.system.ports.log_files import LogFile, LogFiles, Stat
 from relay.system.ports.network import Network, Unreachable
 from relay.system.ports.positions import PositionStore
 from relay.system.ports.stream import Acceptor, Connection, ConnectionBroken, ReadySet
+from relay.system.ports.tls import (
+    Identity,
+    SecureConnection,
+    Tls,
+    TlsContext,
+    TlsFault,
+    TlsReason,
+    TlsSettings,
+    TlsUnusable,
+)
 
 Socket = DatagramReceiver | Acceptor | KernelLog | Journal  # what an endpoint is opened as
 
 __all__ = [
     "Acceptor",
     "Clock",
+    "Confinement",
     "Connection",
     "ConnectionBroken",
     "CredentialReceiver",
@@ -38,6 +50,7 @@ __all__ = [
     "FamilyMissing",
     "File",
     "Host",
+    "Identity",
     "Journal",
     "JournalTurn",
     "KernelLog",
@@ -52,7 +65,15 @@ __all__ = [
     "Program",
     "RandomFile",
     "ReadySet",
+    "SecureConnection",
     "Socket",
     "Stat",
+    "Tls",
+    "TlsContext",
+    "TlsFault",
+    "TlsReason",
+    "TlsSettings",
+    "TlsUnusable",
+    "Touch",
     "Unreachable",
 ]

@@ -7,6 +7,7 @@ from relay.system.ports.disk import Disk
 from relay.system.ports.local import Local
 from relay.system.ports.log_files import LogFiles
 from relay.system.ports.network import Network
+from relay.system.ports.tls import Tls
 
 
 class Clock(Protocol):
@@ -27,3 +28,4 @@ class Host:
     disk: Disk
     local: Local
     log_files: LogFiles
+    tls: Tls

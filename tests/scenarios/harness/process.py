@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tests.scenarios.harness.books import Books, Samples, Scraper, Watch
+from tests.scenarios.harness.locked_in import LOCKED_IN, give_away, locked_in
 from tests.scenarios.harness.ports import fill
 from tests.scenarios.harness.waiting import SECONDS_MAX, until
 
@@ -52,7 +53,7 @@ class RelayProcess:
 
     def write(self, config: str) -> None:
         """Another configuration, with the ports that the names had before; read at a reload."""
-        text, ports = fill(config, self._values)
+        text, ports = fill(locked_in(config), self._values)
         self._values.update(ports)
         self._config.write_text(text)
 
@@ -72,6 +73,8 @@ class RelayProcess:
         self.hear("READY=1")
 
     def start_unready(self) -> None:
+        if LOCKED_IN:
+            give_away(self.directory)
         command = [sys.executable, "-m", "relay", "run", "--config", str(self._config)]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(

@@ -1,0 +1,68 @@
+"""Keys of rules and of senders that change nothing where they stand."""
+
+from collections.abc import Iterator, Sequence
+
+from relay.config.model import Config, PipeKeys
+from relay.core.component import Listener
+from relay.core.match import Match
+
+LEAST_SEVERE = 7  # debug: RFC 5424 section 6.2.1
+
+
+def without_effect(config: Config) -> Iterator[str]:
+    """Warnings; what a pipe for dead letters has of its own pipe is that one's."""
+    for name, listener in config.listeners.items():
+        for text in _of_listener(listener):
+            yield f"listener {name}: {text}"
+    for name, pipe in config.pipes.items():
+        feeding = config.feeding(name)
+        if not feeding:
+            continue
+        for text in (
+            *_of_match("match", pipe.match, feeding),
+            *_of_sample(pipe, feeding),
+            *_of_pressure(config, name),
+            *_of_rewrite(pipe, feeding),
+        ):
+            yield f"pipe {name}: {text}"
+
+
+def _of_listener(listener: Listener) -> Iterator[str]:
+    if "silent_after" in getattr(listener, "model_fields_set", ()) and not listener.expect:
+        yield "silent_after means nothing without expect"
+    if listener.hop and listener.type in ("internal", "kmsg"):
+        yield "hop means nothing: no other relay's messages come here"
+
+
+def _of_match(key: str, match: Sequence[Match], feeding: Sequence[str]) -> Iterator[str]:
+    for place, rule in enumerate(match):
+        if rule.listener and not set(rule.listener) & set(feeding):
+            names = ", ".join(rule.listener)
+            yield f"{key}[{place}] matches nothing: {names} does not feed this pipe"
+
+
+def _of_sample(pipe: PipeKeys, feeding: Sequence[str]) -> Iterator[str]:
+    for place, table in enumerate(pipe.sample):
+        yield from _of_match(f"sample[{place}].match", table.match, feeding)
+    every = next((place for place, table in enumerate(pipe.sample) if not table.match), None)
+    if every is not None and every + 1 < len(pipe.sample):
+        yield f"sample[{every}] matches every message: those behind it mean nothing"
+
+
+def _of_pressure(config: Config, name: str) -> Iterator[str]:
+    """`shed` and `rate_limit` leave alone what senders will be told yes for."""
+    pipe = config.pipes[name]
+    if pipe.shed is not None and pipe.shed.below == LEAST_SEVERE:
+        yield "shed drops nothing: no severity is below debug"
+    keeps = config.spool(name) != "never" or pipe.overflow == "block"
+    if keeps and all(config.listeners[it].acknowledges for it in config.feeding(name)):
+        for key in ("shed", "rate_limit"):
+            if getattr(pipe, key) is not None:
+                yield f"{key} drops nothing: it keeps, and all that feed it answer their senders"
+
+
+def _of_rewrite(pipe: PipeKeys, feeding: Sequence[str]) -> Iterator[str]:
+    for place, table in enumerate(pipe.rewrite):
+        yield from _of_match(f"rewrite[{place}].match", table.match, feeding)
+        if not table.model_fields_set - {"match"}:
+            yield f"rewrite[{place}] sets nothing"

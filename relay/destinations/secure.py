@@ -1,0 +1,94 @@
+"""TLS for destinations: no octet of a message before the peer has proved who it is."""
+
+from dataclasses import dataclass
+
+import trio
+
+from relay.core.errors import DestinationDown
+from relay.core.outlet import Outlet
+from relay.core.tls import DestinationTls
+from relay.core.values import split_address
+from relay.destinations.reach import reach
+from relay.destinations.session import plain
+from relay.system.ports import (
+    Connection,
+    ConnectionBroken,
+    SecureConnection,
+    TlsContext,
+    TlsFault,
+    TlsReason,
+    TlsUnusable,
+)
+
+# In TLS 1.3 the handshake is done for us before the peer has seen our certificate (RFC 8446 2). One
+# that takes it says so with a session ticket at once; one that says nothing for so long is believed
+# to have taken it. What comes later than this is an unclean break.
+VERDICT_SECONDS = 0.25
+DISCARD_OCTETS = 16 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """How a destination gets its connection: where to, and whether over TLS."""
+
+    address: str
+    tls: DestinationTls | None
+    verdict: bool = True  # wait for the peer's, where what is sent counts before it is answered
+
+    async def connection(self, outlet: Outlet) -> Connection:
+        """A connection on which messages may be sent.
+
+        Raises:
+            DestinationDown: the peer can't be reached, or not as `tls` wants it; says why.
+        """
+        network = outlet.host.network
+        if self.tls is None:
+            return await reach(network, self.address, "tcp", network.connect)
+        context = await self._context(outlet)
+        plaintext = await reach(network, self.address, "tcp", network.connect)
+        name = self.tls.server_name or split_address(self.address)[0]
+        connection = context.wrap(plaintext, name)
+        try:
+            await self._shake_hands(connection, self.tls.handshake_max)
+        except TlsFault as fault:
+            connection.close()
+            outlet.health.tls_failures[fault.reason] += 1
+            raise DestinationDown(f"{self.address}: {plain(str(fault))}") from fault
+        except BaseException:  # cancelled
+            connection.close()
+            raise
+        return connection
+
+    async def _context(self, outlet: Outlet) -> TlsContext:
+        assert self.tls is not None
+        try:
+            return await outlet.host.tls.load(self.tls.settings())
+        except TlsUnusable as unusable:
+            raise DestinationDown(f"{self.address}: {unusable}") from unusable
+
+    async def _shake_hands(self, connection: SecureConnection, seconds_max: float) -> None:
+        with trio.move_on_after(seconds_max) as patience:
+            while not connection.handshake():
+                if connection.wants_room:
+                    await connection.writable()
+                else:
+                    await connection.readable()
+        if patience.cancelled_caught:
+            text = f"no TLS handshake within {seconds_max:g} s"
+            raise TlsFault(TlsReason.TIMEOUT, text)
+        if self.verdict and connection.version == "TLSv1.3":
+            with trio.move_on_after(VERDICT_SECONDS):
+                await _hear(connection)
+
+
+async def _hear(connection: SecureConnection) -> None:
+    """Read until the peer has said something, or has ended, which the session finds again."""
+    ended = False
+    while not (connection.heard or ended):
+        await connection.readable()
+        try:
+            ended = connection.receive(DISCARD_OCTETS) == b""
+        except TlsFault:
+            raise
+        except ConnectionBroken as broken:
+            raise TlsFault(TlsReason.CLOSED, f"{broken} after the TLS handshake") from broken

@@ -1,0 +1,65 @@
+"""Contexts that are kept, and made anew when their files change."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import trio
+
+from relay.system.ports import TlsSettings, TlsUnusable
+from relay.system.tls.context import SYSTEM, SystemTlsContext
+from relay.system.tls.files import Stamp, stamp_of
+
+log = logging.getLogger("relay.tls")
+
+Stamps = Sequence[Stamp | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    stamps: Stamps  # of the files as they were before they were read
+    context: SystemTlsContext
+    fault: str = ""  # why it is not the one of these files
+
+
+class SystemTls:
+    """Reads certificates, in threads of its component."""
+
+    def __init__(self, limiter: trio.CapacityLimiter) -> None:
+        self._limiter = limiter
+        self._kept: dict[TlsSettings, _Kept] = {}
+
+    async def load(self, settings: TlsSettings) -> SystemTlsContext:
+        kept = self._kept.get(settings)
+        now = await trio.to_thread.run_sync(
+            _look, settings, kept, abandon_on_cancel=True, limiter=self._limiter
+        )
+        self._kept[settings] = now
+        if kept is None:
+            if settings.verify == "off" and settings.side == "client" and not settings.fingerprints:
+                log.warning("verify = false: whoever answers gets the messages, and may be anybody")
+        elif now.fault:
+            if now.fault != kept.fault or now.stamps != kept.stamps:
+                log.warning("TLS files have changed to what cannot be used, "
+                            "those read before stay in use: %s", now.fault)  # fmt: skip
+        elif now is not kept:
+            log.info("TLS files have changed and are in use: %s", ", ".join(_files(settings)))
+        return now.context
+
+
+def _look(settings: TlsSettings, kept: _Kept | None) -> _Kept:
+    stamps = [stamp_of(name) for name in _files(settings)]
+    if kept is not None and kept.stamps == stamps:
+        return kept
+    try:
+        return _Kept(stamps, SystemTlsContext(settings))
+    except TlsUnusable as unusable:
+        if kept is None:
+            raise
+        return _Kept(stamps, kept.context, str(unusable))
+
+
+def _files(settings: TlsSettings) -> Sequence[str]:
+    names = settings.certificate, settings.key, settings.passphrase_file
+    ca = () if settings.ca == SYSTEM else (settings.ca,)
+    return [name for name in (*names, *ca) if name]
