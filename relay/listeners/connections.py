@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field, ValidationInfo, field_validator
 
 from relay.core.component import ListenerKeys
-from relay.core.rate import Buckets, Limit, Rate
+from relay.core.rate import Buckets, Burst, Limit, Rate
 from relay.core.values import Duration
 from relay.listeners.deadlines import NEVER, Deadlines
 from relay.listeners.limits import Limits
@@ -14,6 +14,7 @@ from relay.listeners.network import NetworkKeys
 Connections = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
 
 SPARED = 10  # one in so many connections is never for the address that has all the others
+BURST_SECONDS = 60  # senders behind one address come back together after a break
 
 
 class ConnectionKeys(ListenerKeys):
@@ -43,6 +44,8 @@ class PeerKeys(ConnectionKeys, NetworkKeys):
     """Connections of one address open at a time; default: nine tenths of `connections_max`."""
     accept_rate: Rate | None = None
     """New connections of one address on average; further ones are closed at once, and counted."""
+    accept_burst: Burst | None = None
+    """New connections of one address at once; default: what `accept_rate` is in a minute."""
 
     @field_validator("connections_per_address_max")
     @classmethod
@@ -54,9 +57,15 @@ class PeerKeys(ConnectionKeys, NetworkKeys):
             )
         return per_address_max
 
+    @field_validator("accept_burst")
+    @classmethod
+    def _check_accept_burst(cls, burst: int | None, info: ValidationInfo) -> int | None:
+        if burst is not None and info.data.get("accept_rate", burst) is None:  # absent when wrong
+            raise ValueError("means nothing without accept_rate")
+        return burst
+
     def peer_limits(self, buffer_max: int) -> Limits:
         """For one run."""
-        accepts = Limit.of(self.accept_rate, None)
         return Limits(
             buffer_max=buffer_max,
             connections_max=self.connections_max,
@@ -65,5 +74,11 @@ class PeerKeys(ConnectionKeys, NetworkKeys):
             or self.connections_max - self.connections_max // SPARED,
             allowed=self.allowed,
             buckets=self.buckets(),
-            accepts=Buckets(accepts) if accepts else None,
+            accepts=self._accepts(),
         )
+
+    def _accepts(self) -> Buckets | None:
+        if self.accept_rate is None:
+            return None
+        burst = self.accept_burst or max(1, round(self.accept_rate * BURST_SECONDS))
+        return Buckets(Limit(self.accept_rate, burst))

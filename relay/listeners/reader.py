@@ -181,7 +181,8 @@ class Reader:
             late = self._late(stream, turn.now) if self._is_open(stream) else None
             if late is not None:
                 self.intake.account.connections_failed[late] += 1
-                self.offences.note(stream.connection.peer, deadlines.text(late), turn.now)
+                if text := deadlines.text(late):
+                    self.offences.note(stream.connection.peer, text, turn.now)
                 self._give_up(stream, late, turn.now)
 
     def _give_up(self, stream: Stream, late: Late, now: float) -> None:
@@ -243,6 +244,7 @@ class Reader:
 
     def _read(self, stream: Stream, turn: Turn, octets_max: int) -> int:
         """Add what one connection has sent; returns its octets. Its faults end it alone."""
+        data: bytes | None = None
         try:
             data = stream.connection.receive(octets_max)
             if data is None:
@@ -252,7 +254,7 @@ class Reader:
             self._end(stream, turn, str(broken))
             return 0
         except UnexpectedTls:
-            turn.octets += len(data)
+            turn.octets += len(data or b"")
             self._fail(stream, "tls", "refused: it begins TLS, and this listener speaks none")
             return 0
         except Exception:

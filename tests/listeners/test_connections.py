@@ -50,7 +50,7 @@ async def test_one_address_fills_its_share_and_others_still_get_in(rig: Rig, kin
 
 async def test_who_connects_for_each_message_is_held_to_its_rate(rig: Rig) -> None:
     refused = rig.account.connections_refused
-    async with rig.running(listener("tcp", accept_rate="5/h")):
+    async with rig.running(listener("tcp", accept_rate="1/h", accept_burst=5)):
         for number in range(20):
             with from_address("127.0.0.1", rig) as sock:
                 sock.sendall(STAMPED + b"%d\n" % number)
@@ -60,6 +60,27 @@ async def test_who_connects_for_each_message_is_held_to_its_rate(rig: Rig) -> No
             sock.sendall(STAMPED + b"other\n")
             assert await rig.texts(6) == [b"0", b"1", b"2", b"3", b"4", b"other"]
     assert refused[ConnectionRefusal.ACCEPT_RATE] == 15
+
+
+@pytest.mark.parametrize(
+    ("keys", "burst"),
+    [
+        ({"accept_rate": "30/m"}, 30),
+        ({"accept_rate": "10/s"}, 600),
+        ({"accept_rate": "5/h"}, 1),
+        ({"accept_rate": "5/h", "accept_burst": 20}, 20),
+    ],
+)
+def test_a_minutes_worth_may_connect_at_once_by_default(
+    keys: dict[str, object], burst: int
+) -> None:
+    accepts = listener("tcp", **keys).peer_limits(1 << 20).accepts  # type: ignore[attr-defined]
+    assert accepts.limit.burst == burst
+
+
+def test_a_burst_needs_a_rate() -> None:
+    with pytest.raises(ValidationError, match="means nothing without accept_rate"):
+        listener("relp", accept_burst=5)
 
 
 @pytest.mark.parametrize("kind", ["tcp", "relp"])
