@@ -123,7 +123,7 @@ class PipeAccount:
     on_loss: Callable[["PipeAccount", Drop, int], None] = _no_loss
     destination: str = ""
     holder: Holder | None = None
-    renumbered: int = 0  # times messages that may have been sent got other numbers
+    renumbered: int = 0  # times numbers were used that other messages may have been sent with
     numbers_used: int = 0  # below this: by channels of this pipe that are closed
     received: int = 0
     recovered: int = 0
@@ -145,6 +145,7 @@ class PipeAccount:
     truncated_octets: int = 0
     network_errors: int = 0  # ICMP errors on a UDP destination; no message is dropped for one
     failovers: int = 0  # times the messages went over to another of several destinations
+    resolve_failures: int = 0  # look-ups for `each_address` that did not give all addresses
     restarts: int = 0  # unexpected exceptions
     healths: dict[str, Health] = field(default_factory=dict)  # of all it ever had, by name
     shared: bool = False  # it has had several at a time

@@ -47,6 +47,7 @@ class Channel:
         record: Record | None = None,
     ) -> None:
         self.account = account
+        self.first = first  # number of the first message that was put
         self.next = first  # number of the next message
         self.orphan = False  # no longer configured: what is on disk stays there
         self.stopping = False  # the relay stops: what finds no room here has no later chance
@@ -195,12 +196,12 @@ class Channel:
         self._left()
         return dropped
 
-    def refuse_head(self, reason: Drop, why: str = "") -> None:
+    def refuse_head(self, reason: Drop, why: str = "", by: str = "") -> None:
         """Drop the message at the head, on which deliveries keep failing. No lease may be held."""
         assert not self._leased
         if self._queue.waiting:
             self._queue.lend(1, 0)
-            refuse_lent(self, 1, reason, why)
+            refuse_lent(self, 1, reason, why, by)
 
     async def empty(self) -> None:
         """Wait until nothing is held."""

@@ -20,11 +20,15 @@ class DeadLetters:
     """Where the messages go that one pipe's destination refuses."""
 
     pipe: Pipe  # takes the letters; no listener feeds it, and what it drops makes no letter
-    destination: str  # that refuses
+    destination: str  # that refuses; of several all names, where it was none of them in particular
     host: Host
 
-    def take(self, refused: Batch, account: PipeAccount, reason: Drop, why: str) -> None:
+    def take(
+        self, refused: Batch, account: PipeAccount, reason: Drop, why: str, by: str = ""
+    ) -> None:
         """Book these messages as handed over, and put a letter for each. Never waits or raises.
+
+        `by`: the one of several destinations that has refused them.
 
         The pipe of the letters may drop them: then it is that loss which is told.
         """
@@ -34,7 +38,7 @@ class DeadLetters:
             PRIORITY, rfc3339(now_ns), self.host.name.encode(),
         )  # fmt: skip
         opening += b"pipe=%b destination=%b reason=%b why=%b received=%b" % (
-            account.name.encode(), self.destination.encode(), reason.encode(), _quoted(why),
+            account.name.encode(), (by or self.destination).encode(), reason.encode(), _quoted(why),
             rfc3339(refused.received_ns),
         )  # fmt: skip
         letters = [

@@ -112,8 +112,9 @@ class ChannelLease:
     def settle(self, messages: int, level: Confirmation) -> None:
         self._held._settle(messages, level)
 
-    def refuse(self, messages: int, reason: Drop, why: str = "") -> None:
-        refuse_lent(self._held, messages, reason, why)
+    def refuse(self, messages: int, reason: Drop, why: str = "", by: str = "") -> None:
+        """`by`: the one of several destinations that has refused them."""
+        refuse_lent(self._held, messages, reason, why, by)
 
     def keep(self, octets: int) -> None:
         self._held.tail.resize(octets)
@@ -153,7 +154,7 @@ def _window_open(channel: "Channel") -> bool:
     return queue.lent_messages < WINDOW_MESSAGES and queue.lent_octets < WINDOW_OCTETS
 
 
-def refuse_lent(channel: "Channel", messages: int, reason: Drop, why: str) -> None:
+def refuse_lent(channel: "Channel", messages: int, reason: Drop, why: str, by: str = "") -> None:
     """The oldest messages lent leave as dead letters, or are dropped."""
     for entry in channel._queue.shift(messages):
         if entry.echo:
@@ -161,7 +162,7 @@ def refuse_lent(channel: "Channel", messages: int, reason: Drop, why: str) -> No
         batch = entry.batch
         channel._weigh(-len(batch), -batch.octets)
         if channel.dead_letters is not None:
-            channel.dead_letters.take(batch, channel.account, reason, why)
+            channel.dead_letters.take(batch, channel.account, reason, why, by)
         else:
             channel.account.drop(len(batch), reason, notice=batch.notice)
     channel._careful = max(0, channel._careful - messages)

@@ -1,7 +1,7 @@
 """`mask`: secrets and personal data are replaced before anything of a message is kept.
 
 Before the channel: neither memory, nor a spool, nor a destination, nor a dead letter of the pipe
-has what was masked. If a mask fails, its messages are dropped: see `put_safely`.
+has what was masked. If a mask fails, its message is dropped: see `Changes`.
 """
 
 from collections.abc import Iterator

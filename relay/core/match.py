@@ -30,6 +30,19 @@ class Views:
     def headers(self) -> Sequence[HeaderView]:
         return [view(message) for message in self.batch.messages]
 
+    @property
+    def known_headers(self) -> Sequence[HeaderView] | None:
+        """None: no rule has asked for them yet."""
+        return self.__dict__.get("headers")
+
+    def select(self, batch: Batch, places: Sequence[int]) -> "Views":
+        """Those of a batch of the messages at these places; what was read is not read again."""
+        views = Views(batch)
+        for name, read in self.__dict__.items():
+            if name != "batch":
+                views.__dict__[name] = [read[place] for place in places]
+        return views
+
 
 def select(rules: Iterable["Match"], views: Views) -> list[int]:
     """The places of the messages that any of the rules matches, in order."""
@@ -190,6 +203,9 @@ class Match(Keys):
         assert self.contains is not None
         texts = [text.encode() for text in self.contains]
         messages = views.batch.messages
+        if len(texts) == 1:  # 0.1 µs a message, with `any` 0.5
+            [text] = texts
+            return [i for i in places if text in messages[i]]
         return [i for i in places if any(text in messages[i] for text in texts)]
 
     def _by_program(self, views: Views, places: Sequence[int]) -> Sequence[int]:

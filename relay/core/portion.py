@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from relay.core.account import Confirmation, Drop
 from relay.core.batch import Batch
-from relay.core.lease import Lease
+from relay.core.lease import ChannelLease
 
 _LEVELS = (None, *Confirmation)  # by mark; 0: it is not known yet what becomes of the message
 _REFUSED = len(_LEVELS)
@@ -20,7 +20,9 @@ class Spread:
 
     marks: bytearray
     gone: int = 0
-    whys: dict[int, tuple[Drop, str]] = field(default_factory=dict)  # of those refused, by place
+    whys: dict[int, tuple[Drop, str, str]] = field(
+        default_factory=dict
+    )  # of those refused, by place
 
     @classmethod
     def of(cls, batch: Batch) -> "Spread":
@@ -29,11 +31,11 @@ class Spread:
     def settle(self, places: Sequence[int], level: Confirmation) -> None:
         self._mark(places, _LEVELS.index(level))
 
-    def refuse(self, places: Sequence[int], reason: Drop, why: str) -> None:
-        self.whys.update(dict.fromkeys(places, (reason, why)))
+    def refuse(self, places: Sequence[int], reason: Drop, why: str, by: str) -> None:
+        self.whys.update(dict.fromkeys(places, (reason, why, by)))
         self._mark(places, _REFUSED)
 
-    def pass_on(self, lease: Lease) -> bool:
+    def pass_on(self, lease: ChannelLease) -> bool:
         """Settle and refuse what is known of the oldest messages; True when that is all."""
         known = self.marks.find(0, self.gone)
         if known < 0:

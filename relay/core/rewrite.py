@@ -101,10 +101,11 @@ class Rewriting:
         batch = views.batch
         places = select_in(self.match, views, range(len(batch)))
         messages = list(batch.messages)
+        headers = views.known_headers
         changed = 0
         for place in places:
             before = messages[place]
-            after = rewrite(before, self.change)
+            after = rewrite(before, self.change, headers[place] if headers else None)
             if after is None:
                 after = rewrite(self._as_rfc5424(batch, place), self.change)
                 assert after is not None

@@ -7,6 +7,7 @@ import trio
 
 from relay.core.account import Drop
 from relay.core.batch import Batch
+from relay.core.changes import without_text
 from relay.core.channel import Channel
 from relay.core.ledger import Ledger
 from relay.core.match import Views
@@ -86,12 +87,21 @@ def put_safely(pipe: Pipe, batch: Batch, views: Views, *, full: bool) -> Sequenc
     before = account.received
     try:
         return pipe.put(batch, views, full=full)
-    except Exception:
+    except Exception as fault:
         account.received = before + len(batch)
         lost = account.residual()  # whatever the book cannot explain
-        log.exception("pipe %s: %d messages dropped by a bug", pipe.name, lost)
+        _tell(pipe, lost, fault)
         account.drop(lost, Drop.INTERNAL_ERROR, notice=batch.notice)
         if batch.receipt is not None and pipe.channel.keeps:
             batch.receipt.abandon()  # what its sender has still is not to be told yes for
         account.restarts += 1
         return ()
+
+
+def _tell(pipe: Pipe, lost: int, fault: Exception) -> None:
+    """With the traceback; where masks hide what messages say, without the text of the fault."""
+    if pipe.rules is not None and pipe.rules.masks:
+        text = without_text(fault)
+        log.error("pipe %s: %d messages dropped by a bug\n%s", pipe.name, lost, text)
+    else:
+        log.error("pipe %s: %d messages dropped by a bug", pipe.name, lost, exc_info=fault)

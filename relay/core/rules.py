@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, field_validator
 
 from relay.core.account import Drop
 from relay.core.batch import Batch
+from relay.core.changes import Changes
 from relay.core.keys import Keys
 from relay.core.mask import Mask, Masking
 from relay.core.match import Views
@@ -59,8 +60,7 @@ class Rules:
     sampling: Sampling | None
     shedding: Shedding | None
     bucket: Bucket | None
-    rewritings: Sequence[Rewriting]
-    maskings: Sequence[Masking]
+    changes: Changes | None
 
     @classmethod
     def of(cls, keys: RuleKeys, our_name: str) -> "Rules | None":
@@ -70,10 +70,9 @@ class Rules:
             sampling=Sampling(keys.sample) if keys.sample else None,
             shedding=Shedding(keys.shed) if keys.shed else None,
             bucket=Bucket(limit, limit.burst, 0.0) if limit else None,
-            rewritings=[Rewriting(it.match, it.change(), our_name) for it in keys.rewrite],
-            maskings=[Masking.of(it) for it in keys.mask],
+            changes=_changes(keys, our_name) if keys.rewrite or keys.mask else None,
         )
-        return rules if rules._drops or rules._changes else None
+        return rules if rules._drops or rules.changes else None
 
     def apply(self, channel: "Channel", views: Views, places: Sequence[int]) -> Batch | None:
         """What the channel is to take of these places, None for nothing.
@@ -85,21 +84,12 @@ class Rules:
             places = self._keep(channel, views, places)
         if not places:
             return None
-        taken = batch if len(places) == len(batch) else batch.select(places)
-        return self._changed(channel, taken, views) if self._changes else taken
-
-    def _changed(self, channel: "Channel", batch: Batch, views: Views) -> Batch:
-        """Rewritten, then masked: no field that is set can bring back what is masked."""
-        counts = channel.account.changed
-        for number, rewriting in enumerate(self.rewritings):
-            if views.batch is not batch:
-                views = Views(batch)
-            batch, changed = rewriting.apply(views)
-            counts[f"rewrite[{number}]"] = counts.get(f"rewrite[{number}]", 0) + changed
-        for number, masking in enumerate(self.maskings):
-            batch, changed = masking.apply(batch)
-            counts[f"mask[{number}]"] = counts.get(f"mask[{number}]", 0) + changed
-        return batch
+        whole = len(places) == len(batch)
+        taken = batch if whole else batch.select(places)
+        if self.changes is None:
+            return taken
+        views = views if whole else views.select(taken, places)
+        return self.changes.apply(views, channel.account)
 
     def _keep(self, channel: "Channel", views: Views, places: Sequence[int]) -> Sequence[int]:
         if self.sampling is not None:
@@ -126,17 +116,16 @@ class Rules:
     @property
     def names(self) -> Sequence[str]:
         """Of the rules that change messages, as the account counts them."""
-        return [f"rewrite[{n}]" for n in range(len(self.rewritings))] + [
-            f"mask[{n}]" for n in range(len(self.maskings))
-        ]
+        return self.changes.names if self.changes is not None else ()
+
+    @property
+    def masks(self) -> bool:
+        """What a message says is to be nowhere but behind the masks."""
+        return self.changes is not None and bool(self.changes.maskings)
 
     @property
     def _drops(self) -> bool:
         return bool(self.sampling or self.shedding or self.bucket)
-
-    @property
-    def _changes(self) -> bool:
-        return bool(self.rewritings or self.maskings)
 
 
 def rule_values(keys: RuleKeys) -> dict[str, Any]:
@@ -147,6 +136,13 @@ def rule_values(keys: RuleKeys) -> dict[str, Any]:
 def no_rules() -> dict[str, Any]:
     """The defaults of all of them."""
     return {name: field.default for name, field in RuleKeys.model_fields.items()}
+
+
+def _changes(keys: RuleKeys, our_name: str) -> Changes:
+    return Changes(
+        [Rewriting(it.match, it.change(), our_name) for it in keys.rewrite],
+        [Masking.of(it) for it in keys.mask],
+    )
 
 
 def _drop(channel: "Channel", messages: int, reason: Drop) -> None:

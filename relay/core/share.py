@@ -49,6 +49,7 @@ class Share:
 
     def __init__(self, sharer: Sharer, health: Health, tail: Tail, end: Callable[[], None]) -> None:
         self.owned = 0  # slots
+        self.weight = 1.0
         self.lent = 0
         self.hungry = False  # waits for messages
         self.given_up = False
@@ -102,7 +103,7 @@ class Share:
     def refuse(self, messages: int, reason: Drop, why: str = "") -> None:
         for portion in self._shift(messages):
             if portion.spread is not None:
-                portion.spread.refuse(portion.places, reason, why)
+                portion.spread.refuse(portion.places, reason, why, self._health.destination)
         self._sharer.pass_on()
 
     def keep(self, octets: int) -> None:

@@ -167,7 +167,7 @@ class Spooling:
         assert not (messages and channel._queue.lent_messages), "older messages than those lent"
         if messages or backlog.active or backlog.mode == "always":
             self._write_all(behind_disk=bool(messages))
-        self._renumber(max(0, end - channel.head))
+        self._renumber(max(0, end - channel.head), again=bool(messages) and channel.first < end)
         if messages:
             backlog.holes = [*holes, *backlog.holes]
             if end < channel.head:  # those between were delivered while it was not open
@@ -299,9 +299,9 @@ class Spooling:
         if behind_disk:
             self.retreat()
 
-    def _renumber(self, delta: int) -> None:
-        """Numbers of the disk were used already: ours follow them."""
-        if not delta:
+    def _renumber(self, delta: int, *, again: bool) -> None:
+        """Ours follow those of the disk; some of them may have been used `again`, and have left."""
+        if not (delta or again):
             return
         channel, backlog = self._channel, self._backlog
         queue = channel._queue

@@ -70,7 +70,7 @@ class Standby:
 
     def refuse(self, messages: int, reason: Drop, why: str = "") -> None:
         assert self._whole, "nothing was lent"
-        self._whole.refuse(messages, reason, why)
+        self._whole.refuse(messages, reason, why, self._health.destination)
 
     def keep(self, octets: int) -> None:
         self._kept = octets

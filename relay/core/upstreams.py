@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from relay.core.numbering import HOLES_MAX, Numbering, Range
-from relay.wire.hop import last_passage, upstream_text
+from relay.wire.hop import Passage, last_passage, upstream_text
 
 UPSTREAMS_MAX = 256  # with the longest silent one making room
 LABELS_MAX = 64  # upstreams with counters of their own
@@ -149,23 +149,22 @@ class Upstreams:
         2 µs a message, of which 1.8 are for finding the record; what follows one another is one
         step.
         """
-        runs: dict[tuple[bytes, bytes], list[int]] = {}
+        runs: dict[bytes, Passage] = {}  # by upstream the one that began its run
+        ends: dict[bytes, int] = {}
         found = 0
         for passage in map(last_passage, messages):
             if passage is None:
                 continue
             found += 1
             upstream, epoch, number = passage
-            run = runs.get((upstream, epoch))
-            if run is None:
-                runs[upstream, epoch] = [number, number + 1]
-            elif run[1] == number:
-                run[1] = number + 1
-            else:
-                self._take(upstream, epoch, run, now)
-                run[:] = number, number + 1
-        for (upstream, epoch), run in runs.items():
-            self._take(upstream, epoch, run, now)
+            run = runs.get(upstream)
+            if run is None or run.epoch != epoch or ends[upstream] != number:
+                if run is not None:  # epochs are booked in their order, too
+                    self._take(run, ends[upstream], now)
+                runs[upstream] = passage
+            ends[upstream] = number + 1
+        for upstream, run in runs.items():
+            self._take(run, ends[upstream], now)
         return found
 
     def due(self, now: float) -> list[str]:
@@ -188,10 +187,11 @@ class Upstreams:
     def known(self) -> Sequence[Upstream]:
         return list(self._known.values())
 
-    def _take(self, name: bytes, epoch: bytes, run: list[int], now: float) -> None:
+    def _take(self, run: Passage, end: int, now: float) -> None:
+        name, epoch, first = run
         upstream = self._known.pop(name, None) or self._meet(name, now)
         self._known[name] = upstream  # now the one that spoke last
-        upstream.take(epoch, run[0], run[1], now)
+        upstream.take(epoch, first, end, now)
 
     def _meet(self, name: bytes, now: float) -> Upstream:
         if len(self._known) >= UPSTREAMS_MAX:

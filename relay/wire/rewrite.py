@@ -6,7 +6,7 @@ say has no place there; then it becomes RFC 5424 first, which is the caller's to
 
 from dataclasses import dataclass
 
-from relay.wire.message import elements, header_places, view
+from relay.wire.message import HeaderView, data5424, elements, header_places, view
 from relay.wire.priority import DEFAULT, priority
 
 
@@ -29,10 +29,13 @@ class Change:
         return self.host is None and self.program is None and not self.data
 
 
-def rewrite(message: bytes, change: Change) -> bytes | None:
-    """The changed message; None where its header has no place for the change."""
+def rewrite(message: bytes, change: Change, header: HeaderView | None = None) -> bytes | None:
+    """The changed message; None where its header has no place for the change.
+
+    `header`: the view of it, where somebody has looked already.
+    """
     if not change.only_priority:
-        changed = _rfc5424(message, change) or _rfc3164(message, change)
+        changed = _rfc5424(message, change, header) or _rfc3164(message, change)
         if changed is None:
             return None
         message = changed
@@ -49,17 +52,19 @@ def _with_priority(message: bytes, change: Change) -> bytes:
     return b"<%d>%b" % (facility * 8 + severity, message[at:])
 
 
-def _rfc5424(message: bytes, change: Change) -> bytes | None:
+def _rfc5424(message: bytes, change: Change, header: HeaderView | None) -> bytes | None:
     """Section 6: `<PRI>1 STAMP HOST APP-NAME PROCID MSGID DATA MSG`, each with a space behind."""
-    header = view(message)
-    if header.dialect != "rfc5424":
+    if header is None:
+        data = data5424(message)
+    else:
+        data = (header.structured_data or b"") if header.dialect == "rfc5424" else None
+    if data is None:
         return None
     version, stamp, host, program, procid, msgid, rest = message.split(b" ", 6)
     host = change.host or host
     program = change.program or program
     if change.data:
-        data = header.structured_data or b""
-        known = {name for name, _ in elements(data)}
+        known = {name for name, _ in elements(data)} if data else ()
         more = b"".join(text for name, text in change.data if name not in known)
         if data:
             rest = data + more + rest[len(data) :]

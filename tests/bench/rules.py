@@ -11,21 +11,26 @@ from typing import Any
 
 import trio
 
-from relay.core.account import Drop, PipeAccount
+from relay.core.account import Confirmation, Drop, PipeAccount
 from relay.core.batch import Batch
 from relay.core.bounds import Bounds
 from relay.core.channel import Channel
+from relay.core.expiry import Expiry
 from relay.core.intake import Intake
 from relay.core.ledger import Ledger
 from relay.core.match import Match, Views
 from relay.core.memory import Memory
 from relay.core.networks import Senders
+from relay.core.outlet import formatted
 from relay.core.pipe import Pipe
 from relay.core.rate import Buckets, Limit
 from relay.core.router import Router
 from relay.core.rules import RuleKeys, Rules
+from relay.core.upstreams import Upstreams
 from relay.listeners.gate import Gate
 from relay.system.machine import SystemMachine
+from relay.wire.formats import Form
+from relay.wire.hop import Hop
 
 ROUNDS = 15
 BATCHES = 40
@@ -37,6 +42,9 @@ FEW = {"one_in": 10, "match": {"not": {"severity": "warning"}}}
 CASES: Mapping[str, Mapping[str, Any]] = {
     "`match = { severity = \"info\" }`": {"match": {"severity": "info"}},
     "`match = { program = \"app\" }`": {"match": {"program": "app"}},
+    "`match = { contains = \"secret\" }`": {"match": {"contains": "secret"}},
+    "`match = { regex = \"secret\" }`": {"match": {"regex": "secret"}},
+    "`match = { sender = \"10.0.0.0/16\" }`": {"match": {"sender": "10.0.0.0/16"}},
     "`sample = { one_in = 10 }`": {"sample": {"one_in": 10}},
     "`sample`, with `not = { severity = \"warning\" }`": {"sample": FEW},
     "`shed`, not shedding": {"shed": {"below": "warning"}},
@@ -44,6 +52,10 @@ CASES: Mapping[str, Mapping[str, Any]] = {
     "`rate_limit` of a pipe": {"rate_limit": "100000000/s"},
     "`rewrite = { severity = \"notice\" }`": {"rewrite": {"severity": "notice"}},
     "`rewrite = { host = \"web02\" }`": {"rewrite": {"host": "web02"}},
+    "`rewrite = { program = \"web\" }`": {"rewrite": {"program": "web"}},
+    "`rewrite`, host and program of what `match` took by its program": {
+        "match": {"program": "app"}, "rewrite": {"host": "web02", "program": "web"},
+    },
     "`rewrite`, structured data": {"rewrite": {"data": {"site@32473": {"name": "berlin"}}}},
     "`mask`, a literal, in no message": {"mask": {"regex": "secret"}},
     "`mask`, mail addresses, in no message": {"mask": {"regex": MAIL}},
@@ -80,6 +92,39 @@ def put_cost(keys: Mapping[str, Any]) -> float:
     return best
 
 
+async def delivery_cost(*, expiry: bool, stamp: bool) -> float:
+    """Nanoseconds a message, of lending, formatting and settling."""
+    channel = pipe_of({}).channel
+    if expiry:
+        channel.expiry = Expiry(3600 * 10**9, SystemMachine().host("relay").clock)
+    channel.lends_numbers = stamp
+    form = Form("preserve", "relay", Hop("edge01", "pipe", "0" * 16, "1.0") if stamp else None)
+    batch, best = batch_of(messages()), float("inf")
+    for _ in range(ROUNDS):
+        for _ in range(BATCHES):
+            channel.put(batch)
+        with channel.lease() as lease:
+            began = time.process_time_ns()
+            for _ in range(BATCHES):
+                for lent in await lease.lend(MESSAGES):
+                    formatted(lent, form)
+                    lease.settle(len(lent), Confirmation.ACKED)
+            best = min(best, (time.process_time_ns() - began) / BATCHES / MESSAGES)
+    return best
+
+
+def hop_cost() -> float:
+    """Nanoseconds a message, of looking for the record and following its numbers."""
+    hop, upstreams = Hop("edge01", "pipe", "0" * 16, "1.0"), Upstreams()
+    rows = [
+        [hop.stamp(it, "10.0.0.1", MESSAGES * row + place, made=False)
+         for place, it in enumerate(messages())]
+        for row in range(BATCHES * ROUNDS)
+    ]  # fmt: skip
+    left = iter(rows)
+    return best_of(lambda: upstreams.look(next(left), 0.0))
+
+
 def best_of(run: Callable[[], object], after: Callable[[], object] = lambda: None) -> float:
     best = float("inf")
     for _ in range(ROUNDS):
@@ -114,6 +159,12 @@ async def main() -> None:
     print(f"| `rate_limit` of a `udp` listener | {gate_cost(None, rates):.0f} |")
     for name, keys in CASES.items():
         print(f"| {name} | {max(0.0, put_cost(keys) - nothing):.0f} |")
+    plain = await delivery_cost(expiry=False, stamp=False)
+    print(
+        f"| `ttl`, nothing too old | {await delivery_cost(expiry=True, stamp=False) - plain:.0f} |"
+    )
+    print(f"| `stamp` | {await delivery_cost(expiry=False, stamp=True) - plain:.0f} |")
+    print(f"| `hop` of a listener | {hop_cost():.0f} |")
 
 
 if __name__ == "__main__":

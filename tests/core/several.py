@@ -7,12 +7,15 @@ from typing import Protocol
 
 import trio
 
-from relay.core.balance import Balance, Place
+from relay.core.balance import Balance
 from relay.core.channel import Channel
 from relay.core.component import Destination
+from relay.core.dead_letters import DeadLetters
 from relay.core.delivery import deliver_from
 from relay.core.failover import Failover, Standing
-from tests.core.parts import check, make_outlet
+from relay.core.pipe import Pipe
+from relay.core.place import Place
+from tests.core.parts import check, make_channel, make_host, make_outlet, waiting
 
 
 class Named(Destination, Protocol):
@@ -48,3 +51,16 @@ async def _supervise(channel: Channel, seat: Standing | Place, peer: Named) -> N
             channel.account.restarts += 1
             seat.crashed()
         await trio.sleep(1)
+
+
+def with_letters(channel: Channel) -> Channel:
+    """Give it dead letters; returns the channel that they are put to."""
+    letters = make_channel()
+    channel.dead_letters = DeadLetters(Pipe("letters", (), letters), "a,b", make_host())
+    return letters
+
+
+def refused_by(letters: Channel) -> list[str]:
+    """The destination that each letter names."""
+    texts = [text.decode() for batch in waiting(letters) for text in batch.messages]
+    return [text.partition(" destination=")[2].partition(" ")[0] for text in texts]

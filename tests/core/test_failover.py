@@ -22,7 +22,7 @@ from relay.core.lease import Lease
 from relay.core.outlet import Outlet
 from relay.core.sharing import LOOK_SECONDS, Sharing
 from tests.core.parts import check, contents, make_channel, number, numbered
-from tests.core.several import delivering_by
+from tests.core.several import delivering_by, refused_by, with_letters
 
 RETURN_AFTER = 30.0
 STALLED_MAX = 60.0
@@ -383,11 +383,13 @@ async def test_a_refused_message_is_dropped_and_no_other_destination_asked(
 ) -> None:
     a, b = Peer("a", deaf=True), Peer("b")
     async with delivering(a, b) as bench:
+        letters = with_letters(bench.channel)
         bench.more(2)
         await trio.sleep(1)
         a.become(refuses="too odd")
         await trio.sleep(1)
         assert bench.channel.account.dropped[Drop.REFUSED] == 1
+        assert refused_by(letters) == ["a"]
         a.become(refuses="", deaf=False)
         await trio.sleep(1)
         assert a.got == [1]
@@ -428,10 +430,12 @@ async def test_a_message_that_every_delivery_fails_on_is_refused_in_the_end(
 
     a, b = Fails("a"), Fails("b")
     async with delivering(a, b) as bench:
+        letters = with_letters(bench.channel)
         bench.more(5)
         await trio.sleep(200)
         assert sorted(a.got + b.got) == [0, 1, 3, 4]
         assert bench.channel.account.dropped[Drop.INTERNAL_ERROR] == 1
+        assert refused_by(letters) == ["a,b"]  # none in particular
 
 
 async def test_one_is_removed_and_another_added_without_a_break_of_the_third(
@@ -486,3 +490,15 @@ async def test_whatever_happens_nothing_is_lost_and_order_is_kept(
         for peer in peers:
             once = [n for n in peer.got if got[n] == 1]
             assert once == sorted(once)
+
+
+async def test_without_anybody_messages_wait(autojump_clock: trio.testing.MockClock) -> None:
+    """No address is known yet."""
+    channel = make_channel()
+    failover = Failover(channel, KEYS, Poison())
+    failover.arrange([], KEYS)
+    with trio.move_on_after(5 * LOOK_SECONDS):
+        channel.put(numbered(0, 3))
+        await failover.run()
+    assert contents(channel) == [0, 1, 2]
+    assert failover.active is None

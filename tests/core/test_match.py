@@ -318,3 +318,16 @@ def test_tables_that_were_used_are_still_equal() -> None:
     assert used == fresh
     assert used.model_dump(by_alias=True, exclude_none=True)["regex"] == "x"
     assert Match.model_json_schema(by_alias=True)["$defs"]["Match"]["properties"]["not"]
+
+
+def test_what_was_read_of_a_batch_is_not_read_again_for_some_of_it() -> None:
+    batch = make_batch(BSD, IETF, PLAIN)
+    views = Views(batch)
+    assert views.known_headers is None
+    assert views.select(batch.select([1]), [1]).known_headers is None
+    headers, priorities = views.headers, views.priorities
+    some = views.select(batch.select([0, 2]), [0, 2])
+    assert some.batch.messages == [BSD, PLAIN]
+    assert some.known_headers == some.headers == [headers[0], headers[2]]
+    assert some.headers[0] is headers[0]
+    assert some.priorities == [priorities[0], priorities[2]]

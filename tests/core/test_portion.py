@@ -20,7 +20,7 @@ async def test_in_whatever_order_it_is_known_it_is_settled_in_order(order: tuple
         known: set[int] = set()
         for each in order:
             if each == 3:
-                spread.refuse(what[each], Drop.REFUSED, "too odd")
+                spread.refuse(what[each], Drop.REFUSED, "too odd", "a")
             else:
                 level = Confirmation.ACKED if each else Confirmation.SENT
                 spread.settle(what[each], level)

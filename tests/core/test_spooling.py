@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay.core import spooling as spooling_module
-from relay.core.account import Confirmation, Drop
+from relay.core.account import Confirmation, Drop, PipeAccount
 from relay.core.backlog import Backlog, Lost, Segment, SpoolMode
 from relay.core.bounds import Bounds, Overflow
 from relay.core.channel import Channel
@@ -489,6 +489,33 @@ async def test_a_disk_that_opens_late_comes_in_behind_what_is_lent(
     verify(disk)
     disk.commit()
     assert await take_all(disk) == [*range(10), 12, 13]
+
+
+async def test_numbers_that_were_used_while_the_disk_failed_are_used_again_in_another_epoch(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Where more was delivered meanwhile than the disk has, no number of ours changes."""
+    disk = spooled()
+    disk.channel.put(numbered(10, 30, OCTETS))
+    disk.channel.spooling.failed("read-only file system")
+    assert await take_all(disk) == [*range(10, 30)]
+    disk.kept = [Entry(7, numbered(0, 10, OCTETS))]
+    disk.channel.spooling.open(disk, settled=7, end=17, messages=10, lost=0)
+    assert disk.channel.account.renumbered == 1
+    verify(disk)
+    assert await take_all(disk) == [*range(10)]
+    assert disk.channel.next == 20
+
+
+async def test_numbers_that_follow_those_of_the_disk_are_of_the_same_epoch() -> None:
+    account = PipeAccount("pipe", destination="sink")
+    channel = Channel(account, SMALL, Memory(1 << 31), first=17)
+    channel.backlog = Backlog("always", 1 << 20)
+    channel.put(numbered(10, 14, OCTETS))
+    disk = FakeDisk(channel, [Entry(7, numbered(0, 10, OCTETS))])
+    channel.spooling.open(disk, settled=7, end=17, messages=10, lost=0)
+    assert account.renumbered == 0
+    verify(disk)
 
 
 async def test_holes_of_the_disk_are_passed_also_when_it_takes_nothing(

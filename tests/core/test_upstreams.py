@@ -99,6 +99,14 @@ def test_an_epoch_that_goes_on_is_nothing_to_tell() -> None:
     assert upstreams.due(20.0) == []
 
 
+def test_epochs_of_one_batch_are_booked_in_their_order() -> None:
+    """The second one ends a run of its own before that of the first is over."""
+    upstreams = Upstreams()
+    upstreams.look([*stamped([1, 2]), *stamped([3, 4, 4, 5], epoch=LATER)], 0.0)
+    assert upstreams.due(20.0) == ["upstream edge01/hub: received again 1 message: 4"]
+    assert seen(upstreams) == counts(received=6, duplicates=1)
+
+
 @pytest.mark.parametrize("first", [3, 9, 11, 1000])
 def test_numbers_that_begin_anew_are_told_and_neither_gap_nor_duplicates(first: int) -> None:
     """Where the numbers of another epoch begin says nothing of how many there were before."""

@@ -1,5 +1,6 @@
 """Rules about messages and senders, under load and with everything that comes between."""
 
+import random
 import re
 import socket
 import time
@@ -11,23 +12,19 @@ import pytest
 
 from tests.scenarios.conftest import Prepare
 from tests.scenarios.harness.books import Books, total
-from tests.scenarios.harness.messages import in_order, numbered, numbers, told
+from tests.scenarios.harness.messages import Framing, in_order, numbered, numbers, stream, told
 from tests.scenarios.harness.ports import HOST
 from tests.scenarios.harness.process import RelayProcess
 from tests.scenarios.harness.receivers import StreamReceiver
+from tests.scenarios.harness.senders import send_all
+from tests.scenarios.harness.waiting import SECONDS_MAX
 
 QUIET = 50
 RATE, BURST = 20, 40  # messages of one sender
 SECONDS = 5
 SECRET = b"4111-1111-1111-1111"
 
-NOISY = f"""
-[listeners.net]
-type = "udp"
-listen = ["127.0.0.1:@net@"]
-rate_limit = "{RATE}/s"
-burst = {BURST}
-
+COMMON = """
 [listeners.internal]
 type = "internal"
 
@@ -36,10 +33,33 @@ type = "tcp"
 address = "127.0.0.1:@peer@"
 framing = "lf"
 
+[listeners.net]
+type = "udp"
+listen = ["127.0.0.1:@net@"]
+"""
+LIMIT = f"""
+rate_limit = "{RATE}/s"
+burst = {BURST}
+"""
+FORWARD = """
 [pipes.forward]
 from = "*"
 to = "peer"
 """
+NOISY = {
+    "listener": COMMON + LIMIT + FORWARD,
+    "pipe": COMMON + FORWARD + """
+match = { not = { sender = "127.0.0.9" } }
+
+[pipes.noisy]
+from = "net"
+to = "peer"
+match = { sender = "127.0.0.9" }
+""" + LIMIT,
+}  # fmt: skip
+TCP_RATE = 500
+READ = 256  # messages that one read may bring
+NOISY_CONNECTION = COMMON.replace("udp", "tcp") + LIMIT.replace("20/s", "500/s") + FORWARD
 
 MASKED = r"""
 [listeners.net]
@@ -57,6 +77,33 @@ to = "peer"
 spool = "always"
 ttl = "3s"
 mask = { regex = '\d{4}-\d{4}-\d{4}-\d{4}', with = "[card]" }
+"""
+
+SECRETS = [SECRET, "Müller-4111".encode("latin-1"), "Müller-4111".encode("utf-16-le")]
+UNTAKEN = r"""
+[listeners.net]
+type = "tcp"
+listen = ["127.0.0.1:@net@"]
+message_max = "1MiB"
+
+[destinations.agent]
+type = "unix"
+path = "@directory@/agent.sock"
+
+[destinations.refused]
+type = "file"
+path = "@directory@/refused.log"
+
+[pipes.forward]
+from = "net"
+to = "agent"
+dead_letter = "refused"
+spool = "always"
+mask = [
+    { regex = '\d{4}-\d{4}-\d{4}-\d{4}', with = "[card]" },
+    { regex = 'M(?:\xfc|ü)ller-\d+' },
+    { regex = 'M\x00\xfc\x00l\x00l\x00e\x00r\x00-\x00(?:\d\x00)+' },
+]
 """
 
 EVERYTHING = r"""
@@ -110,19 +157,22 @@ def senders(port: int, sources: Sequence[str]) -> Iterator[list[socket.socket]]:
         yield socks
 
 
+@pytest.mark.parametrize("where", ["listener", "pipe"])
 def test_a_noisy_sender_beside_quiet_ones_loses_alone_exactly_and_is_told_twice(
-    prepare: Prepare,
+    prepare: Prepare, where: str
 ) -> None:
     """One sends ten times its rate for five seconds, fifty others keep to theirs.
 
     The others lose nothing. Of the noisy one arrives what its rate and burst allow; the rest is in
     the book, and two notices, at the start and when it has been over for ten seconds, add up to it.
+    So it is with a pipe that only it goes through.
     """
     sources = [f"127.0.1.{number}" for number in range(1, QUIET + 1)]
     with StreamReceiver() as peer:
-        relay = prepare(NOISY, {"peer": peer.port})
+        relay = prepare(NOISY[where], {"peer": peer.port})
         relay.start()
-        with senders(relay.port("net"), ["127.0.0.9", *sources]) as (noisy, *quiet):
+        with relay.watched(), senders(relay.port("net"), ["127.0.0.9", *sources]) as socks:
+            noisy, *quiet = socks
             began = time.monotonic()
             noisy_sent = quiet_sent = 0
             while (now := time.monotonic() - began) < SECONDS:
@@ -137,21 +187,67 @@ def test_a_noisy_sender_beside_quiet_ones_loses_alone_exactly_and_is_told_twice(
             took = time.monotonic() - began
         sent = noisy_sent + QUIET * quiet_sent
         books = relay.until(lambda it: it["listeners"]["net"]["received"] == sent, "all is read")
-        refused = books["listeners"]["net"]["refused"]["rate"]
         assert books["listeners"]["net"]["kernel_dropped"] == 0
-        peer.wait_for(b"to listener net: rate (in ")
+        if where == "listener":
+            lost, told_of = books["listeners"]["net"]["refused"]["rate"], "net"
+            notice = b"from 127.0.0.9 to listener net: rate"
+        else:
+            lost, told_of = books["pipes"]["noisy"]["dropped"]["rate"], "peer"
+            notice = b"to destination peer: rate"
+        peer.wait_for(notice + b" (in ")
         assert relay.stop() == 0
         peer.wait_ended()
     found = numbers(peer.messages)
     for place in range(QUIET):
         assert found[f"quiet{place}"] == [*range(quiet_sent)]
-    assert len(found["noisy"]) == noisy_sent - refused
+    assert len(found["noisy"]) == noisy_sent - lost
     assert in_order(found["noisy"])
     assert BURST + SECONDS * RATE * 0.8 <= len(found["noisy"]) <= BURST + took * RATE + 1
-    notices = [text for text in peer.messages if b"to listener net: rate" in text]
-    assert len(notices) == 2
-    assert all(b"from 127.0.0.9 to listener net" in text for text in notices)
-    assert told(peer.messages) == {("net", "rate"): refused}
+    assert len([text for text in peer.messages if notice in text]) == 2
+    assert told(peer.messages) == {(told_of, "rate"): lost}
+
+
+def test_a_noisy_connection_beside_quiet_ones_waits_alone_and_nobody_loses(
+    prepare: Prepare,
+) -> None:
+    """One connection sends ten times its rate for half a second, fifty others keep to theirs.
+
+    The noisy one is read at its rate, at most one read ahead, and is told once when it begins to
+    wait and once when that has been over for ten seconds. Everything arrives, each in order.
+    """
+    sources = [f"127.0.1.{number}" for number in range(1, QUIET + 1)]
+    with StreamReceiver() as peer, ExitStack() as stack:
+        relay = prepare(NOISY_CONNECTION, {"peer": peer.port})
+        relay.start()
+        noisy, *quiet = (
+            stack.enter_context(socket.create_connection((HOST, relay.port("net")), 30, (it, 0)))
+            for it in ["127.0.0.9", *sources]
+        )
+        with relay.watched():
+            began = time.monotonic()
+            noisy.sendall(stream(numbered(5 * TCP_RATE, "noisy"), "octet"))
+            for turn in range(10):
+                for place, sock in enumerate(quiet):
+                    sock.sendall(stream(numbered(1, f"quiet{place}", turn), "octet"))
+                time.sleep(0.05)
+            relay.until(lambda it: net(it)["connections"]["waiting"] == 1, "it waits")
+            early = net(relay.ledger())["received"]
+            assert early <= QUIET * 10 + BURST + READ + TCP_RATE * (time.monotonic() - began)
+            sent = 5 * TCP_RATE + 10 * QUIET
+            books = relay.until(lambda it: net(it)["received"] == sent, "all is read")
+            peer.wait_for(b"127.0.0.9 is within its rate_limit again")
+        assert total(net(books)["refused"]) == 0
+        assert net(books)["connections"]["paced"] > 0
+        assert relay.stop() == 0
+        peer.wait_ended()
+    found = numbers(peer.messages)
+    assert found.pop("noisy") == [*range(5 * TCP_RATE)]
+    assert all(row == [*range(10)] for row in found.values())
+    assert len(found) == QUIET
+    for text in (b"127.0.0.9 sends more than its rate_limit", b"is within its rate_limit again"):
+        assert sum(text in it for it in peer.messages) == 1
+    assert not any(b"listener net: 127.0.1." in it for it in peer.messages)
+    assert told(peer.messages) == {}
 
 
 def test_what_is_masked_is_on_no_disk_and_what_is_too_old_is_not_delivered(
@@ -190,6 +286,48 @@ def test_what_is_masked_is_on_no_disk_and_what_is_too_old_is_not_delivered(
     assert forward(books)["changed"] == {"mask[0]": 20}
     assert "dropped 500 messages to destination peer: expired" in relay.log
     assert leaks(relay) == []
+
+
+@pytest.mark.parametrize("framing", ["octet", "lf"])
+def test_what_is_masked_is_in_no_dead_letter_and_no_file_wherever_it_stood(
+    prepare: Prepare, framing: Framing
+) -> None:
+    """Messages that an agent takes, and others too large for its socket, each with a secret.
+
+    It stands anywhere, header included, in UTF-8, Latin-1 or UTF-16, and reads cut it. The agent,
+    the dead letters, the spool, the log and every other file have none of it.
+    """
+    chance = random.Random(framing)
+    relay = prepare(UNTAKEN)
+    head = b"<134>1 2026-11-23T07:28:45Z %b app - - - "
+    rows = []
+    for number in range(60):
+        secret = chance.choice(SECRETS[: 2 if framing == "lf" else 3])
+        filling = bytes(chance.choices(b'abc \xff\xc3"]\\{', k=chance.choice((5, 300_000))))
+        at = chance.randrange(len(filling))
+        text = filling[:at] + secret + filling[at:] + secret
+        host = SECRET if number % 10 == 0 else b"web01"
+        rows.append(head % host + b"from=a seq=%d;" % number + text)
+    large = sum(len(row) > 250_000 for row in rows)
+    assert 0 < large < len(rows)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as agent:
+        agent.settimeout(SECONDS_MAX)
+        agent.bind(str(relay.directory / "agent.sock"))
+        relay.start()
+        send_all(relay.port("net"), [stream(rows, framing)])
+        received = [agent.recv(1 << 20) for _ in range(len(rows) - large)]
+        books = relay.until(
+            lambda it: it["pipes"]["forward.dead-letter"]["delivered"]["stored"] == large,
+            "the letters are stored",
+        )
+        assert forward(books)["dropped"]["too-large"] == large
+        metrics = relay.get("/metrics")[1]
+        assert relay.stop() == 0
+    letters = (relay.directory / "refused.log").read_bytes()
+    assert sorted(numbers([*received, *letters.splitlines()])["a"]) == [*range(len(rows))]
+    for secret in SECRETS:
+        assert not any(secret in it for it in (*received, metrics))
+        assert leaks(relay, secret) == []
 
 
 @pytest.mark.parametrize("messages", [20_000])
@@ -232,13 +370,18 @@ def arrived(books: Books) -> int:
     return found
 
 
+def net(books: Books) -> Books:
+    found: Books = books["listeners"]["net"]
+    return found
+
+
 def forward(books: Books) -> Books:
     found: Books = books["pipes"]["forward"]
     return found
 
 
-def leaks(relay: RelayProcess) -> list[Path]:
+def leaks(relay: RelayProcess, secret: bytes = SECRET) -> list[Path]:
     """Files of the relay that have the secret in them, its log included."""
     files = [path for path in relay.directory.rglob("*") if path.is_file()]
     assert files
-    return [path for path in files if SECRET in path.read_bytes()]
+    return [path for path in files if secret in path.read_bytes()]

@@ -33,6 +33,20 @@ LISTENERS: Mapping[str, Table] = {
 CHANCES = {"tcp": 0.9, "relp": 0.6, "udp": 0.6, "unix": 0.4, "stream": 0.4, OWN: 0.6}
 NETWORKED = ("tcp", "relp", "unix-stream")
 
+APP = {"program": "app"}  # what numbered messages are from, and no others
+REWRITES: Sequence[Sequence[Table]] = (
+    [{"match": APP, "facility": "local4"}],
+    [{"match": APP, "host": "fw1.example.net"}],
+    [{"match": APP, "program": "gate", "severity": "err"}, {"match": APP, "host": "nobody"}],
+    [{"match": APP, "data": {"site@32473": {"name": "berlin"}}}],
+)
+MASKS: Sequence[Sequence[Table]] = (
+    [{"regex": "hush"}],
+    [{"regex": "HUSH|(?i)hush", "with": "[secret]"}],
+    [{"regex": "h(us)h"}],
+    [{"regex": "h(us)h"}, {"regex": r"h\*\*\*h", "with": "[secret]"}],
+)
+
 
 @dataclass(frozen=True, slots=True)
 class PipePlan:
@@ -75,6 +89,10 @@ class PipePlan:
     def letters(self) -> str:
         """The file to which what is refused for good goes; empty: it is lost."""
         return f"/var/log/{self.name}.refused" if "dead_letter" in self.keys else ""
+
+    @property
+    def stamps(self) -> bool:
+        return bool(self.destination.get("stamp"))
 
     @property
     def keeps(self) -> bool:
@@ -167,9 +185,8 @@ def _pipe(number: int, listeners: Sequence[str], chance: random.Random) -> PipeP
         keys["match"] = {"contains": f"key={chance.randrange(2)}"}
     if kind == "unix-datagram":  # which alone refuses for good
         keys["dead_letter"] = name + REFUSED
-    return _with_rules(
-        _with_twin(PipePlan(name, kind, *_destination(kind, number, chance), keys)), listeners
-    )
+    plain = PipePlan(name, kind, *_destination(kind, number, chance), keys)
+    return _with_changes(_with_rules(_with_twin(plain), listeners))
 
 
 def _with_twin(pipe: PipePlan) -> PipePlan:
@@ -199,6 +216,19 @@ def _with_rules(pipe: PipePlan, listeners: Sequence[str]) -> PipePlan:
     if "relp" not in (listeners if pipe.keys["from"] == "*" else pipe.keys["from"]):
         rules.append({"sample": {"one_in": chance.choice((2, 7))}})  # says no before any yes
     return replace(pipe, keys=pipe.keys | chance.choice(rules))
+
+
+def _with_changes(pipe: PipePlan) -> PipePlan:
+    """For some pipes rules that change messages, and hop records; drawn from what the pipe is."""
+    chance = random.Random(f"changes of {pipe}")
+    keys, destination = dict(pipe.keys), dict(pipe.destination)
+    if chance.random() < 0.15:
+        keys["rewrite"] = chance.choice(REWRITES)
+    if chance.random() < 0.15:
+        keys["mask"] = chance.choice(MASKS)
+    if chance.random() < 0.25:
+        destination["stamp"] = True
+    return replace(pipe, keys=keys, destination=destination)
 
 
 def _destination(kind: str, number: int, chance: random.Random) -> tuple[str, Table]:

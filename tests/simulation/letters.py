@@ -1,6 +1,7 @@
 """What must be true of dead letters: each refused message has one, and it is whole."""
 
 from tests.simulation.configuration import PipePlan
+from tests.simulation.forms import form_of
 from tests.simulation.network import UNIX_DATAGRAM_MAX
 from tests.simulation.world import World
 
@@ -20,12 +21,14 @@ def judge_letters(world: World, pipe: PipePlan) -> None:
     received = sum(book.received for book in letters)
     assert received == refused, f"{name}: {received} received, {refused} were refused"
     lines = _lines(world, pipe.letters)
-    offered = world.truth.offered[pipe.name]
+    senders = {form_of(pipe, it): host or "local" for it, host in world.truth.hosts.items()}
+    offered = {form_of(pipe, it) for it in world.truth.offered[pipe.name]}
     for line in lines:
         head, _, message = line.partition(MARK)
         assert b"reason=too-large" in head, f"{name}: {line!r:.200}"
         assert f"pipe={pipe.name} ".encode() in head, f"{name}: {line!r:.200}"
         assert message in offered, f"{name}: nobody has put {message!r:.200}"
+        assert head.endswith(b" sender=" + senders[message].encode()), f"{name}: {line!r:.300}"
         assert len(message) > UNIX_DATAGRAM_MAX, f"{name}: {len(message)} octets are not too many"
     stored = sum(sum(book.delivered.values()) for book in letters)
     again = sum(book.retried + book.held for book in letters)

@@ -30,6 +30,7 @@ class Book:
     retried: int
     replayed: int
     in_doubt: int
+    renumbered: int
     epochs: int
     failovers: int
     held: int
@@ -60,6 +61,7 @@ class Book:
             account.retried,
             account.replayed,
             account.in_doubt,
+            account.renumbered,
             account.epochs,
             account.failovers,
             held.messages,

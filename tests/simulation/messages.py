@@ -7,15 +7,32 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 OWN = re.compile(rb"<\d+>1 \S+ edge relay 4711 - - ")  # Relay's own messages
-NUMBERED = re.compile(rb"<13>1 2026-11-24T12:00:00Z host app - - - src=(\S+) n=(\d+) ")
+NUMBERED = re.compile(
+    rb"<\d+>1 2026-11-24T12:00:00Z \S+ \S+ - - (?:-|\[site[^]]*\]) src=(\S+) n=(\d+) "
+)
+SECRET = b"hush"  # is somewhere in every message
+HIDDEN = re.compile(rb"hush|h\*\*\*h|\*\*\*|\[secret\]")  # it, and what masks make of it
 
 
 def make(source: str, number: int, chance: random.Random) -> bytes:
-    """The number-th message of a source; its text holds both and a checksum."""
+    """The number-th message of a source; its text holds both and a checksum, and it a secret."""
     size = chance.choice((0, 10, 40, 40, 200)) if chance.random() < 0.98 else 9000
-    body = f"src={source} n={number} key={chance.randrange(2)} {'x' * size}"
-    text = f"<13>1 2026-11-24T12:00:00Z host app - - - {body} crc={zlib.crc32(body.encode()):08x}"
-    return text.encode()
+    start = f"src={source} n={number} key={chance.randrange(2)} "
+    place = zlib.crc32(start.encode())
+    host, padding = "host", "x" * size
+    if not size or place % 3 == 0:
+        host = SECRET.decode()
+    if size:
+        at = place % (size - 3)
+        padding = padding[:at] + SECRET.decode() + padding[at + 4 :]
+    body = start + padding
+    crc = _checksum(body.encode())
+    return f"<13>1 2026-11-24T12:00:00Z {host} app - - - {body} crc={crc:08x}".encode()
+
+
+def _checksum(body: bytes) -> int:
+    """The same with and without the secret."""
+    return zlib.crc32(HIDDEN.sub(b"", body))
 
 
 def identify(message: bytes) -> tuple[str, int] | None:
@@ -24,7 +41,7 @@ def identify(message: bytes) -> tuple[str, int] | None:
     if found is None:
         return None
     body, _, crc = message[message.index(b"src=") :].rpartition(b" crc=")
-    if crc != b"%08x" % zlib.crc32(body):
+    if crc != b"%08x" % _checksum(body):
         return None
     return found[1].decode(), int(found[2])
 

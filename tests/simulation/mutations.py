@@ -302,7 +302,7 @@ def wakes_nobody(_: Shipped) -> Shipped:
 
 def writes_no_letter(_: Shipped) -> Shipped:
     def take(
-        self: DeadLetters, refused: Batch, account: PipeAccount, reason: Drop, why: str
+        self: DeadLetters, refused: Batch, account: PipeAccount, reason: Drop, why: str, by: str
     ) -> None:
         account.hand_over(len(refused), reason)
 
@@ -363,7 +363,7 @@ def takes_what_is_not_durable(accept: Shipped) -> Shipped:
 
 
 def renumbers_nothing(_: Shipped) -> Shipped:
-    return lambda self, delta: None
+    return lambda self, delta, *, again: None
 
 
 def gives_nothing_up(_: Shipped) -> Shipped:

@@ -8,7 +8,7 @@ from relay.core.account import Drop
 from tests.simulation.configuration import OWN, REFUSED, RELP
 from tests.simulation.letters import judge_letters
 from tests.simulation.life import Life
-from tests.simulation.messages import is_cut_count, is_own
+from tests.simulation.messages import SECRET, is_cut_count, is_own
 from tests.simulation.sockets import SimulatedAcceptor
 from tests.simulation.verdict import Verdict, names
 from tests.simulation.world import World
@@ -59,6 +59,8 @@ def _judge_lives(world: World) -> None:
             assert record.exc_info
             text = f"unexpected: {record.getMessage()}: {record.exc_info[1]!r}"
             raise AssertionError(text) from record.exc_info[1]
+        for line in life.log.lines:
+            assert SECRET.decode() not in line, f"a secret is in the log: {line}"
         if not life.killed:
             _judge_telling(life)
             if not life.hurried:

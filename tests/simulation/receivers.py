@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -26,6 +27,10 @@ class Manner:
     refuses: bool = False  # RELP: answers 500
 
 
+def _nobody(_: Sequence[bytes]) -> None:
+    """Nobody looks at them while they come."""
+
+
 @dataclass(slots=True, eq=False)
 class StreamServer:
     """A server on a stream. `read` is what its application has, whole messages in order."""
@@ -37,6 +42,7 @@ class StreamServer:
     sometimes: Counter[str]
     manner: Manner = field(default_factory=Manner)
     read: list[bytes] = field(default_factory=list)
+    on_read: Callable[[Sequence[bytes]], None] = _nobody
     ends: list[End] = field(default_factory=list)  # open ones
     _acceptor: SimulatedAcceptor = field(init=False)
     _news: trio.lowlevel.ParkingLot = field(default_factory=trio.lowlevel.ParkingLot)
@@ -127,7 +133,11 @@ class StreamServer:
             if self.framing == "relp":
                 await self._answer(end, found)
             else:
-                self.read += found
+                self._take(found)
+
+    def _take(self, messages: Sequence[bytes]) -> None:
+        self.read += messages
+        self.on_read(messages)
 
     async def _answer(self, end: End, frames: list[bytes]) -> None:
         for frame in frames:
@@ -143,7 +153,7 @@ class StreamServer:
                     self.sometimes["relp peer answers 500"] += 1
                     said = b"500 no"
                 else:
-                    self.read += data
+                    self._take(data)
             await _say(end, b"%b rsp %d %b\n" % (number, len(said), said))
             if command == b"close":
                 await _say(end, b"0 serverclose 0\n")
@@ -164,6 +174,7 @@ class DatagramServer:
     chance: random.Random
     manner: Manner = field(default_factory=Manner)
     read: list[bytes] = field(default_factory=list)
+    on_read: Callable[[Sequence[bytes]], None] = _nobody
     _socket: SimulatedReceiver = field(init=False)
     _news: trio.lowlevel.ParkingLot = field(default_factory=trio.lowlevel.ParkingLot)
 
@@ -177,7 +188,9 @@ class DatagramServer:
                 await trio.sleep(self.manner.pause_seconds * self.chance.random())
             while self.manner.deaf or self._socket.closed:
                 await self._news.park()
-            self.read += self._socket.receive(100, 1 << 20)[0]
+            found = self._socket.receive(100, 1 << 20)[0]
+            self.read += found
+            self.on_read(found)
 
     def behave(self, manner: Manner) -> None:
         self.manner = manner

@@ -2,7 +2,7 @@
 
 Trio's own switch for Hypothesis makes its scheduler shuffle with a generator that can be seeded. It
 is private; `test_seeded.py` notices when it goes. Everything else that differs from run to run is
-replaced here as well: threads, the jitter of pauses, and the process's number.
+replaced here as well: threads, the jitter of pauses, the process's number, and its epochs.
 """
 
 import gc
@@ -128,6 +128,7 @@ def _deterministic(seeded: Seeded) -> Iterator[None]:
             mock.patch.object(random.Random, "uniform", uniform),
             mock.patch.object(trio.to_thread, "run_sync", seeded.threads.run_sync),
             mock.patch.object(os, "getpid", return_value=PROCESS_ID),
+            mock.patch.object(os, "urandom", random.Random(seeded.seed + 3).randbytes),
         ):
             scheduler._r.seed(seeded.seed)
             yield

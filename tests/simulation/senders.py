@@ -50,7 +50,7 @@ class Sender:
         source = f"{self.name}.{next(self._connections)}"
         made = [make(source, n, self.chance) for n in range(number)]
         for message in made:
-            self.truth.say(self.listener, message)
+            self.truth.say(self.listener, self.host, message)
         return made
 
     async def pause(self) -> None:

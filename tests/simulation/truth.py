@@ -12,6 +12,7 @@ class Truth:
     """Messages by what has become of them, kept beside the relay's own books."""
 
     sent: dict[bytes, str] = field(default_factory=dict)  # and by which listener
+    hosts: dict[bytes, str] = field(default_factory=dict)  # who sent it, as the relay sees that
     taken: defaultdict[str, Counter[bytes]] = field(
         default_factory=lambda: defaultdict(Counter)
     )  # out of the kernel, by listener
@@ -24,9 +25,10 @@ class Truth:
     answered: Counter[bytes] = field(default_factory=Counter)  # a RELP sender was told yes
     kernel_drops: Counter[str] = field(default_factory=Counter)  # by listener
 
-    def say(self, listener: str, message: bytes) -> None:
+    def say(self, listener: str, host: str, message: bytes) -> None:
         assert message not in self.sent, "messages are unique"
         self.sent[message] = listener
+        self.hosts[message] = "" if listener in ("unix", "stream") else host
 
     def take(self, listener: str, message: bytes) -> None:
         self.taken[listener][message] += 1

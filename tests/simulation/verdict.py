@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 from relay.core.account import Drop
 from tests.simulation.configuration import PipePlan
+from tests.simulation.forms import form_of, without_stamps
 from tests.simulation.life import Book
-from tests.simulation.messages import identify, is_cut_count, is_own, whole
+from tests.simulation.messages import SECRET, identify, is_cut_count, is_own, whole
 from tests.simulation.network import UNIX_DATAGRAM_MAX
 from tests.simulation.receivers import StreamServer
 from tests.simulation.stream import End
@@ -29,7 +30,8 @@ class Verdict:
     world: World
     pipe: PipePlan
     books: Sequence[Book]
-    offered: Counter[bytes] = field(init=False)  # copies that passed the filter
+    offered: Counter[bytes] = field(default_factory=Counter)  # copies that passed the filter, as
+    # the pipe sends them but for hop records
     rows: list[list[bytes]] = field(init=False)  # copies that left whole, in order, by address
     out: list[bytes] = field(init=False)  # all of them
     delivered: Counter[bytes] = field(init=False)  # copies that left as `confirm` says
@@ -38,9 +40,14 @@ class Verdict:
     def __post_init__(self) -> None:
         world, pipe = self.world, self.pipe
         offered = world.truth.offered[pipe.name]
-        self.offered = Counter({it: n for it, n in offered.items() if pipe.needle in it})
+        for message, copies in offered.items():
+            if pipe.needle in message:
+                self.offered[form_of(pipe, message)] += copies
         both = zip(pipe.destinations, pipe.addresses, strict=True)
-        left = [_left(world, pipe, destination) for destination in both]
+        left = [
+            [without_stamps(pipe, messages) for messages in _left(world, pipe, destination)]
+            for destination in both
+        ]
         self.rows = [out for out, _, _ in left]
         self.out = [message for row in self.rows for message in row]
         self.delivered = Counter(message for _, delivered, _ in left for message in delivered)
@@ -55,6 +62,9 @@ class Verdict:
         self._reasons_are_possible()
         self._yes_was_meant()
         self._nobody_pays_twice()
+        self._rules_agree()
+        self._secrets_are_kept()
+        self._next_hop_agrees()
 
     # -- the messages
 
@@ -131,7 +141,7 @@ class Verdict:
             return
         fed = "relp" in self.world.first_plan.feeding(self.pipe.name)
         answered = [
-            it for it in self.world.truth.answered
+            form_of(self.pipe, it) for it in self.world.truth.answered
             if fed and self.pipe.needle in it
             and not (self.pipe.letters and len(it) > UNIX_DATAGRAM_MAX)  # a letter of it has gone
         ]  # fmt: skip
@@ -146,6 +156,44 @@ class Verdict:
         if self.pipe.keeps and set(self.world.first_plan.feeding(self.pipe.name)) == {"relp"}:
             cost = sum(book.dropped[Drop.CRASH] for book in self.books)
             assert not cost, f"{self.pipe.name}: {cost} lost in crashes, which RELP senders have"
+
+    # -- the rules and the hop records
+
+    def _rules_agree(self) -> None:
+        """What rules have dropped is in the books by reason, and never leaves."""
+        name, watch = self.pipe.name, self.world.rules[self.pipe.name]
+        assert not watch.faults, f"{name}: {watch.faults[0]}"
+        for reason in RULES.values():
+            booked = sum(book.dropped[reason] for book in self.books)
+            dropped = watch.dropped[reason]
+            assert booked == dropped, f"{name}: {booked} booked as {reason}, {dropped} dropped"
+        gone = Counter({form_of(self.pipe, it): n for it, n in watch.gone.items()})
+        for message in {*self.out, *self.read}:
+            assert gone[message] < self.offered[message], f"{name}: {message!r:.200} was dropped"
+
+    def _secrets_are_kept(self) -> None:
+        """Nothing that a masking pipe sends or keeps has what it masks, whole frames or not."""
+        world, pipe = self.world, self.pipe
+        if "mask" not in pipe.keys:
+            return
+        assert pipe.name not in world.leaks, f"{pipe.name}: a secret was on its disk"
+        files = [*world.storage.rotated, *world.storage.files.items()]
+        paths = {pipe.address, pipe.letters}
+        data = [bytes(node.content) for path, node in files if path in paths]
+        for address in pipe.addresses:
+            data += [bytes(end.out.data) for end in world.internet.outgoing[address]]
+            data += world.internet.handed[address]
+        for text in (*data, *self.out, *self.read):
+            assert SECRET not in text, f"{pipe.name}: a secret has left in {text[:300]!r}"
+
+    def _next_hop_agrees(self) -> None:
+        hop = self.world.hops.get(self.pipe.name)
+        if hop is None:
+            return
+        if self.pipe.kind in ("file", "memory"):
+            hop.take(_left(self.world, self.pipe, (self.pipe.name, self.pipe.address))[2], now=0.0)
+        anew = self._power_cut or self._total("renumbered") > 0
+        hop.judge(self.world.truth, one_epoch=not anew)
 
     # -- the books
 

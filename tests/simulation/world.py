@@ -8,11 +8,16 @@ from dataclasses import dataclass, field
 import trio
 
 from relay.config import Config, ConfigError, ConfigErrors
+from relay.core.batch import Batch
+from relay.core.channel import Channel
 from tests.simulation.configuration import LISTENERS, OWN, TWIN, PipePlan, Plan, draw_plan
+from tests.simulation.hops import NextHop
 from tests.simulation.life import Book, Life
 from tests.simulation.machine import SimulatedMachine
+from tests.simulation.messages import SECRET
 from tests.simulation.network import Internet, host_of
 from tests.simulation.receivers import DatagramServer, Server, StreamServer
+from tests.simulation.rules import RuleWatch
 from tests.simulation.seeded import Seeded
 from tests.simulation.senders import SENDERS, Sender
 from tests.simulation.storage import Storage
@@ -44,12 +49,18 @@ class World:
     servers: dict[str, Server] = field(default_factory=dict)  # by destination
     senders: list[Sender] = field(default_factory=list)
     removed: set[str] = field(default_factory=set)  # pipes that were removed once
+    rules: dict[str, RuleWatch] = field(init=False)  # by pipe
+    hops: dict[str, NextHop] = field(init=False)  # by pipe that stamps
+    leaks: set[str] = field(default_factory=set)  # masking pipes whose spool had a secret
 
     def __post_init__(self) -> None:
         self.chance = self.seeded.chance
         self.internet = Internet(self.seeded.timeline, self.chance, self.sometimes)
         self.storage = Storage(self.chance, self.sometimes)
         self.plan = self.first_plan = draw_plan(self.chance)
+        pipes = self.plan.pipes
+        self.rules = {name: RuleWatch(pipe) for name, pipe in pipes.items()}
+        self.hops = {name: NextHop(pipe) for name, pipe in pipes.items() if pipe.stamps}
         self._place_servers()
         self._place_senders()
 
@@ -90,6 +101,11 @@ class World:
             self.boots += 1
             self.storage.cut_power()
 
+    def number(self, channel: Channel, first: int, batch: Batch) -> None:
+        """A channel has given numbers to these messages."""
+        if hop := self.hops.get(channel.account.name):
+            hop.number(self.lives[-1], channel.account.renumbered, first, batch.messages)
+
     # -- what there is
 
     def _place_servers(self) -> None:
@@ -112,6 +128,8 @@ class World:
             )
         elif pipe.kind in ("udp", "unix-datagram"):
             self.servers[name] = DatagramServer(self.internet, address, self.chance)
+        if pipe.stamps and name in self.servers:
+            self.servers[name].on_read = self.hops[pipe.name].take
 
     def _place_senders(self) -> None:
         number = 0
@@ -151,7 +169,16 @@ class World:
             self.sometimes[f"{what} with messages held"] += held > 0
         for book in life.books.values():
             self._note_states(book)
+        self._look_for_secrets()
         self.sometimes["a peer is found dead"] += any(" is dead" in it for it in life.log.lines)
+
+    def _look_for_secrets(self) -> None:
+        for name, contents in self.storage.directories.items():
+            pipe = self.first_plan.pipes.get(name)
+            if pipe is not None and "mask" in pipe.keys:
+                nodes = [*contents.nodes.values(), *contents.durable.values()]
+                if any(SECRET in node.content or SECRET in node.durable for node in nodes):
+                    self.leaks.add(name)
 
     def _note_states(self, book: Book) -> None:
         for reason, number in book.dropped.items():

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.wire.message import elements, recognised, view, well_formed, well_formed_data
+from relay.wire.message import data5424, elements, recognised, view, well_formed, well_formed_data
 from relay.wire.priority import priority
 
 BOM = b"\xef\xbb\xbf"
@@ -120,6 +120,7 @@ def test_rfc5424(message: bytes, fields: tuple[bytes | None, ...]) -> None:
     header = view(message)
     assert header.dialect == "rfc5424"
     assert header[5:] == fields
+    assert data5424(message) == (header.structured_data or b"")
     assert recognised(message, message.index(b">") + 1)
 
 
@@ -167,6 +168,8 @@ def test_any_bytes_have_a_view(message: bytes) -> None:
     header = view(message)
     _, at = priority(message)
     assert recognised(message, at) == (header.dialect != "none")
+    data = header.structured_data or b""
+    assert data5424(message) == (data if header.dialect == "rfc5424" else None)
     if header.dialect == "rfc5424":
         assert message.endswith(header.text)
     for field in header[5:10]:

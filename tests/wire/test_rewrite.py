@@ -81,6 +81,7 @@ def test_most_dialects_have_a_place_for_a_host() -> None:
 def test_no_message_makes_it_raise_and_twice_is_once(message: bytes) -> None:
     for change in (Change(host=b"h.example"), SITE, Change(1, 1, b"h", b"p", (ELEMENT,))):
         once = rewrite(message, change)
+        assert once == rewrite(message, change, view(message))
         if once is None:
             continue
         header = view(once)

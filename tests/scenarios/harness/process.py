@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from tests.scenarios.harness.books import Books, Samples, Scraper, Watch
+from tests.scenarios.harness.books import LOOK_SECONDS, Books, Samples, Scraper, Watch
 from tests.scenarios.harness.locked_in import LOCKED_IN, give_away, locked_in
 from tests.scenarios.harness.ports import fill
 from tests.scenarios.harness.waiting import SECONDS_MAX, until
@@ -191,20 +191,22 @@ class RelayProcess:
     def metrics(self) -> Samples:
         return self._scrape().metrics()
 
-    def until(self, look: Callable[[Books], object], what: str) -> Books:
+    def until(
+        self, look: Callable[[Books], object], what: str, seconds_max: float = SECONDS_MAX
+    ) -> Books:
         """The first books of which `look` says yes; all those before balance as well."""
 
         def seen() -> Books | None:
             books = self.ledger()
             return books if look(books) else None
 
-        found = until(seen, what)
+        found = until(seen, what, seconds_max)
         assert found
         return found
 
-    def watched(self) -> Watch:
+    def watched(self, look_seconds: float = LOOK_SECONDS) -> Watch:
         """While inside, it is scraped without end, and every scrape must balance."""
-        return Watch(self.port("admin"))
+        return Watch(self.port("admin"), look_seconds)
 
     def _scrape(self) -> Scraper:
         if self._scraper is None:
