@@ -315,7 +315,7 @@ async def test_records_are_used_as_long_as_the_dns_says(
 async def test_of_too_many_those_that_are_members_stay(
     autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    ips = [f"10.0.0.{n}" for n in range(12)]
+    ips = [f"10.0.0.{n}" for n in range(40)]
     async with running("failover", PLAIN, *ips) as stage:
         await trio.sleep(1)
         before = stage.members()
@@ -360,7 +360,7 @@ IPS = [f"10.0.0.{n}" for n in range(6)]
 
 
 @pytest.mark.parametrize("strategy", ["failover", "balance"])
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(12))
 async def test_whatever_becomes_of_addresses_and_peers_nothing_is_missing_and_order_is_kept(
     autojump_clock: trio.testing.MockClock, seed: int, strategy: StrategyName
 ) -> None:
