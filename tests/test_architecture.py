@@ -75,6 +75,7 @@ TESTED_ELSEWHERE = {
     "listeners/following/search.py": "a layer of the follower: its machine",
     "listeners/following/steps.py": "names only",
     "listeners/limits.py": "names only",
+    "listeners/turn.py": "what one turn of the reader has read: tests of tcp",
     "listeners/answering.py": "the reader of relp: its tests",
     "listeners/reader.py": "what tcp, unix and relp share: their tests",
     "listeners/streams.py": "what tcp and unix share: their tests",

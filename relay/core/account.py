@@ -57,12 +57,15 @@ class ConnectionRefusal(StrEnum):
     """Why a listener closed a connection at once."""
 
     CONNECTIONS_MAX = "connections-max"
+    CONNECTIONS_PER_ADDRESS_MAX = "connections-per-address-max"
+    ACCEPT_RATE = "accept-rate"  # its sender connects more often than `accept_rate`
     NOT_ALLOWED = "not-allowed"  # its sender is not in `allow`
 
 
 # How a sender's connection ends badly; docs/ledger.md describes each.
 CONNECTION_FAILURES = (
-    "reset", "idle", "protocol", "too-large", "unanswered", "internal-error",
+    "reset", "idle", "first-byte", "unfinished", "unread", "tls", "protocol", "too-large",
+    "unanswered", "internal-error",
 )  # fmt: skip
 
 

@@ -6,11 +6,16 @@ from typing import Protocol
 import trio
 
 from relay.system.ports import Connection
+from relay.wire.client_hello import is_client_hello
 
 READ_MESSAGES = 256  # what one read should bring at most, as far as the reads before it can tell
 READ_OCTETS_MIN = 2 * READ_MESSAGES  # the shortest messages: one octet and its terminator
 READ_OCTETS_FIRST = 4 << 10
 READ_OCTETS_MAX = 64 << 10
+
+
+class UnexpectedTls(Exception):
+    """The connection begins a TLS handshake where messages are expected."""
 
 
 class StreamFramer(Protocol):
@@ -19,6 +24,10 @@ class StreamFramer(Protocol):
     @property
     def buffered(self) -> int:
         """Octets held of what has begun and has not ended."""
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a frame has begun and has not ended, also when nothing of it is held."""
 
     def feed(self, data: bytes) -> list[bytes]:
         """The messages that `data` completes."""
@@ -36,11 +45,48 @@ class Stream:
 
     connection: Connection
     framer: StreamFramer
-    heard_at: float  # monotonic seconds
+    heard_at: float  # monotonic seconds; until it says something, when it connected
+    opening: bytes | None = b""  # its first octets, until they are known to be no TLS
+    begun_at: float | None = None  # when its unfinished frame began
     buffered: int = 0  # what `Streams.buffered` counts for it
     read_octets: int = READ_OCTETS_FIRST  # of the next read
     ended_at: float | None = None  # got our FIN
     sealed_at: float | None = None
+
+    @property
+    def mute(self) -> bool:
+        """Whether nothing was heard of it yet."""
+        return self.opening == b""
+
+    def feed(self, data: bytes, now: float) -> list[bytes]:
+        """The messages that `data`, which is never empty, completes.
+
+        Raises:
+            UnexpectedTls: nothing of it is a message.
+        """
+        self.heard_at = now
+        if self.opening is not None:
+            data = self.opening + data
+            hello = is_client_hello(data)
+            if hello:
+                raise UnexpectedTls
+            self.opening = data if hello is None else None
+        found = [] if self.opening else self.framer.feed(data)
+        if not (self.framer.unfinished or self.opening):
+            self.begun_at = None
+        elif found or self.begun_at is None:
+            self.begun_at = now
+        return found
+
+    def close(self) -> list[bytes]:
+        """What the end of the connection completes."""
+        found = self.framer.feed(self.opening) if self.opening else []
+        return found + self.framer.close()
+
+    def resume(self, now: float) -> None:
+        """It was not read for a while: the time for what it has begun counts from now."""
+        if self.begun_at is not None:
+            self.begun_at = now
 
     def pace(self, octets: int, messages: int) -> None:
         """Choose the next read's size by what the last one brought.
@@ -73,15 +119,18 @@ class Stream:
 
 @dataclass(slots=True, eq=False)
 class Streams:
-    """Invariant: `buffered` is the sum over the table."""
+    """Invariants: `buffered` is the sum over the table; `addresses` counts its peers."""
 
     table: dict[Connection, Stream] = field(default_factory=dict)
     buffered: int = 0  # octets of unfinished frames
+    addresses: dict[str, int] = field(default_factory=dict)  # connections, by the peer's address
     answered: dict[Stream, None] = field(default_factory=dict)  # have news for their peers
     news: trio.lowlevel.ParkingLot = field(default_factory=trio.lowlevel.ParkingLot)
 
     def add(self, stream: Stream) -> None:
         self.table[stream.connection] = stream
+        peer = stream.connection.peer
+        self.addresses[peer] = self.addresses.get(peer, 0) + 1
 
     def weigh(self, stream: Stream) -> None:
         """The stream's framer has been fed or cut."""
@@ -91,6 +140,10 @@ class Streams:
 
     def remove(self, stream: Stream) -> None:
         del self.table[stream.connection]
+        peer = stream.connection.peer
+        self.addresses[peer] -= 1
+        if not self.addresses[peer]:
+            del self.addresses[peer]
         self.buffered -= stream.buffered
         stream.buffered = 0
 

@@ -8,7 +8,7 @@ from relay.core.account import ConnectionRefusal
 from relay.core.intake import Intake
 from relay.core.streams import Stream, StreamFramer
 from relay.listeners.limits import Limits
-from relay.listeners.strangers import Strangers
+from relay.listeners.offences import Offences
 from relay.system.ports import Acceptor, Connection, ReadySet
 
 log = logging.getLogger("relay.listener")
@@ -32,12 +32,12 @@ class Acceptance:
     ready_set: ReadySet
     framer: Callable[[], StreamFramer]
     deferred: dict[Acceptor, float] = field(default_factory=dict)  # until when
-    complained: bool = False  # that there are too many connections
+    full_at: float = float("-inf")  # when one was refused for `connections_max`
     episode: "_Episode | None" = None  # of deferring
-    strangers: Strangers = field(init=False)
+    offences: Offences = field(init=False)
 
     def __post_init__(self) -> None:
-        self.strangers = Strangers(self.intake.listener)
+        self.offences = Offences(self.intake.listener)
         for acceptor in self.acceptors:
             self.ready_set.add(acceptor)
 
@@ -58,7 +58,7 @@ class Acceptance:
 
     def resume(self, now: float) -> None:
         """Watch again the acceptors whose time has come. Once a second."""
-        self.strangers.due(now)
+        self.offences.due(now)
         for acceptor, until in list(self.deferred.items()):
             if now >= until:
                 del self.deferred[acceptor]
@@ -79,7 +79,7 @@ class Acceptance:
             self.ready_set.discard(acceptor)
             acceptor.seal()
         self.deferred.clear()
-        self.strangers.tell(now)
+        self.offences.tell()
         while self.acceptors and self.accept(self.acceptors[0], now) < TURN_CONNECTIONS:
             if self.deferred:
                 return False
@@ -88,26 +88,45 @@ class Acceptance:
         return not self.acceptors
 
     def _take(self, connection: Connection, now: float) -> None:
-        account, streams = self.intake.account, self.intake.streams
-        if self.limits.allowed is not None and connection.peer not in self.limits.allowed:
-            account.connections_refused[ConnectionRefusal.NOT_ALLOWED] += 1
+        account = self.intake.account
+        refusal = self._refusal(connection.peer, now)
+        if refusal is not None:
+            account.connections_refused[refusal] += 1
             connection.close()
-            self.strangers.note(connection.peer, now)
+            self._tell(refusal, connection.peer, now)
             return
-        if len(streams.table) >= self.limits.connections_max:
-            account.connections_refused[ConnectionRefusal.CONNECTIONS_MAX] += 1
-            connection.close()
-            if not self.complained:
-                log.warning("listener %s has %d connections, refuses more",
-                            self.intake.listener, self.limits.connections_max)  # fmt: skip
-            self.complained = True
-            return
-        self.complained = False
         account.connections_accepted += 1
         account.connections_open += 1
-        streams.add(Stream(connection, self.framer(), now))
+        self.intake.streams.add(Stream(connection, self.framer(), now))
         self.ready_set.add(connection)
         log.debug("listener %s: connection from %s", self.intake.listener, connection.peer)
+
+    def _refusal(self, peer: str, now: float) -> ConnectionRefusal | None:
+        limits, streams = self.limits, self.intake.streams
+        if limits.allowed is not None and peer not in limits.allowed:
+            return ConnectionRefusal.NOT_ALLOWED
+        if limits.accepts is not None and not limits.accepts.of(peer, now).take(1, now):
+            return ConnectionRefusal.ACCEPT_RATE
+        if len(streams.table) >= limits.connections_max:
+            return ConnectionRefusal.CONNECTIONS_MAX
+        most = limits.per_address_max
+        if most is not None and streams.addresses.get(peer, 0) >= most:
+            return ConnectionRefusal.CONNECTIONS_PER_ADDRESS_MAX
+        return None
+
+    def _tell(self, refusal: ConnectionRefusal, peer: str, now: float) -> None:
+        if refusal is ConnectionRefusal.NOT_ALLOWED:
+            self.offences.note(peer, "refused: not allowed", now)
+        elif refusal is ConnectionRefusal.ACCEPT_RATE:
+            self.offences.note(peer, "refused: above accept_rate", now)
+        elif refusal is ConnectionRefusal.CONNECTIONS_PER_ADDRESS_MAX:
+            text = f"refused: {self.limits.per_address_max} from there are open"
+            self.offences.note(peer, text, now)
+        else:  # which says nothing of this peer
+            if now - self.full_at >= QUIET_SECONDS:
+                log.warning("listener %s has %d connections, refuses more",
+                            self.intake.listener, self.limits.connections_max)  # fmt: skip
+            self.full_at = now
 
     def _defer(self, acceptor: Acceptor, exc: OSError, now: float) -> None:
         """Let who connects wait. Told once, however often a free descriptor comes between."""

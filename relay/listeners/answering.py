@@ -17,8 +17,10 @@ import trio
 from relay.core.intake import Intake
 from relay.core.receipt import Receipt
 from relay.core.streams import Stream, Streams
+from relay.listeners.deadlines import Late
 from relay.listeners.limits import Limits
-from relay.listeners.reader import Reader, Turn
+from relay.listeners.reader import Reader
+from relay.listeners.turn import Turn
 from relay.system.ports import ConnectionBroken, ReadySet
 from relay.wire.relp.server import ServerSession
 
@@ -50,11 +52,16 @@ class Conversation:
     broken: bool = False  # a pipe that owed an answer will never pay
     read: bool = True  # its connection is in the set of those that are read
     unsent: bool = False  # its connection is in the set of those that wait to send
+    unsent_at: float = 0.0  # since when: the kernel has taken nothing more
     waited: bool = False  # it has not been read for a while
 
     @property
     def buffered(self) -> int:
         return self.session.buffered
+
+    @property
+    def unfinished(self) -> bool:
+        return self.session.unfinished
 
     def feed(self, data: bytes) -> list[bytes]:
         return self.session.feed(data)
@@ -114,6 +121,7 @@ class AnsweringReader(Reader):
     def end(self, stream: Stream, now: float) -> None:
         """Take nothing more; our FIN goes out behind the last answer and a `serverclose`."""
         _conversation(stream).session.end()
+        stream.begun_at = None  # it is the sender's
         self.intake.streams.weigh(stream)
         self.answer(stream)
 
@@ -123,17 +131,19 @@ class AnsweringReader(Reader):
             return
         conversation = _conversation(stream)
         if conversation.broken:
-            self._fail(stream, "unanswered", "its answer was owed by a pipe that has ended")
+            self._break_off(stream, "unanswered", "its answer was owed by a pipe that has ended")
             return
         outgoing = conversation.session.outgoing
+        now = self.intake.host.clock.now()
         try:
             while outgoing and (sent := stream.connection.send([bytes(outgoing)])):
                 del outgoing[:sent]
+                conversation.unsent_at = now
         except ConnectionBroken as broken:
-            self._fail(stream, "reset", str(broken))
+            self._break_off(stream, "reset", str(broken))
             return
         if conversation.session.state == "closed" and not outgoing and stream.ended_at is None:
-            super().end(stream, self.intake.host.clock.now())
+            super().end(stream, now)
         self._watch(stream, conversation)
 
     def close_all(self) -> None:
@@ -148,6 +158,7 @@ class AnsweringReader(Reader):
         connection = stream.connection
         unsent = bool(conversation.session.outgoing)
         if unsent and not conversation.unsent:
+            conversation.unsent_at = self.intake.host.clock.now()
             self.sending_set.add(connection, writable=True)
         elif conversation.unsent and not unsent:
             self.sending_set.discard(connection)
@@ -155,6 +166,7 @@ class AnsweringReader(Reader):
         read = not conversation.full
         if read and not conversation.read:
             self.ready_set.add(connection)
+            stream.resume(self.intake.host.clock.now())
             conversation.waited = True
         elif conversation.read and not read:
             self.ready_set.discard(connection)
@@ -183,7 +195,7 @@ class AnsweringReader(Reader):
         elif conversation.full:
             self._watch(stream, conversation)
         if session.fault and self._is_open(stream):
-            self._fail(stream, session.fault.reason, session.fault.text)
+            self._break_off(stream, session.fault.reason, session.fault.text)
         return read
 
     def _put(self, turn: Turn, receipt: Receipt | None = None) -> None:
@@ -213,12 +225,27 @@ class AnsweringReader(Reader):
             session = _conversation(stream).session
             session.cut()
             assert session.fault
-            self._fail(stream, session.fault.reason, session.fault.text)
+            self._break_off(stream, session.fault.reason, session.fault.text)
 
-    def _is_expected(self, stream: Stream) -> bool:
-        return super()._is_expected(stream) and _conversation(stream).quiet
+    def _late(self, stream: Stream, now: float) -> Late | None:
+        conversation = _conversation(stream)
+        if conversation.unsent:
+            unread = now - conversation.unsent_at > self._limits.deadlines.unfinished
+            return "unread" if unread else None
+        if conversation.session.state in ("closing", "closed"):
+            return None
+        late = super()._late(stream, now)
+        waits = not conversation.quiet if late == "idle" else not conversation.read
+        return None if waits else late
 
-    def _fail(self, stream: Stream, reason: str, text: str) -> None:
+    def _give_up(self, stream: Stream, late: Late, now: float) -> None:
+        if late == "unread":  # it would not read our good-bye
+            self._close(stream)
+        else:
+            super()._give_up(stream, late, now)
+
+    def _break_off(self, stream: Stream, reason: str, text: str) -> None:
+        """Close it; whatever has no answer will come again."""
         self.intake.account.connections_failed[reason] += 1
         self.resets.note(stream.connection.peer, text, self.intake.host.clock.now())
         self._close(stream)

@@ -1,9 +1,10 @@
 """What a stream listener allows its senders."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from relay.core.networks import Senders
 from relay.core.rate import Buckets
+from relay.listeners.deadlines import Deadlines
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,6 +13,8 @@ class Limits:
 
     buffer_max: int
     connections_max: int
-    idle_seconds_max: float
+    deadlines: Deadlines = field(default_factory=Deadlines)
+    per_address_max: int | None = None  # connections open at a time; None: no limit
     allowed: Senders | None = None  # whose connections are taken; None: everyone's
     buckets: Buckets | None = None  # what each sender may send; None: no limit
+    accepts: Buckets | None = None  # how often each sender may connect; None: no limit

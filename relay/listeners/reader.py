@@ -1,47 +1,27 @@
 """The reader: serves ready connections in turns. One task, however many connections."""
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from relay.core.account import Refusal
 from relay.core.batch import TURN_OCTETS
 from relay.core.intake import Intake
 from relay.core.receipt import Receipt
-from relay.core.streams import READ_MESSAGES, Stream
+from relay.core.streams import Stream, UnexpectedTls
 from relay.listeners.acceptance import Acceptance
+from relay.listeners.deadlines import Late
 from relay.listeners.limits import Limits
+from relay.listeners.offences import Offences
 from relay.listeners.pacing import Pacing
 from relay.listeners.resets import Resets
+from relay.listeners.turn import Turn
 from relay.system.ports import ConnectionBroken, ReadySet
 
 log = logging.getLogger("relay.listener")
 
 READ_OCTETS = 16 << 10  # of each connection in one turn; more when few have something to say
-# With the read that passes it, one batch (1024). 2.6 MB of `a\n` in one turn took 0.4 s.
-TURN_MESSAGES = 1025 - READ_MESSAGES
 SEALED_SECONDS = 0.05  # after the seal: see `Connection.seal`
 LINGER_SECONDS = 1.5  # after our FIN a peer may say the rest; who does not hear it is sealed
-
-
-@dataclass(slots=True, eq=False)
-class Turn:
-    """What one turn has read; it is put at its end and once, for `room` was looked for once."""
-
-    now: float
-    empty_before: int  # of `frames.empty`
-    messages: list[bytes] = field(default_factory=list)
-    senders: list[str] = field(default_factory=list)
-    octets: int = 0
-
-    @property
-    def full(self) -> bool:
-        return self.octets >= TURN_OCTETS or len(self.messages) >= TURN_MESSAGES
-
-    def add(self, found: Sequence[bytes], sender: str) -> None:
-        if found:
-            self.messages += found
-            self.senders += [sender] * len(found)
+LEAVE_SECONDS = 30.0  # and so is who does not come to an end
 
 
 class Reader:
@@ -55,6 +35,7 @@ class Reader:
         self.ready_set = ready_set
         self.waited_at = float("-inf")  # until then everybody has waited for a pipe
         self.resets = Resets(intake.listener)
+        self.offences = Offences(intake.listener)
         self.queue: dict[Stream, None] = {}  # ready, in the order in which they are served
         self.leaving: dict[Stream, None] = {}
         self.pacing: Pacing | None = None
@@ -72,14 +53,14 @@ class Reader:
         """Serve what is ready, at most 256 KiB; returns the messages and octets that it brought.
 
         `linger`: who got our FIN and is silent for so long is sealed, then closed. `sweep`: look
-        for idle connections, too.
+        for connections that have missed a deadline, first of all.
         """
         turn = Turn(self.intake.host.clock.now(), self.intake.account.frames.empty)
         try:
             self._line_up(acceptance, turn.now)
-            self._serve_queue(turn)
             if sweep:
-                self._end_idle(turn)
+                self._end_late(turn)
+            self._serve_queue(turn)
             self._close_silent(turn, linger)
             self._relieve(turn)
         finally:  # a bug must not cost what the connections before had sent
@@ -107,6 +88,18 @@ class Reader:
         if self.pacing is not None and stream in self.pacing.waiting:
             self.pacing.forget(stream)
             self._resume(stream)
+
+    def due(self, now: float) -> None:
+        """Tell what is to be told by now. Once a second."""
+        self.resets.due(now)
+        self.offences.due(now)
+        if self.pacing is not None:
+            self.pacing.tell(now)
+
+    def tell(self) -> None:
+        """The end: tell what was not told."""
+        self.resets.tell(self.intake.host.clock.now())
+        self.offences.tell()
 
     def pace_seconds(self) -> float:
         """How long until a connection may be read that its sender's rate has made to wait."""
@@ -169,34 +162,47 @@ class Reader:
         """Watch a connection again that had to wait."""
         if self.pacing is not None:
             self.intake.account.connections_waiting = len(self.pacing.waiting)
+        stream.resume(self.intake.host.clock.now())
         self.ready_set.discard(stream.connection)  # it may be watched again already
         self.ready_set.add(stream.connection)
 
-    def _end_idle(self, turn: Turn) -> None:
-        """Connections silent for longer than `idle_max` get our FIN.
+    def _end_late(self, turn: Turn) -> None:
+        """Connections that have missed a deadline get our FIN.
 
         Not those that only wait for us, who have waited for a pipe: what is read here counts.
         """
-        if self._limits.idle_seconds_max == float("inf"):
-            return
-        for stream in list(self.intake.streams.table.values()):
-            silent = turn.now - stream.heard_at if self._is_expected(stream) else 0.0
-            if silent > self._limits.idle_seconds_max and not turn.full:
-                self._read(stream, turn, stream.read_octets)
-                if self._is_open(stream) and stream.heard_at != turn.now:
-                    self.intake.account.connections_failed["idle"] += 1
-                    self.end(stream, turn.now)
+        deadlines = self._limits.deadlines
+        for stream in list(self.intake.streams.table.values()) if deadlines.any else ():
+            if turn.full:
+                return
+            if self._late(stream, turn.now) is None:
+                continue
+            self._read(stream, turn, stream.read_octets)
+            late = self._late(stream, turn.now) if self._is_open(stream) else None
+            if late is not None:
+                self.intake.account.connections_failed[late] += 1
+                if text := deadlines.text(late):
+                    self.offences.note(stream.connection.peer, text, turn.now)
+                self._give_up(stream, late, turn.now)
 
-    def _is_expected(self, stream: Stream) -> bool:
-        """Whether it is the peer's turn to say something."""
-        waits = self.pacing is not None and stream in self.pacing.waiting
-        return stream.ended_at is None and not waits
+    def _give_up(self, stream: Stream, late: Late, now: float) -> None:
+        self.end(stream, now)
+
+    def _late(self, stream: Stream, now: float) -> Late | None:
+        """Which deadline it has missed, although it was read."""
+        if stream.ended_at is not None or (
+            self.pacing is not None and stream in self.pacing.waiting
+        ):
+            return None
+        return self._limits.deadlines.missed(stream, now, self.waited_at)
 
     def _close_silent(self, turn: Turn, linger: float) -> None:
         """Of those that got our FIN, seal who lingers; close who is sealed and holds no more."""
         for stream in list(self.leaving):
             patience = linger if stream.sealed_at is None else SEALED_SECONDS
             if stream.silent_since(turn.now) < patience:
+                if self._overstays(stream, turn.now):
+                    stream.seal(turn.now)
                 continue
             if self._read(stream, turn, stream.read_octets):
                 if turn.full:
@@ -207,6 +213,12 @@ class Reader:
                 stream.seal(turn.now)
             else:
                 self._end(stream, turn, "")
+
+    def _overstays(self, stream: Stream, now: float) -> bool:
+        """Whether it goes on long after our FIN. A stop has a deadline of its own."""
+        if stream.ended_at is None or self.intake.draining.is_set():
+            return False
+        return now - max(stream.ended_at, self.waited_at) >= LEAVE_SECONDS
 
     def _relieve(self, turn: Turn) -> None:
         """Cut the largest unfinished messages while all together exceed `buffer_max`."""
@@ -232,13 +244,18 @@ class Reader:
 
     def _read(self, stream: Stream, turn: Turn, octets_max: int) -> int:
         """Add what one connection has sent; returns its octets. Its faults end it alone."""
+        data: bytes | None = None
         try:
             data = stream.connection.receive(octets_max)
             if data is None:
                 return 0
-            found = stream.framer.feed(data) if data else ()
+            found = stream.feed(data, turn.now) if data else ()
         except ConnectionBroken as broken:
             self._end(stream, turn, str(broken))
+            return 0
+        except UnexpectedTls:
+            turn.octets += len(data or b"")
+            self._fail(stream, "tls", "refused: it begins TLS, and this listener speaks none")
             return 0
         except Exception:
             log.exception("listener %s: connection from %s fails",
@@ -248,7 +265,6 @@ class Reader:
         if not data:
             self._end(stream, turn, "")
             return 0
-        stream.heard_at = turn.now
         stream.pace(len(data), len(found))
         if self.pacing is not None:
             self.pacing.charge(stream, len(found), turn.now)
@@ -262,10 +278,16 @@ class Reader:
 
     def _end(self, stream: Stream, turn: Turn, fault: str) -> None:
         """The connection ended: what it has begun and not finished is a message, or counted."""
-        turn.add(stream.framer.close(), stream.connection.peer)
+        turn.add(stream.close(), stream.connection.peer)
         if fault:
             self.intake.account.connections_failed["reset"] += 1
             self.resets.note(stream.connection.peer, fault, turn.now)
+        self._close(stream)
+
+    def _fail(self, stream: Stream, reason: str, text: str) -> None:
+        """Close it; nothing that it has begun is a message."""
+        self.intake.account.connections_failed[reason] += 1
+        self.offences.note(stream.connection.peer, text, self.intake.host.clock.now())
         self._close(stream)
 
     def _abandon(self, stream: Stream) -> None:

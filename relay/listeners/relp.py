@@ -11,8 +11,7 @@ from relay.core.intake import Intake
 from relay.core.values import Duration, Listen, Size
 from relay.listeners.acceptance import Acceptance
 from relay.listeners.answering import AnsweringReader, Conversation, answer_paid, answer_slow
-from relay.listeners.limits import Limits
-from relay.listeners.network import NetworkKeys
+from relay.listeners.connections import PeerKeys
 from relay.listeners.pause import Pause
 from relay.listeners.streams import QUIET_SECONDS, receive
 from relay.system.ports import Endpoint, Socket
@@ -25,7 +24,7 @@ PAUSE_SECONDS_MAX = 0.001
 FULL_MESSAGES = 64
 
 
-class RelpListener(NetworkKeys):
+class RelpListener(PeerKeys):
     """The keys of a `relp` listener."""
 
     type: Literal["relp"]
@@ -37,10 +36,8 @@ class RelpListener(NetworkKeys):
     """Largest frame that is taken; default 16 × `message_max`. A larger one ends its session."""
     buffer_max: Annotated[Size, Field(ge=1 << 20)] = 64 << 20
     """Octets of unfinished frames held for all connections; beyond, the largest are closed."""
-    connections_max: Annotated[int, Field(ge=1, le=1_000_000, strict=True)] = 10_000
-    """Connections open at a time; further ones are closed at once, and counted."""
-    idle_max: Duration = 0.0
-    """Close a connection that was silent for this long; 0: never (keepalive finds the dead)."""
+    first_byte_max: Duration = 60.0
+    """Close a connection that has said nothing for this long since it was made; 0: never."""
 
     @field_validator("frame_max")
     @classmethod
@@ -69,13 +66,7 @@ class RelpListener(NetworkKeys):
         *,
         task_status: TaskStatus[None],
     ) -> None:
-        limits = Limits(
-            buffer_max=self.buffer_max,
-            connections_max=self.connections_max,
-            idle_seconds_max=self.idle_max or float("inf"),
-            allowed=self.allowed,
-            buckets=self.buckets(),
-        )
+        limits = self.peer_limits(self.buffer_max)
         network = intake.host.network
         ready_set, sending_set = network.ready_set(), network.ready_set()
         try:
@@ -105,7 +96,7 @@ async def _receive(reader: AnsweringReader, acceptance: Acceptance) -> None:
             await reader.intake.draining.wait()
             receiving.cancel_scope.cancel()
         await _drain(reader, acceptance)
-        reader.resets.tell(reader.intake.host.clock.now())
+        reader.tell()
         answering.cancel_scope.cancel()
 
 

@@ -49,7 +49,7 @@ async def receive_streams(
                 await intake.draining.wait()
                 receiving.cancel()
         await _drain(reader, acceptance)
-        reader.resets.tell(intake.host.clock.now())
+        reader.tell()
     finally:
         ready_set.close()
 
@@ -77,9 +77,7 @@ async def receive(
         if sweep:
             swept = now
             acceptance.resume(now)
-            reader.resets.due(now)
-            if reader.pacing is not None:
-                reader.pacing.tell(now)
+            reader.due(now)
         messages, octets = reader.turn(acceptance, sweep=sweep)
         if seconds := pause.after(messages, octets, clock.now()):
             await trio.sleep(seconds)

@@ -1,24 +1,22 @@
 """Syslog over TCP (RFC 6587), octet counted or ended by LF, CRLF or NUL."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 from trio_typing import TaskStatus
 
-from relay.core.component import ListenerKeys
 from relay.core.intake import Intake
-from relay.core.values import Duration, Listen, Size
+from relay.core.values import Listen, Size
+from relay.listeners.connections import ConnectionKeys, PeerKeys
 from relay.listeners.limits import Limits
-from relay.listeners.network import NetworkKeys
 from relay.listeners.streams import receive_streams
 from relay.system.ports import Endpoint, Socket
 from relay.wire.framing import Framer, Framing, FramingCounts
 
 
-class StreamKeys(ListenerKeys):
+class StreamKeys(ConnectionKeys):
     """The keys of every listener on a stream."""
 
     framing: Framing = "auto"
@@ -27,10 +25,6 @@ class StreamKeys(ListenerKeys):
     """Largest octet count that is believed; default 16 × `message_max`."""
     buffer_max: Annotated[Size, Field(ge=1 << 20)] = 64 << 20
     """Octets of unfinished messages held for all connections; beyond, the largest are cut."""
-    connections_max: Annotated[int, Field(ge=1, le=1_000_000, strict=True)] = 10_000
-    """Connections open at a time; further ones are closed at once, and counted."""
-    idle_max: Duration = 0.0
-    """Close a connection that was silent for this long; 0: never (keepalive finds the dead)."""
 
     @field_validator("frame_max")
     @classmethod
@@ -41,11 +35,7 @@ class StreamKeys(ListenerKeys):
         return frame_max
 
     def limits(self) -> Limits:
-        return Limits(
-            buffer_max=self.buffer_max,
-            connections_max=self.connections_max,
-            idle_seconds_max=self.idle_max or float("inf"),
-        )
+        return Limits(self.buffer_max, self.connections_max, self.deadlines())
 
     def framer(self, counts: FramingCounts) -> Framer:
         """For one connection."""
@@ -53,7 +43,7 @@ class StreamKeys(ListenerKeys):
         return Framer(self.framing, self.message_max, frame_max, counts)
 
 
-class TcpListener(StreamKeys, NetworkKeys):
+class TcpListener(StreamKeys, PeerKeys):
     """The keys of a `tcp` listener."""
 
     type: Literal["tcp"]
@@ -61,7 +51,7 @@ class TcpListener(StreamKeys, NetworkKeys):
     """Addresses to listen on; `*:514` is both families, `fd:NAME` an inherited socket."""
 
     def limits(self) -> Limits:
-        return replace(super().limits(), allowed=self.allowed, buckets=self.buckets())
+        return self.peer_limits(self.buffer_max)
 
     def endpoints(self) -> Sequence[Endpoint]:
         return [Endpoint("tcp", address) for address in self.listen]

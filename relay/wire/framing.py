@@ -80,6 +80,11 @@ class Framer:
         """Octets held in memory."""
         return len(self._head) + len(self._held)
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether a frame has begun and has not ended, also when nothing of it is held."""
+        return bool(self._kind or self._head)
+
     def feed(self, data: bytes) -> list[bytes]:
         """The messages that `data` completes, without framing; an empty one is only counted."""
         if self._is_one_line(data):

@@ -1,5 +1,7 @@
 from typing import cast
 
+import pytest
+
 from relay.core.streams import (
     READ_MESSAGES,
     READ_OCTETS_FIRST,
@@ -7,6 +9,7 @@ from relay.core.streams import (
     READ_OCTETS_MIN,
     Stream,
     Streams,
+    UnexpectedTls,
 )
 from relay.system.ports import Connection
 from relay.wire.framing import Framer, FramingCounts
@@ -15,7 +18,8 @@ from relay.wire.framing import Framer, FramingCounts
 class Line:
     """A connection as far as the table looks at it."""
 
-    def __init__(self) -> None:
+    def __init__(self, peer: str = "192.0.2.1") -> None:
+        self.peer = peer
         self.times_sealed = 0
         self.times_ended = 0
 
@@ -26,9 +30,9 @@ class Line:
         self.times_sealed += 1
 
 
-def open_stream() -> Stream:
+def open_stream(peer: str = "192.0.2.1") -> Stream:
     framer = Framer("lf", 100, 1000, FramingCounts())
-    return Stream(cast("Connection", Line()), framer, heard_at=0.0)
+    return Stream(cast("Connection", Line(peer)), framer, heard_at=0.0)
 
 
 def check(streams: Streams) -> None:
@@ -39,7 +43,8 @@ def test_what_is_buffered_is_the_sum_over_the_table() -> None:
     streams = Streams()
     first, second = open_stream(), open_stream()
     for stream, data in ((first, b"abc"), (second, b"abcdef"), (first, b"\nab")):
-        streams.table.setdefault(stream.connection, stream)
+        if stream.connection not in streams.table:
+            streams.add(stream)
         stream.framer.feed(data)
         streams.weigh(stream)
         check(streams)
@@ -94,3 +99,59 @@ def test_short_messages_make_reads_short_at_once_and_long_ones_make_them_longer_
     assert stream.read_octets == READ_OCTETS_MAX
     stream.pace(1, 1)  # a trickle says how long messages are as well
     assert stream.read_octets == READ_OCTETS_MIN
+
+
+def test_connections_are_counted_by_address_while_they_are_open() -> None:
+    streams = Streams()
+    opened = []
+    for peer in ("192.0.2.1", "192.0.2.2", "192.0.2.1"):
+        opened.append(open_stream(peer))
+        streams.add(opened[-1])
+    assert streams.addresses == {"192.0.2.1": 2, "192.0.2.2": 1}
+    for stream in opened:
+        streams.remove(stream)
+    assert streams.addresses == {}
+
+
+def test_what_has_begun_is_timed_from_its_begin() -> None:
+    stream = open_stream()
+    begun = []
+    for now, data in enumerate([b"a", b"b", b"c\n", b"\n", b"d\ne", b"f\ng", b"h", b"\n"]):
+        stream.feed(data, float(now))
+        begun.append(stream.begun_at)
+    assert begun == [0.0, 0.0, None, None, 4.0, 5.0, 5.0, None]
+
+
+def test_time_in_which_it_was_not_read_does_not_count() -> None:
+    stream = open_stream()
+    stream.resume(1.0)
+    assert stream.begun_at is None
+    stream.feed(b"a", 2.0)
+    stream.resume(9.0)
+    assert stream.begun_at == 9.0
+
+
+def test_first_octets_wait_until_they_are_known_to_be_no_tls() -> None:
+    stream = open_stream()
+    assert stream.mute
+    assert stream.feed(b"\x16", 1.0) == []
+    assert not stream.mute
+    assert stream.begun_at == 1.0
+    assert stream.feed(b"\x03", 2.0) == []
+    assert stream.begun_at == 1.0
+    assert stream.feed(b"a\n", 3.0) == [b"\x16\x03a"]
+    assert stream.begun_at is None
+    assert stream.feed(b"\x16\x03\x01\x00\x05\x01\n", 4.0) == [b"\x16\x03\x01\x00\x05\x01"]
+
+
+def test_first_octets_that_wait_at_the_end_are_text() -> None:
+    stream = open_stream()
+    stream.feed(b"\x16\x03", 1.0)
+    assert stream.close() == [b"\x16\x03"]
+    assert open_stream().close() == []
+
+
+def test_tls_is_no_message() -> None:
+    stream = open_stream()
+    with pytest.raises(UnexpectedTls):
+        stream.feed(b"\x16\x03\x01\x00\x05\x01 and more\n", 1.0)

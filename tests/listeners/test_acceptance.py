@@ -9,9 +9,16 @@ from typing import cast
 
 import pytest
 
+from relay.core.account import ConnectionRefusal
 from relay.core.intake import Intake
+from relay.core.rate import SENDERS_MAX, Buckets, Limit
 from relay.core.streams import Stream
-from relay.listeners.acceptance import DEFER_SECONDS, QUIET_SECONDS, Acceptance
+from relay.listeners.acceptance import (
+    DEFER_SECONDS,
+    QUIET_SECONDS,
+    TURN_CONNECTIONS,
+    Acceptance,
+)
 from relay.listeners.limits import Limits
 from relay.system.ports import Acceptor
 from relay.wire.framing import Framer, Framing, FramingCounts
@@ -75,7 +82,12 @@ class Door:
         return self.acceptance.accept(cast(Acceptor, self.acceptor), now)
 
 
-async def door(framing: Framing = "lf", connections_max: int = 100) -> Door:
+async def door(
+    framing: Framing = "lf",
+    connections_max: int = 100,
+    per_address_max: int | None = None,
+    accept_rate: float | None = None,
+) -> Door:
     rig = Rig()
     rig.own.attach()
     intake = Intake(
@@ -86,7 +98,12 @@ async def door(framing: Framing = "lf", connections_max: int = 100) -> Door:
     acceptance = Acceptance(
         [cast(Acceptor, acceptor)],
         intake,
-        Limits(1 << 20, connections_max, float("inf")),
+        Limits(
+            1 << 20,
+            connections_max,
+            per_address_max=per_address_max,
+            accepts=Buckets(accepts) if (accepts := Limit.of(accept_rate, None)) else None,
+        ),
         ready_set,  # type: ignore[arg-type]
         lambda: Framer(framing, 8192, 1 << 20, FramingCounts()),
     )
@@ -174,4 +191,63 @@ async def test_connections_beyond_the_limit_are_closed_and_told_once(
     it.intake.streams.remove(stream)
     it.acceptor.waiting = [FakeConnection(), FakeConnection()]
     it.accept(1.0)
-    assert len(caplog.messages) == 2  # there was room meanwhile
+    assert len(caplog.messages) == 1  # there was room meanwhile: whoever hangs up makes some
+    it.acceptor.waiting = [FakeConnection()]
+    it.accept(1.0 + QUIET_SECONDS)
+    assert len(caplog.messages) == 2
+
+
+async def test_no_address_has_more_than_its_connections(caplog: pytest.LogCaptureFixture) -> None:
+    it = await door(connections_max=10, per_address_max=2)
+    greedy = [FakeConnection("192.0.2.1") for _ in range(5)]
+    other = FakeConnection("192.0.2.2")
+    it.acceptor.waiting = [*greedy, other]
+    it.accept(0.0)
+    assert [client.closed for client in greedy] == [False, False, True, True, True]
+    assert not other.closed
+    refused = it.intake.account.connections_refused
+    assert refused[ConnectionRefusal.CONNECTIONS_PER_ADDRESS_MAX] == 3
+    assert caplog.messages == [
+        "listener net-lf: connection from 192.0.2.1 refused: 2 from there are open"
+    ]
+    it.intake.streams.remove(it.streams[0])
+    it.acceptor.waiting = [FakeConnection("192.0.2.1"), FakeConnection("192.0.2.1")]
+    it.accept(1.0)
+    assert it.intake.streams.addresses == {"192.0.2.1": 2, "192.0.2.2": 1}
+
+
+async def test_who_connects_too_often_is_refused_alone(caplog: pytest.LogCaptureFixture) -> None:
+    it = await door(accept_rate=2.0)
+    restless = [FakeConnection("192.0.2.1") for _ in range(5)]
+    it.acceptor.waiting = [*restless, FakeConnection("192.0.2.2")]
+    it.accept(0.0)
+    assert [client.closed for client in restless] == [False, False, True, True, True]
+    assert len(it.streams) == 3
+    assert it.intake.account.connections_refused[ConnectionRefusal.ACCEPT_RATE] == 3
+    assert caplog.messages == [
+        "listener net-lf: connection from 192.0.2.1 refused: above accept_rate"
+    ]
+    it.acceptor.waiting = [FakeConnection("192.0.2.1") for _ in range(5)]
+    it.accept(0.5)
+    assert len(it.streams) == 4
+
+
+async def test_a_storm_of_connects_leaves_time_for_data() -> None:
+    it = await door(connections_max=10_000)
+    it.acceptor.waiting = [FakeConnection() for _ in range(1000)]
+    assert it.accept(0.0) == TURN_CONNECTIONS
+    assert len(it.acceptor.waiting) == 1000 - TURN_CONNECTIONS
+
+
+async def test_what_is_kept_of_addresses_is_bounded() -> None:
+    """Forged they cannot be, but a host may have a whole IPv6 network."""
+    it = await door(connections_max=100, per_address_max=2, accept_rate=1.0)
+    for number in range(70_000):
+        it.acceptor.waiting = [FakeConnection(f"2001:db8::{number:x}")]
+        it.accept(float(number))
+        if number >= 50:
+            it.intake.streams.remove(it.streams[0])
+    assert len(it.intake.streams.addresses) == 50
+    accepts = it.acceptance.limits.accepts
+    assert accepts is not None
+    assert len(accepts) == SENDERS_MAX

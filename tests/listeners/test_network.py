@@ -78,7 +78,7 @@ async def test_connections_of_others_are_closed_unread_and_counted(
             assert [it.peer for it in intake.streams.table] == ["127.0.0.9"]
     assert rig.account.connections_accepted == 1
     assert rig.account.received == 0
-    assert "listener in refuses a connection from 127.0.0.1: not allowed" in caplog.messages
+    assert "listener in: connection from 127.0.0.1 refused: not allowed" in caplog.messages
 
 
 async def test_a_list_holds_for_connections_whose_accept_was_deferred(rig: Rig) -> None:

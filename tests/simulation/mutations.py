@@ -33,7 +33,8 @@ from relay.destinations.outstanding import Outstanding
 from relay.destinations.stream import StreamSession
 from relay.destinations.transit import Transit
 from relay.listeners.acceptance import Acceptance
-from relay.listeners.reader import Reader, Turn
+from relay.listeners.reader import Reader
+from relay.listeners.turn import Turn
 from relay.spool.store import Store
 from relay.supervisor.delivering import Delivering
 from relay.supervisor.state import Relay

@@ -60,6 +60,11 @@ class ServerSession:
         """Octets held of a message that has begun."""
         return self._reader.held
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether a frame has begun and has not ended."""
+        return not self._reader.between or self._reader.held > 0
+
     def feed(self, data: bytes) -> list[bytes]:
         """The messages that `data` completes; `unanswered` grows by their number and the empty.
 
