@@ -50,6 +50,7 @@ TESTED_ELSEWHERE = {
     "core/bounds.py": "three fields: tests/core/test_channel.py",
     "core/errors.py": "names only",
     "core/health.py": "names and numbers: tests/core/test_account.py",
+    "core/place.py": "one of those in balance: tests/core/test_balance.py",
     "core/share.py": "a lease of balance: tests/core/test_balance.py",
     "core/standby.py": "a lease of failover: tests/core/test_failover.py",
     "core/holding.py": "numbers of a channel: tests of lease and spooling",

@@ -80,6 +80,7 @@ def _pipe(relay: Relay, account: PipeAccount) -> View:
         "connections": account.connections,
         "failures": account.failures,
         "failovers": account.failovers,
+        "resolve_failures": account.resolve_failures,
         "destinations": _destinations(account),
         "restarts": account.restarts,
         "identity": (
@@ -94,10 +95,11 @@ def _pipe(relay: Relay, account: PipeAccount) -> View:
 def _destinations(account: PipeAccount) -> View:
     """Each of several destinations; nothing where there is one."""
     configured = [it for it in account.healths.values() if it.configured]
-    if len(configured) < 2:
+    if len(configured) < 2 and not any(it.address for it in configured):
         return {}
     return {
         it.destination: {
+            "address": it.address,
             "state": _health_state(it),
             "active": it.active,
             "down_reason": it.down_reason,

@@ -81,6 +81,21 @@ def by_each_destination(
     return Metric(f"relay_pipe_destination_{name}", kind, help_, ("pipe", "destination"), read)
 
 
+def addresses() -> Metric:
+    """Of pipes with `each_address`: which address has which name now."""
+
+    def read(admin: Admin) -> Iterator[Sample]:
+        live = {**admin.relay.retiring, **admin.relay.pipes}
+        for account in admin.relay.ledger.pipes.values():
+            for health in account.healths.values() if account.name in live else ():
+                if health.configured and health.address:
+                    yield (account.name, health.destination, health.address), 1
+
+    help_ = "1 for each address of a destination: which one it is."
+    labels = ("pipe", "destination", "address")
+    return Metric("relay_pipe_destination_info", "gauge", help_, labels, read)
+
+
 def by_listener(
     name: str, kind: Kind, help_: str, number: Callable[[ListenerAccount], float]
 ) -> Metric:

@@ -77,7 +77,8 @@ def _remarks(books: View) -> list[str]:
         for name, it in pipe["destinations"].items():
             goes = "active" if it["active"] else "waits"
             why = f": {it['down_reason']}" if it["down_reason"] else ""
-            remarks.append(f"pipe {pipe['name']}: {name}: {goes}, {it['state']}{why}")
+            where = f" ({it['address']})" if it["address"] else ""
+            remarks.append(f"pipe {pipe['name']}: {name}{where}: {goes}, {it['state']}{why}")
     for listener in books["listeners"].values():
         numbers = [f"{number} {name}" for name, number in listener["refused"].items() if number]
         if numbers:

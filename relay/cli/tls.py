@@ -18,7 +18,7 @@ from relay.core.ledger import Ledger
 from relay.core.outlet import Outlet, Reopening
 from relay.core.ring import Rings
 from relay.core.tls import DestinationTls, ListenerTls
-from relay.core.values import split_address
+from relay.core.values import host_of, split_address
 from relay.destinations.secure import Dial
 from relay.destinations.tcp import TcpDestination
 from relay.system.machine import SystemMachine
@@ -64,7 +64,7 @@ def probe(address: str, keys: Mapping[str, object]) -> str:
     except ValidationError as error:
         raise Mistake("; ".join(_mistake(it) for it in error.errors())) from error
     assert destination.tls is not None
-    name = destination.tls.server_name or split_address(address)[0]
+    name = destination.tls.server_name or host_of(address)
     try:
         found = trio.run(_connect, destination)
     except DestinationDown as down:
@@ -107,7 +107,7 @@ def _look(address: str, name: str) -> bytes | None:
         ):
             return tls.getpeercert(binary_form=True)
     except (OSError, ValueError):
-        return None  # then there is nothing to show
+        return None  # nobody answers, or there is a service in front
 
 
 def _issuer(certificate: Certificate) -> str:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Set as AbstractSet
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from relay.core.values import split_address
+from relay.core.values import service_name, split_address
 from relay.system.ports import Endpoint
 
 Host = IPv4Address | IPv6Address | str
@@ -47,6 +47,8 @@ def reaches(kind: str, address: str, endpoint: Endpoint, own_name: str) -> bool:
         return False
     if kind.startswith("unix"):
         return os.path.abspath(address) == os.path.abspath(endpoint.address)
+    if service_name(address) is not None:
+        return False  # only the DNS knows
     (to, port), (at, listening_port) = _split(address), _split(endpoint.address)
     if port != listening_port:
         return False

@@ -14,10 +14,11 @@ from relay.config.lines import KeyPath
 from relay.config.model import EVERY, dead_letter_pipe
 from relay.config.tables import NAME_MAX, Problem, Section, Tables, section
 from relay.config.words import choice_text, value_text
-from relay.core.component import Listener
+from relay.core.component import Destination, Listener
 from relay.destinations.console import ConsoleDestination
 from relay.destinations.fifo import FifoDestination
 from relay.destinations.file import FileDestination
+from relay.destinations.names import NAMED
 from relay.destinations.template import PathTemplate
 from relay.listeners.journal import JournalListener, is_installed
 from relay.system.ports import Endpoint
@@ -76,6 +77,16 @@ def check_addresses(tables: Tables) -> Iterator[Problem]:
             there = f" ({value_text(theirs)})" if theirs != mine else ""
             text = f"{value_text(mine)} is already taken by {owner}{there}"
             yield Problem(later.path, text)
+
+
+def check_each_address(tables: Tables) -> Iterator[Problem]:
+    """Addresses that a destination is to have, and that its type has not."""
+    for name, pipe in tables.pipes.items():
+        destination = cast("Destination | None", tables.destinations.get(pipe.to[0]))
+        if pipe.each_address and destination is not None and destination.type not in NAMED:
+            what = f"destination {value_text(pipe.to[0])} is of type {destination.type}"
+            text = f"{what}, which has no address on the network"
+            yield Problem(("pipes", name, "each_address"), text)
 
 
 def check_directories(tables: Tables) -> Iterator[Problem]:

@@ -1,10 +1,13 @@
 """Keys of rules and of senders that change nothing where they stand."""
 
+import contextlib
 from collections.abc import Iterator, Sequence
+from ipaddress import ip_address
 
 from relay.config.model import Config, PipeKeys
 from relay.core.component import Listener
 from relay.core.match import Match
+from relay.core.values import host_of
 
 LEAST_SEVERE = 7  # debug: RFC 5424 section 6.2.1
 
@@ -23,6 +26,7 @@ def without_effect(config: Config) -> Iterator[str]:
             *_of_sample(pipe, feeding),
             *_of_pressure(config, name),
             *_of_rewrite(pipe, feeding),
+            *_of_addresses(config, pipe),
         ):
             yield f"pipe {name}: {text}"
 
@@ -66,3 +70,18 @@ def _of_rewrite(pipe: PipeKeys, feeding: Sequence[str]) -> Iterator[str]:
         yield from _of_match(f"rewrite[{place}].match", table.match, feeding)
         if not table.model_fields_set - {"match"}:
             yield f"rewrite[{place}] sets nothing"
+
+
+def _of_addresses(config: Config, pipe: PipeKeys) -> Iterator[str]:
+    if "resolve_every" in pipe.model_fields_set and not pipe.each_address:
+        yield "resolve_every means nothing without each_address"
+    if pipe.each_address:
+        address = getattr(config.destinations[pipe.to[0]], "address", "")
+        if _is_number(host_of(address)):
+            yield f"each_address means nothing: {address} is one"
+
+
+def _is_number(host: str) -> bool:
+    with contextlib.suppress(ValueError):
+        return bool(ip_address(host.partition("%")[0]))
+    return False

@@ -6,6 +6,7 @@ from typing import cast
 from relay.config.checks import (
     check_addresses,
     check_directories,
+    check_each_address,
     check_internal,
     check_modules,
     check_names,
@@ -32,6 +33,7 @@ def load(path: str) -> Config:
         *check_names(document),
         *check_internal(document),
         *check_addresses(tables),
+        *check_each_address(tables),
         *check_directories(tables),
         *check_modules(tables),
     ]

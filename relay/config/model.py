@@ -32,7 +32,7 @@ from relay.core.sharing import Sharing, StrategyName
 from relay.core.values import Duration, Path, Size, listed, or_one
 
 EVERY = "*"  # in `from`: every listener
-DESTINATIONS_MAX = 16  # of one pipe
+DESTINATIONS_MAX = 16  # of one pipe, or addresses of its one
 SPOOL_MODES: tuple[SpoolMode, ...] = ("always", "overflow", "never")  # who keeps most comes first
 
 
@@ -130,6 +130,10 @@ class PipeKeys(RuleKeys):
     """Of several: for how long one must be healthy again before it gets messages back."""
     stalled_max: Annotated[Duration, Field(ge=1, le=31_536_000)] = 60.0
     """Of several: for how long one may be shown as stalled before others take over."""
+    each_address: bool = False
+    """Each address of the one destination counts as one of several; its SRV records rank them."""
+    resolve_every: Annotated[Duration, Field(ge=1, le=86400)] = 60.0
+    """With `each_address`: how often the name is looked up again; not sooner than the DNS says."""
     match: Annotated[
         tuple[Match, ...], BeforeValidator(listed), Field(json_schema_extra=or_one)
     ] = ()
@@ -157,9 +161,17 @@ class PipeKeys(RuleKeys):
     @property
     def sharing(self) -> Sharing | None:
         """How it goes about several destinations; None where there is one."""
-        if len(self.to) == 1:
+        if len(self.to) == 1 and not self.each_address:
             return None
-        return Sharing(self.strategy, self.return_after, self.stalled_max)
+        every = self.resolve_every if self.each_address else None
+        return Sharing(self.strategy, self.return_after, self.stalled_max, every)
+
+    @field_validator("each_address")
+    @classmethod
+    def _addresses_are_of_one(cls, each_address: bool, keys: ValidationInfo) -> bool:
+        if each_address and len(keys.data.get("to", ())) > 1:
+            raise ValueError("needs one destination, whose addresses these are")
+        return each_address
 
 
 # Standard input and output, what Trio waits with, the crash page, the file of the configuration at
@@ -182,6 +194,7 @@ def with_dead_letters(pipes: Mapping[str, PipeKeys]) -> dict[str, PipeKeys]:
     return {**pipes} | {
         dead_letter_pipe(name): keys.model_copy(
             update={"from_": (), "to": (keys.dead_letter,), "match": (), "dead_letter": None,
+                    "each_address": False,
                     "overflow": "drop-newest", "spool": "auto", **no_rules()}
         )
         for name, keys in pipes.items()
@@ -213,7 +226,9 @@ class Config:
         """How many this may need at the most, connections of senders left aside."""
         listening = sum(2 * len(it.endpoints()) + 2 for it in self.listeners.values())
         delivering = sum(
-            self.destinations[name].descriptors for it in self.pipes.values() for name in it.to
+            self.destinations[name].descriptors * (DESTINATIONS_MAX if it.each_address else 1)
+            for it in self.pipes.values()
+            for name in it.to
         )
         spools = sum(SPOOL_DESCRIPTORS for name in self.pipes if self.spool(name) != "never")
         return BASE_DESCRIPTORS + listening + delivering + spools

@@ -81,9 +81,15 @@ def _sharing_text(pipe: PipeKeys) -> str:
     if pipe.sharing is None:
         return ""
     return (
-        f"{pipe.strategy}, return_after {duration_text(pipe.return_after)}, "
+        f"{_addresses_text(pipe)}{pipe.strategy}, return_after {duration_text(pipe.return_after)}, "
         f"stalled_max {duration_text(pipe.stalled_max)}, "
     )
+
+
+def _addresses_text(pipe: PipeKeys) -> str:
+    if not pipe.each_address:
+        return ""
+    return f"each address, resolve_every {duration_text(pipe.resolve_every)}, "
 
 
 def _spool_text(name: str, pipe: PipeKeys, config: Config) -> str:
@@ -242,9 +248,10 @@ def _not_there(config: Config) -> Iterator[str]:
 def _shared_numbers(config: Config) -> Iterator[str]:
     for name, pipe in config.pipes.items():
         stamped = [it for it in pipe.to if config.destinations[it].stamp]
-        if stamped and pipe.strategy == "balance" and len(pipe.to) > 1:
+        if stamped and pipe.strategy == "balance" and pipe.sharing is not None:
+            whom = "each address" if pipe.each_address else " and ".join(pipe.to)
             yield (
-                f"pipe {name} shares its numbered messages out to {' and '.join(pipe.to)}: "
+                f"pipe {name} shares its numbered messages out to {whom}: "
                 "unless these are one receiver, each sees gaps"
             )
 

@@ -142,6 +142,7 @@ class PipeAccount:
     truncated_octets: int = 0
     network_errors: int = 0  # ICMP errors on a UDP destination; no message is dropped for one
     failovers: int = 0  # times the messages went over to another of several destinations
+    resolve_failures: int = 0  # look-ups for `each_address` that did not give all addresses
     restarts: int = 0  # unexpected exceptions
     healths: dict[str, Health] = field(default_factory=dict)  # of all it ever had, by name
     shared: bool = False  # it has had several at a time

@@ -5,99 +5,23 @@ out in portions. It is settled in order, as the oldest portions are: from the ch
 is one delivery, and its window bounds how far one destination can be ahead of another.
 """
 
-import logging
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import cast
 
 import trio
 
-from relay.core.account import Drop, PipeAccount
+from relay.core.account import PipeAccount
 from relay.core.batch import Batch
 from relay.core.channel import Channel
 from relay.core.delivery import Poison
-from relay.core.errors import DestinationDown, DestinationRefused
 from relay.core.health import Health
 from relay.core.lease import ChannelLease
+from relay.core.place import Place
 from relay.core.portion import Portion, Spread
 from relay.core.share import Share
 from relay.core.sharing import LOOK_SECONDS, Patience, Seat, Sharing
 from relay.core.slots import Slots
-from relay.core.tail import Tail
-
-log = logging.getLogger("relay.delivery")
-
-
-@dataclass(slots=True, eq=False)
-class Place:
-    """One of the destinations, and the source of its deliveries."""
-
-    balance: "Balance"
-    health: Health
-    patience: Patience
-    tail: Tail = field(default_factory=Tail)
-    share: Share | None = None  # of the attempt under way
-    _away_until: float = 0.0  # it has stalled for too long
-    _refused: bool = False
-
-    @property
-    def delivered(self) -> int:
-        return self.health.delivered
-
-    async def wanted(self) -> None:
-        with trio.move_on_at(self._away_until):
-            await self.balance.deserted()
-
-    @contextmanager
-    def lease(self) -> Iterator[Share]:
-        self._refused = False
-        with trio.CancelScope() as scope:
-            share = self.share = Share(self.balance, self.health, self.tail, scope.cancel)
-            try:
-                yield share
-            except DestinationRefused as refused:
-                if share.lent:
-                    share.refuse(1, Drop.REFUSED, str(refused))
-                    self._refused = True
-                raise
-            except DestinationDown:
-                raise
-            except Exception as exc:
-                self.health.down_reason = repr(exc)
-                if share.lent:
-                    self.balance.blame()
-                raise
-            finally:
-                self.share = None
-                self.balance.leave(share)
-
-    def reached(self) -> None:
-        """It shows when it lends."""
-
-    def refuse_head(self, reason: str) -> bool:
-        return self._refused
-
-    async def pause(self, seconds: float) -> None:
-        await trio.sleep(seconds)
-
-    def crashed(self) -> bool:
-        return False
-
-    def look(self, now: float, *, others: bool) -> None:
-        """Whether it has stalled for too long, and there are `others` to do its work."""
-        self.patience.note(self.health, now)
-        if self.share is None or self.share.given_up or not others or not self.patience.ends(now):
-            return
-        self.patience.lost(now)
-        self._away_until = now + self.patience.return_seconds
-        self.share.given_up = True
-        self.health.down_reason = "it has stalled for too long"
-        self.share.end()
-        log.warning("pipe %s does without %s for %.1f s: it is stalled",
-                    self.balance.account.name, self.health.destination,
-                    self.patience.return_seconds)  # fmt: skip
 
 
 class Balance:
@@ -121,6 +45,7 @@ class Balance:
         self._lending: trio.CancelScope | None = None
         self._news = trio.lowlevel.ParkingLot()
         self._desertion = trio.lowlevel.ParkingLot()
+        self._need = trio.lowlevel.ParkingLot()
 
     @property
     def account(self) -> PipeAccount:
@@ -146,6 +71,10 @@ class Balance:
         self.places = [cast(Place, it) for it in seats]
         for it in self.places:
             it.patience.sharing = sharing
+            if it.share is not None:
+                it.share.weight = it.rank.weight
+        self._slots.level()
+        self._need.unpark_all()
 
     async def run(self) -> None:
         try:
@@ -165,7 +94,8 @@ class Balance:
             self._slots.join(share)
             for it in self.places:
                 if it.share is share:
-                    it.patience.back(trio.current_time())
+                    it.failed, it.taking_since = False, trio.current_time()
+                    it.patience.back(it.taking_since)
         self._news.unpark_all()
 
     def split(self, portion: Portion) -> None:
@@ -186,9 +116,15 @@ class Balance:
         while self._takers:
             await self._desertion.park()
 
+    async def needs(self, place: Place) -> None:
+        """Wait until none of a lower tier can be relied on (RFC 2782)."""
+        while not self._is_needed(place):
+            await self._need.park()
+
     def leave(self, share: Share) -> None:
         """An attempt has ended: what it had goes to the others, before all that is younger."""
         in_hand, rest = share.close()
+        self._need.unpark_all()
         if share in self._takers:
             self._takers.remove(share)
             self._slots.leave(share)
@@ -224,6 +160,20 @@ class Balance:
                     if other is not it
                 )
                 it.look(now, others=others)
+            self._need.unpark_all()
+            self._relieve(now)
+
+    def _relieve(self, now: float) -> None:
+        """One of a low tier has been up for long enough: those above have no part any more."""
+        low = min((it.rank.tier for it in self.places if it.is_healthy(now)), default=None)
+        for it in self.places:
+            if low is not None and it.rank.tier > low and it.share is not None:
+                it.share.end()
+
+    def _is_needed(self, place: Place) -> bool:
+        now = trio.current_time()
+        lower = (it for it in self.places if it.rank.tier < place.rank.tier)
+        return not any(it.is_reliable(now) for it in lower)
 
     async def _share_out(self) -> None:
         """From the first that takes messages until nobody does any more."""

@@ -15,6 +15,7 @@ from typing import cast
 import trio
 
 from relay.core.account import Drop
+from relay.core.candidate import Rank
 from relay.core.channel import Channel
 from relay.core.delivery import Poison
 from relay.core.errors import DestinationDown, DestinationRefused
@@ -39,6 +40,7 @@ class Standing:
     failover: "Failover"
     health: Health
     patience: Patience
+    rank: Rank = field(default_factory=Rank)
     failed: bool = False  # found down since it was reached last
     given_up: bool = False  # it has stalled for too long
     standby: Standby | None = None
@@ -167,6 +169,8 @@ class Failover:
             it.patience.note(it.health, now)
         self._choose(now)
         self._want(now)
+        if not self.standings:
+            return  # no address is known
         shown = self.active or self._last or self.standings[0]
         for it in self.standings:
             it.health.active = it is shown

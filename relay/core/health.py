@@ -10,6 +10,7 @@ class Health:
     """Counters never fall; the rest is of this moment."""
 
     destination: str
+    address: str = ""  # of one of several addresses of a destination
     configured: bool = True
     active: bool = True  # the pipe's messages go there; of several perhaps to another one
     up: bool = False

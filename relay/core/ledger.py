@@ -24,8 +24,10 @@ class Ledger:
         account = self.pipes.get(name)
         if account is None:
             account = self.pipes[name] = PipeAccount(name, self._tell)
-        account.destination = ",".join(destinations)
-        account.configure(destinations)
+        names = ",".join(destinations)
+        if account.destination != names:  # else it may have addresses that are configured
+            account.destination = names
+            account.configure(destinations)
         return account
 
     def listener(self, name: str) -> ListenerAccount:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import re2
 from pydantic import BeforeValidator, Field, WithJsonSchema
@@ -26,14 +26,18 @@ class Views:
     def priorities(self) -> Sequence[int]:
         return priorities(self.batch.messages)
 
-    @cached_property
-    def headers(self) -> Sequence[HeaderView]:
-        return [view(message) for message in self.batch.messages]
+    def headers(self, places: Sequence[int]) -> Sequence[HeaderView]:
+        """By place; only those of `places`, and those asked for before, are there."""
+        headers, messages = self.known_headers, self.batch.messages
+        for place in places:
+            if headers[place] is None:
+                headers[place] = view(messages[place])
+        return cast(Sequence[HeaderView], headers)
 
-    @property
-    def known_headers(self) -> Sequence[HeaderView] | None:
-        """None: no rule has asked for them yet."""
-        return self.__dict__.get("headers")
+    @cached_property
+    def known_headers(self) -> list[HeaderView | None]:
+        """None where no rule has asked for it yet."""
+        return [None] * len(self.batch)
 
     def select(self, batch: Batch, places: Sequence[int]) -> "Views":
         """Those of a batch of the messages at these places; what was read is not read again."""
@@ -209,11 +213,11 @@ class Match(Keys):
         return [i for i in places if any(text in messages[i] for text in texts)]
 
     def _by_program(self, views: Views, places: Sequence[int]) -> Sequence[int]:
-        headers, wanted = views.headers, self._programs
+        headers, wanted = views.headers(places), self._programs
         return [i for i in places if wanted(headers[i].program)]
 
     def _by_host(self, views: Views, places: Sequence[int]) -> Sequence[int]:
-        headers, wanted = views.headers, self._hosts
+        headers, wanted = views.headers(places), self._hosts
         return [i for i in places if wanted(headers[i].host)]
 
     def _by_regex(self, views: Views, places: Sequence[int]) -> Sequence[int]:

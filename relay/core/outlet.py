@@ -8,6 +8,7 @@ import trio
 
 from relay.core.account import PipeAccount
 from relay.core.batch import Batch
+from relay.core.candidate import Candidate
 from relay.core.health import Health
 from relay.core.ring import Rings
 from relay.system.ports import Host
@@ -49,6 +50,7 @@ class Outlet:
     account: PipeAccount
     rings: Rings
     reopening: Reopening
+    candidate: Candidate | None = None  # of several addresses the one that this delivery is for
     hop: Hop | None = None  # what the destination's key `stamp` writes into each message
 
     @property

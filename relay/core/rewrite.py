@@ -105,7 +105,7 @@ class Rewriting:
         changed = 0
         for place in places:
             before = messages[place]
-            after = rewrite(before, self.change, headers[place] if headers else None)
+            after = rewrite(before, self.change, headers[place])
             if after is None:
                 after = rewrite(self._as_rfc5424(batch, place), self.change)
                 assert after is not None

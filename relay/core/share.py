@@ -49,6 +49,7 @@ class Share:
 
     def __init__(self, sharer: Sharer, health: Health, tail: Tail, end: Callable[[], None]) -> None:
         self.owned = 0  # slots
+        self.weight = 1.0
         self.lent = 0
         self.hungry = False  # waits for messages
         self.given_up = False

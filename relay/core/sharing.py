@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from relay.core.candidate import Rank
 from relay.core.delivery import Source
 from relay.core.health import Health
 
@@ -20,10 +21,13 @@ class Sharing:
     strategy: StrategyName
     return_after: float  # seconds
     stalled_max: float  # seconds
+    resolve_every: float | None = None  # seconds; set: each address of one name is a destination
 
 
 class Seat(Source, Protocol):
     """One of the destinations, and the source of its deliveries."""
+
+    rank: Rank  # compared with the other ones; changed before they are arranged
 
     def crashed(self) -> bool:
         """Its delivery has failed unexpectedly; see `Poison.failed`."""

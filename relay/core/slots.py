@@ -21,6 +21,7 @@ class Taker(Protocol):
     """A destination that takes messages now."""
 
     owned: int  # slots
+    weight: float  # it is to own this part of them, compared with the others
 
     def give(self, portion: Portion) -> None:
         """It is to have this portion, after those that it has."""
@@ -46,12 +47,12 @@ class Slots:
     def join(self, taker: Taker) -> None:
         """One more; it gets its share of the slots that have been used so far."""
         self.takers.append(taker)
-        fair = sum(it.owned for it in self.takers) // len(self.takers)
-        for slot in self._slots:
-            if taker.owned >= fair:
-                break
-            if slot.owner is not None and slot.owner.owned > fair:
-                self._assign(slot, taker)
+        self._level(taker)
+
+    def level(self) -> None:
+        """The weights have changed."""
+        for taker in self.takers:
+            self._level(taker)
 
     def leave(self, taker: Taker) -> None:
         """One less; what it had has to be routed again, and then `resume` called."""
@@ -114,10 +115,19 @@ class Slots:
             if not slot.out and slot.kept_back:
                 self._release(slot)
 
+    def _level(self, taker: Taker) -> None:
+        """Give it what it has too few of, from those who have too many."""
+        part = sum(it.owned for it in self.takers) / sum(it.weight for it in self.takers)
+        for slot in self._slots:
+            if taker.owned >= int(part * taker.weight):
+                break
+            if slot.owner is not None and slot.owner.owned > int(part * slot.owner.weight):
+                self._assign(slot, taker)
+
     def _taker(self, slot: _Slot, again: bool) -> Taker | None:
         """Who gets messages of this slot now; None: they are kept back."""
         if slot.owner is None:
-            self._assign(slot, min(self.takers, key=lambda it: it.owned))
+            self._assign(slot, min(self.takers, key=_fullness))
         if not slot.out:
             slot.holder = slot.owner
         free = slot.holder is slot.owner and not slot.kept_back
@@ -150,6 +160,11 @@ class Slots:
         slot.owner = taker
         if taker is not None:
             taker.owned += 1
+
+
+def _fullness(taker: Taker) -> float:
+    """After one more slot, so that who counts little is not the first to get one."""
+    return (taker.owned + 1) / taker.weight
 
 
 def slot_of(listener: str, sender: str) -> int:

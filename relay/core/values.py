@@ -5,6 +5,7 @@ expects, and each has a JSON schema, so that an editor can say the same.
 """
 
 import re
+from functools import partial
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
@@ -15,6 +16,11 @@ _SIZE_UNITS = {
     "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40,
     "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
 }  # fmt: skip
+SRV = "srv:"  # in front of the name of a service
+# RFC 2782 and RFC 6335 section 5.1; labels of a domain as RFC 1035 section 2.3.4 bounds them.
+_SERVICE = re.compile(
+    r"_[a-z0-9-]{1,62}\.(_[a-z]{1,62})(?:\.[\w-]{1,63})+", re.ASCII | re.IGNORECASE
+)
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,15})?)\s*(ms|s|m|min|h|d)?", re.ASCII)
 _DURATION_UNITS = {None: 1, "ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 
@@ -80,6 +86,21 @@ def split_address(address: str) -> tuple[str, int]:
     return host, int(port)
 
 
+def service_name(address: str) -> str | None:
+    """The name of the SRV records of `srv:_SERVICE._PROTOCOL.DOMAIN`; None for `HOST:PORT`."""
+    return address.removeprefix(SRV) if address.startswith(SRV) else None
+
+
+def host_of(address: str) -> str:
+    """The name by which whoever is reached at this address is known: the host, as configured.
+
+    Of a service it is the domain: who answers for the DNS chooses the hosts that its records name,
+    so these prove nothing (RFC 9525 section 6.1).
+    """
+    service = service_name(address)
+    return service.split(".", 2)[2] if service is not None else split_address(address)[0]
+
+
 def listed(value: object) -> object:
     """For a list of which one element may stand alone."""
     return [value] if isinstance(value, (str, dict)) else value
@@ -96,15 +117,28 @@ def or_one(field: dict[str, Any]) -> None:
     field["anyOf"] = [field["items"], {"type": field.pop("type"), "items": field.pop("items")}]
 
 
-def _check_address(value: object) -> str:
+def _check_address(value: object, protocol: str) -> str:
     if not isinstance(value, str):
         raise ValueError(f'expected "HOST:PORT", not {value!r}')  # noqa: TRY004 - pydantic's way
+    service = service_name(value)
+    if service is not None:
+        return SRV + _check_service(service, protocol)
     host, port = split_address(value)
     if host == "*":
         raise ValueError('"*" is no address to send to')
     if port == 0:
         raise ValueError("port 0 is no port to send to")
     return value
+
+
+def _check_service(name: str, protocol: str) -> str:
+    name = name.removesuffix(".")
+    found = _SERVICE.fullmatch(name)
+    if not found or len(name) > 253:
+        raise ValueError(f'expected "srv:_SERVICE.{protocol}.DOMAIN", not {SRV + name[:300]!r}')
+    if found[1].lower() != protocol:
+        raise ValueError(f"{found[1]!r} is not the protocol of this type: it needs {protocol!r}")
+    return name
 
 
 def parse_listen(value: object, expected: str = 'expected "HOST:PORT" or "fd:NAME"') -> str:
@@ -154,8 +188,27 @@ Mode = Annotated[
 ]
 Address = Annotated[
     str,
-    BeforeValidator(_check_address),
-    WithJsonSchema({"type": "string", "examples": ["siem.example.net:6514", "[::1]:514"]}),
+    BeforeValidator(partial(_check_address, protocol="_tcp")),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "examples": [
+                "siem.example.net:6514",
+                "[::1]:514",
+                "srv:_syslog-tls._tcp.example.net",
+            ],
+        }
+    ),
+]
+DatagramAddress = Annotated[
+    str,
+    BeforeValidator(partial(_check_address, protocol="_udp")),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "examples": ["siem.example.net:514", "[::1]:514", "srv:_syslog._udp.example.net"],
+        }
+    ),
 ]
 Listen = Annotated[
     str,

@@ -7,7 +7,7 @@ import trio
 from relay.core.errors import DestinationDown
 from relay.core.outlet import Outlet
 from relay.core.tls import DestinationTls
-from relay.core.values import split_address
+from relay.core.values import host_of
 from relay.destinations.reach import reach
 from relay.destinations.session import plain
 from relay.system.ports import (
@@ -43,12 +43,12 @@ class Dial:
         Raises:
             DestinationDown: the peer can't be reached, or not as `tls` wants it; says why.
         """
-        network = outlet.host.network
+        connect = outlet.host.network.connect
         if self.tls is None:
-            return await reach(network, self.address, "tcp", network.connect)
+            return await reach(outlet, self.address, "tcp", connect)
         context = await self._context(outlet)
-        plaintext = await reach(network, self.address, "tcp", network.connect)
-        name = self.tls.server_name or split_address(self.address)[0]
+        plaintext = await reach(outlet, self.address, "tcp", connect)
+        name = self.tls.server_name or host_of(self.address)
         connection = context.wrap(plaintext, name)
         try:
             await self._shake_hands(connection, self.tls.handshake_max)

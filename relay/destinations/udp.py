@@ -15,11 +15,11 @@ from relay.core.component import DestinationKeys
 from relay.core.errors import DestinationDown
 from relay.core.lease import Lease
 from relay.core.outlet import Outlet
-from relay.core.values import Address, Duration, Size
+from relay.core.values import DatagramAddress, Duration, Size
 from relay.destinations.datagram import send_datagrams
 from relay.destinations.reach import reach
 from relay.destinations.session import Reached, lend_formatted, work_watched
-from relay.system.ports import DatagramSender, Network
+from relay.system.ports import DatagramSender
 
 log = logging.getLogger("relay.destinations.udp")
 
@@ -28,7 +28,7 @@ class UdpDestination(DestinationKeys):
     """The keys of a `udp` destination."""
 
     type: Literal["udp"]
-    address: Address
+    address: DatagramAddress
     """Where to send."""
     datagram_max: Annotated[Size, Field(ge=480, le=65507)] = 1180
     """Longest datagram; longer messages are cut, delivered and counted. 1180 fits IPv6's 1280."""
@@ -40,14 +40,13 @@ class UdpDestination(DestinationKeys):
         return "overflow"
 
     async def run(self, lease: Lease, outlet: Outlet, *, task_status: TaskStatus[None]) -> None:
-        network = outlet.host.network
-        line = _Line(await self._connect(network), outlet.account)
+        line = _Line(await self._connect(outlet), outlet.account)
         try:
             reached = Reached(lease, task_status)
             reached.opened()
             await work_watched(
                 partial(self._send_lent, line, lease, outlet, reached),
-                partial(self._keep_fresh, line, network),
+                partial(self._keep_fresh, line, outlet),
             )
         finally:
             line.close()
@@ -60,7 +59,7 @@ class UdpDestination(DestinationKeys):
             await send_datagrams(messages, line, lease, outlet, datagram_max=self.datagram_max)
             reached.delivered()
 
-    async def _keep_fresh(self, line: "_Line", network: Network) -> NoReturn:
+    async def _keep_fresh(self, line: "_Line", outlet: Outlet) -> NoReturn:
         """Look the name up from time to time, beside the sending: a resolver may hang.
 
         While it has no answer, the address that it gave last is used.
@@ -69,15 +68,15 @@ class UdpDestination(DestinationKeys):
         while True:
             await trio.sleep(self.resolve_every)
             try:
-                line.renew(await self._connect(network))
+                line.renew(await self._connect(outlet))
                 told = ""
             except DestinationDown as down:
                 if str(down) != told:
                     told = str(down)
                     log.warning("udp %s; its last address stays in use", down)
 
-    async def _connect(self, network: Network) -> DatagramSender:
-        return await reach(network, self.address, "udp", network.connect_datagram)
+    async def _connect(self, outlet: Outlet) -> DatagramSender:
+        return await reach(outlet, self.address, "udp", outlet.host.network.connect_datagram)
 
 
 @dataclass(slots=True, eq=False)

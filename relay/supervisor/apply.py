@@ -131,12 +131,13 @@ def _deliver(
     keys = relay.config.pipes[name]
     # Also when nobody stamps any more: the delivery before may be about to lend. And of several,
     # what one has may go straight to another, who stamps from a reload on.
-    if len(keys.to) > 1 or any(relay.config.destinations[it].stamp for it in keys.to):
+    if keys.sharing is not None or any(relay.config.destinations[it].stamp for it in keys.to):
         channel.lends_numbers = True
     members = [_member(relay, name, channel, it) for it in keys.to]
     live = relay.pipes.get(name)
     if live is not None and not renamed and live.arrange(members, keys.sharing):
         return
+    channel.account.configure(keys.to)
     for member in members:
         member.outlet.health.active = True
     now = Delivering(name, channel, relay.machine, members, keys.sharing, before)

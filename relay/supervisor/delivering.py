@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import trio
 
@@ -9,6 +10,7 @@ from relay.core.account import Drop
 from relay.core.channel import Channel
 from relay.core.delivery import Poison, deliver
 from relay.core.sharing import Sharing
+from relay.supervisor.addresses import Addresses
 from relay.supervisor.machine import Machine
 from relay.supervisor.restart import supervise
 from relay.supervisor.several import Member, Several
@@ -32,6 +34,7 @@ class Delivering:
     before: "Delivering | None" = None  # the delivery that this one replaces, until it has let go
     poison: Poison = field(default_factory=Poison)
     several: Several | None = field(init=False, default=None)
+    addresses: Addresses | None = field(init=False, default=None)
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     ended: trio.Event = field(default_factory=trio.Event)
     retirement: trio.CancelScope = field(default_factory=trio.CancelScope)
@@ -39,10 +42,14 @@ class Delivering:
     def __post_init__(self) -> None:
         if self.before is not None:
             self.poison = self.before.poison
-        if self.sharing is not None:
-            self.several = Several(
-                self.channel, self.sharing, self.members, self.poison, self.machine.abandon
-            )
+        sharing = self.sharing
+        if sharing is not None:
+            named = self.members if sharing.resolve_every is None else ()
+            self.several = Several(self.channel, sharing, named, self.poison, self.machine.abandon)
+            if sharing.resolve_every is not None:
+                [whole] = self.members
+                make_host = partial(self.machine.host, self.host.name)
+                self.addresses = Addresses(whole, sharing, self.several, make_host)
 
     @property
     def host(self) -> Host:
@@ -60,7 +67,7 @@ class Delivering:
                 self.before = None
             with self.scope:
                 if self.several is not None:
-                    await self.several.run(patience_seconds)
+                    await self._run_several(self.several, patience_seconds)
                 else:
                     await supervise(f"pipe {self.name}", self._deliver, self._failed)
         finally:
@@ -72,8 +79,16 @@ class Delivering:
             return False
         if self.sharing.strategy != sharing.strategy:
             return False
+        if (self.addresses is None) != (sharing.resolve_every is None):
+            return False
+        if self.addresses is not None:
+            [whole] = members
+            if not whole.is_like(self.addresses.whole):
+                return False
+            self.addresses.change(sharing)
+        else:
+            self.several.arrange(members, sharing)
         self.members, self.sharing = members, sharing
-        self.several.arrange(members, sharing)
         return True
 
     def stop(self) -> None:
@@ -107,10 +122,21 @@ class Delivering:
             before.stop()
             await before.ended.wait()
 
+    async def _run_several(self, several: Several, patience_seconds: float) -> None:
+        async with trio.open_nursery() as nursery:
+            if self.addresses is not None:
+                name = f"pipe {self.name} looking up addresses"
+                nursery.start_soon(supervise, name, self.addresses.run, self._count_restart)
+            await several.run(patience_seconds)
+
     async def _deliver(self) -> None:
         [member] = self.members
         await deliver(self.channel, member.destination, member.outlet)
 
-    def _failed(self) -> bool:
+    def _count_restart(self) -> bool:
         self.channel.account.restarts += 1
+        return False
+
+    def _failed(self) -> bool:
+        self._count_restart()
         return self.poison.failed(self.channel)

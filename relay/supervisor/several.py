@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import trio
 
 from relay.core.balance import Balance
+from relay.core.candidate import Rank
 from relay.core.channel import Channel
 from relay.core.component import Destination
 from relay.core.delivery import Poison, deliver_from
@@ -22,6 +23,14 @@ class Member:
 
     destination: Destination
     outlet: Outlet
+    rank: Rank = field(default_factory=Rank)
+
+    def is_like(self, other: "Member") -> bool:
+        """Whether a delivery to the one is a delivery to the other."""
+        return (
+            self.destination == other.destination
+            and self.outlet.candidate == other.outlet.candidate
+        )
 
     @property
     def name(self) -> str:
@@ -91,11 +100,13 @@ class Several:
                 await self._changed.park()
 
     def _keep_or_start(self, member: Member, running: _Running | None) -> _Running:
-        if running is not None and running.member.destination == member.destination:
+        if running is not None and running.member.is_like(member):
+            running.seat.rank = member.rank
             return running
         # It may have been removed by an earlier reload, and not have ended.
         before = next((it for it in reversed(self._all) if it.member.name == member.name), None)
         now = _Running(member, self._strategy.seat(member.outlet.health), before)
+        now.seat.rank = member.rank
         self._new.append(now)
         self._all[now] = None
         return now

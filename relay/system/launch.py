@@ -22,8 +22,9 @@ def main() -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     if os.getppid() != int(parent):  # it has ended before that
         sys.exit(1)
-    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGTTOU):
-        signal.signal(number, signal.SIG_DFL)  # Python ignores the first two
+    for number in signal.valid_signals():  # Python ignores some, and nohup(1) another
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     try:
         os.execvp(command[0], command)  # noqa: S606 - the operator wants no shell between

@@ -13,8 +13,9 @@ import trio
 from relay.system.address import SocketAddress, host_port, ip_and_port, look_up, split_host_port
 from relay.system.datagram import SocketDatagramReceiver, SocketDatagramSender
 from relay.system.descriptors import check_output
-from relay.system.ports import Unreachable
+from relay.system.ports import Service, Unreachable
 from relay.system.readyset import EpollReadySet
+from relay.system.services import look_up_services
 from relay.system.stream import SocketAcceptor, SocketConnection, close_socket, keep_alive
 
 __all__ = [
@@ -57,6 +58,11 @@ class SystemNetwork:
             except OSError as exc:
                 raise _unreachable(host, exc) from exc
         return [ip_and_port(sockaddr) for _, sockaddr in found]
+
+    async def services(self, name: str) -> tuple[Sequence[Service], float]:
+        return await trio.to_thread.run_sync(
+            look_up_services, name, abandon_on_cancel=True, limiter=self.limiter
+        )
 
     async def connect(self, address: tuple[str, int]) -> SocketConnection:
         target = host_port(address)

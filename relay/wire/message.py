@@ -40,6 +40,7 @@ _STRICT = re.compile(
 )
 _WHOLE_ELEMENT = re.compile(_ELEMENT % (rb"(" + _NAME + rb"++)", _NAME + rb"++"), re.DOTALL)
 _PARAMETER = re.compile(rb' ([^=]+)="((?:[^"\\\]]++|\\.)*+)"', re.DOTALL)
+_NILVALUES = {b"-": None}
 _ESCAPED = re.compile(rb'\\(["\\\]])')
 
 
@@ -180,7 +181,7 @@ def _rfc5424(message: bytes, value: int | None, at: int) -> HeaderView | None:
     if not head:
         return None
     stamp, fields, end = head
-    host, program, procid, msgid = (None if field == b"-" else field for field in fields)
+    host, program, procid, msgid = map(_NILVALUES.get, fields, fields)
     data = _STRUCTURED.match(message, end)
     structured_data = None if data is None or data[0] == b"-" else data[0]
     text = message[data.end() + 1 if data else end :].removeprefix(_BOM)

@@ -127,7 +127,7 @@ def test_a_destination_that_speaks_tls_has_series_of_its_own(rig: Rig, verify: b
 
 def _is_of_some(metric: Metric) -> bool:
     """Whether only those of one type, of TLS, or with several destinations, have it."""
-    several = metric.labels == ("pipe", "destination")
+    several = metric.labels[:2] == ("pipe", "destination")
     return several or metric in FILE_METRICS or metric in TLS_METRICS
 
 
@@ -186,6 +186,19 @@ def test_the_ledger_shows_each_of_several_destinations(rig: Rig) -> None:
     shown = books(rig.relay)["pipes"]["forward"]["destinations"]
     assert [it["state"] for it in shown.values()] == ["down", "stalled", "idle"]
     assert shown["recent"]["down_reason"] == "refused"
+
+
+def test_addresses_are_shown_while_they_are_members(rig: Rig) -> None:
+    account = rig.relay.ledger.pipes["forward"]
+    account.configure(["siem/1"])
+    account.health("siem/1").address = "a.example.net 192.0.2.7:514"
+    labels = {"pipe": "forward", "destination": "siem/1", "address": "a.example.net 192.0.2.7:514"}
+    assert value(series_of(rig), "relay_pipe_destination_info", **labels) == 1
+    shown = books(rig.relay)["pipes"]["forward"]["destinations"]
+    assert shown["siem/1"]["address"] == "a.example.net 192.0.2.7:514"
+    account.configure(["recent"])
+    assert not any(name == "relay_pipe_destination_info" for name, _ in series_of(rig))
+    assert books(rig.relay)["pipes"]["forward"]["destinations"] == {}
 
 
 def test_names_of_the_table_are_unique_and_follow_practice() -> None:

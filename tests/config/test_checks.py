@@ -102,6 +102,10 @@ def test_which_destinations_are_our_own(address: str, at: str, arrives: bool) ->
     assert not reaches("tcp", address, Endpoint("udp", at), "edge")
 
 
+def test_a_service_is_none_of_ours_as_far_as_is_known() -> None:
+    assert not reaches("tcp", "srv:_syslog._tcp.edge", Endpoint("tcp", "*:514"), "edge")
+
+
 def test_a_unix_destination_may_be_our_own() -> None:
     at = Endpoint("unix-datagram", "state/log")
     assert reaches("unix-datagram", "./state/log", at, "edge")

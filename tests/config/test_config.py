@@ -120,7 +120,7 @@ def test_what_is_shipped_is_valid(
 def test_the_examples_are_there() -> None:
     assert [path.stem for path in SHIPPED] == [
         "chain", "edge-masking", "forward-everything", "local-destinations", "local-machine",
-        "noisy-fleet", "several-destinations", "socket-activation", "split-by-facility",
+        "noisy-fleet", "service", "several-destinations", "socket-activation", "split-by-facility",
         "two-collectors", "relay",
     ]  # fmt: skip
 

@@ -7,13 +7,14 @@ from typing import Protocol
 
 import trio
 
-from relay.core.balance import Balance, Place
+from relay.core.balance import Balance
 from relay.core.channel import Channel
 from relay.core.component import Destination
 from relay.core.dead_letters import DeadLetters
 from relay.core.delivery import deliver_from
 from relay.core.failover import Failover, Standing
 from relay.core.pipe import Pipe
+from relay.core.place import Place
 from tests.core.parts import check, make_channel, make_host, make_outlet, waiting
 
 

@@ -13,13 +13,15 @@ from trio_typing import TaskStatus
 
 from relay.core.account import Confirmation, Drop
 from relay.core.backlog import SpoolMode
-from relay.core.balance import Balance, Place
+from relay.core.balance import Balance
 from relay.core.batch import Batch
+from relay.core.candidate import Rank
 from relay.core.channel import Channel
 from relay.core.delivery import Poison
 from relay.core.errors import DestinationDown, DestinationRefused
 from relay.core.lease import WINDOW_MESSAGES, Lease
 from relay.core.outlet import Outlet
+from relay.core.place import Place
 from relay.core.sharing import LOOK_SECONDS, Sharing
 from tests.core.parts import RECEIVED_NS, check, make_channel
 from tests.core.several import delivering_by, refused_by, with_letters
@@ -128,12 +130,16 @@ class Bench:
 
 
 @asynccontextmanager
-async def delivering(*peers: Peer, channel: Channel | None = None) -> AsyncIterator[Bench]:
+async def delivering(
+    *peers: Peer, channel: Channel | None = None, ranks: Sequence[Rank] = ()
+) -> AsyncIterator[Bench]:
     channel = channel or make_channel()
     account = channel.account
     account.configure([it.name for it in peers])
     balance = Balance(channel, KEYS, Poison())
     places = [balance.seat(account.health(it.name)) for it in peers]
+    for place, rank in zip(places, ranks, strict=False):
+        place.rank = rank
     balance.arrange(places, KEYS)
     bench = Bench(channel, balance, places)
     async with delivering_by(balance, channel, places, peers):
@@ -433,3 +439,96 @@ async def test_whatever_happens_nothing_is_lost_and_order_is_kept(
             assert in_order(once)
             if not keeps and not account.retried:
                 assert in_order(peer.got)
+
+
+# -- tiers and weights: RFC 2782
+
+TIERS = [Rank(0), Rank(0), Rank(10)]
+
+
+def names(peers: Sequence[Peer]) -> str:
+    """Of those that have got something since the last look."""
+    found = "".join(it.name for it in peers if it.got)
+    for it in peers:
+        it.got.clear()
+    return found
+
+
+async def test_those_of_a_higher_tier_wait_until_none_of_a_lower_one_can_be_relied_on(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    peers = [Peer("a"), Peer("b"), Peer("c")]
+    a, b, c = peers
+    async with delivering(*peers, ranks=TIERS) as bench:
+        await trio.sleep(1)
+        bench.put(*SENDERS)
+        await trio.sleep(1)
+        assert names(peers) == "ab"
+        a.become(down="reset")
+        await trio.sleep(1)
+        bench.put(*SENDERS)
+        await trio.sleep(1)
+        assert names(peers) == "b"
+        assert c.attempts == 0
+        b.become(down="reset")
+        await trio.sleep(1)
+        bench.put(*SENDERS)
+        await trio.sleep(1)
+        assert names(peers) == "c"
+        a.become(down="")
+        await trio.sleep(20)
+        bench.put(*SENDERS)
+        await trio.sleep(1)
+        assert names(peers) == "ac"  # until it is seen that it lasts
+        await trio.sleep(KEYS.return_after + CLOSE)
+        bench.put(*SENDERS)
+        await trio.sleep(1)
+        assert names(peers) == "a"
+        await trio.sleep(60)
+        assert c.attempts == 1
+        assert c.name not in {it.name for it, place in zip(peers, bench.places, strict=True)
+                              if place.share}  # fmt: skip
+
+
+async def test_what_a_higher_tier_has_in_hand_when_it_is_done_without_is_not_lost(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    a, b = Peer("a", down="refused"), Peer("b", deaf=True)
+    async with delivering(a, b, ranks=[Rank(1), Rank(2)]) as bench:
+        await trio.sleep(1)
+        bench.put(*SENDERS)
+        await trio.sleep(1)
+        assert len(b.lent) == len(SENDERS)
+        a.become(down="")
+        await trio.sleep(KEYS.return_after + 20)
+        assert set(a.got) == bench.sent
+        assert in_order(a.got)
+        assert bench.channel.account.retried == len(SENDERS)
+        assert bench.channel.is_empty
+
+
+async def test_a_stalled_tier_is_none_to_rely_on(autojump_clock: trio.testing.MockClock) -> None:
+    a, b = Peer("a"), Peer("b")
+    async with delivering(a, b, ranks=[Rank(1), Rank(2)]) as bench:
+        await trio.sleep(1)
+        a.become(silent=True)
+        bench.put(*SENDERS)
+        await trio.sleep(KEYS.stalled_max + 3 * CLOSE)
+        assert set(b.got) == bench.sent
+        assert in_order(b.got)
+
+
+async def test_the_work_of_a_tier_is_shared_by_weight(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    peers = [Peer("a"), Peer("b")]
+    senders = [f"10.0.{n // 250}.{n % 250}" for n in range(2000)]
+    async with delivering(*peers, ranks=[Rank(0, 30.0), Rank(0, 10.0)]) as bench:
+        await trio.sleep(1)
+        bench.put(*senders)
+        await trio.sleep(1)
+        bench.put(*senders)
+        await trio.sleep(1)
+        assert set(peers[0].got) | set(peers[1].got) == bench.sent
+        share = len(peers[1].got) / len(bench.sent)
+        assert 0.2 < share < 0.3

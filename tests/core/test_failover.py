@@ -490,3 +490,15 @@ async def test_whatever_happens_nothing_is_lost_and_order_is_kept(
         for peer in peers:
             once = [n for n in peer.got if got[n] == 1]
             assert once == sorted(once)
+
+
+async def test_without_anybody_messages_wait(autojump_clock: trio.testing.MockClock) -> None:
+    """No address is known yet."""
+    channel = make_channel()
+    failover = Failover(channel, KEYS, Poison())
+    failover.arrange([], KEYS)
+    with trio.move_on_after(5 * LOOK_SECONDS):
+        channel.put(numbered(0, 3))
+        await failover.run()
+    assert contents(channel) == [0, 1, 2]
+    assert failover.active is None

@@ -1,6 +1,8 @@
 """What is masked is nowhere behind the mask."""
 
+import json
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pytest
 from hypothesis import example, given
@@ -12,9 +14,14 @@ from relay.core.channel import Channel
 from relay.core.dead_letters import DeadLetters
 from relay.core.mask import Mask, Masking
 from relay.core.match import Views
+from relay.core.outlet import formatted
 from relay.core.pipe import Pipe
 from relay.core.rules import RuleKeys, Rules
-from tests.core.parts import check, make_batch, make_channel, make_host, waiting
+from relay.wire.formats import Form
+from relay.wire.framing import Framer, Framing, FramingCounts
+from relay.wire.hop import Hop
+from relay.wire.normalise import normalise
+from tests.core.parts import RECEIVED_NS, check, make_batch, make_channel, make_host, waiting
 
 SECRETS = ["4111111111111111", "Müller", "k\xf8benhavn", 'tok=[x]"y\\z']
 ENCODINGS = ["utf-8", "latin-1"]
@@ -115,6 +122,86 @@ def test_a_secret_is_nowhere_behind_the_mask_wherever_it_stood(
         channel.refuse_head(Drop.REFUSED, "too bad")
     assert all(octets not in message for it in waiting(letters) for message in it.messages)
     assert letters.account.received == len(messages)
+
+
+NAME = "Müller 4111"
+ENCODED = [
+    NAME.encode(),
+    NAME.encode("latin-1"),
+    NAME.encode("utf-16-le"),
+    NAME.encode("utf-16-be"),
+    json.dumps(NAME)[1:-1].encode(),
+]
+FORMS = [
+    Form("preserve", "relay"),
+    Form("rfc5424", "relay"),
+    Form("rfc3164", "relay"),
+    Form("json", "relay"),
+    Form("preserve", "relay", Hop("relay", "pipe", "0" * 16, "1.0")),
+]
+
+
+@given(
+    framing=st.sampled_from(["octet", "lf", "nul", "auto"]),
+    rows=st.lists(
+        st.tuples(
+            st.sampled_from(HEADERS), st.binary(max_size=9), st.sampled_from(ENCODED),
+            st.one_of(st.binary(max_size=9), st.sampled_from(ENCODED)),
+        ),
+        min_size=1, max_size=6,
+    ),
+    cuts=st.lists(st.integers(0, 600), max_size=8),
+    batch_messages=st.integers(1, 4),
+)  # fmt: skip
+def test_no_output_has_a_secret_however_it_came(
+    framing: Framing,
+    rows: list[tuple[bytes, bytes, bytes, bytes]],
+    cuts: list[int],
+    batch_messages: int,
+) -> None:
+    """In any encoding, on any side of a read, a frame or a batch, and whatever it leaves as."""
+    texts = [b"".join(row) for row in rows]
+    if framing == "octet":
+        stream = b"".join(b"%d %b" % (len(text), text) for text in texts)
+    else:
+        end = b"\0" if framing == "nul" else b"\n"
+        # What is cut in two by its sender is two messages, and no count is meant here.
+        texts = [text for text in texts if not set(text) & set(b"\0\n") and text[:1] == b"<"]
+        stream = b"".join(text + end for text in texts)
+    framer = Framer(framing, 8192, 8192, FramingCounts())
+    messages: list[bytes] = []
+    for start, stop in pairwise([0, *sorted(cuts), len(stream)]):
+        messages += framer.feed(stream[start:stop]) if start < stop else []
+    messages += framer.close()
+    letters, channel = make_channel(), make_channel()
+    channel.dead_letters = DeadLetters(Pipe("letters", (), letters), "sink", make_host())
+    pipe = pipe_with(channel, [{"regex": quoted(it)} for it in ENCODED])
+    messages = [message for message in messages if message]
+    for start in range(0, len(messages), batch_messages):
+        part = messages[start : start + batch_messages]
+        whole, _ = normalise(
+            part, ["192.0.2.1"] * len(part), received_ns=RECEIVED_NS, host=None, local=False
+        )
+        batch = make_batch(*whole)
+        pipe.put(batch, Views(batch))
+    check(channel)
+    out = [
+        message
+        for batch in waiting(channel)
+        for form in FORMS
+        for message in formatted(batch.numbered(0), form)
+    ]
+    assert len(out) == len(FORMS) * len(messages)
+    for _ in messages:
+        channel.refuse_head(Drop.REFUSED, "too bad")
+    out += [message for batch in waiting(letters) for message in batch.messages]
+    assert not [message for message in out if any(it in message for it in ENCODED)]
+    assert not [message for message in out if message.startswith(b"{") and NAME in told(message)]
+
+
+def told(line: bytes) -> str:
+    """What a line of JSON says, its escapes undone."""
+    return str(json.loads(line))
 
 
 def test_masks_are_applied_in_order_and_counted() -> None:

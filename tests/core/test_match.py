@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from relay.core.batch import Batch
 from relay.core.match import Match, Views, compile_pattern, select
+from relay.wire.message import view
 from relay.wire.priority import FACILITIES, SEVERITIES
 from tests.core.parts import make_batch
 
@@ -320,14 +321,15 @@ def test_tables_that_were_used_are_still_equal() -> None:
     assert Match.model_json_schema(by_alias=True)["$defs"]["Match"]["properties"]["not"]
 
 
-def test_what_was_read_of_a_batch_is_not_read_again_for_some_of_it() -> None:
+def test_only_headers_that_are_asked_for_are_read_and_none_of_them_twice() -> None:
     batch = make_batch(BSD, IETF, PLAIN)
     views = Views(batch)
-    assert views.known_headers is None
-    assert views.select(batch.select([1]), [1]).known_headers is None
-    headers, priorities = views.headers, views.priorities
-    some = views.select(batch.select([0, 2]), [0, 2])
-    assert some.batch.messages == [BSD, PLAIN]
-    assert some.known_headers == some.headers == [headers[0], headers[2]]
-    assert some.headers[0] is headers[0]
-    assert some.priorities == [priorities[0], priorities[2]]
+    select([Match(severity="notice", program="evntslog")], views)
+    assert [it is not None for it in views.known_headers] == [False, True, True]
+    header = views.headers([1])[1]
+    assert header == view(IETF)
+    some = views.select(batch.select([1, 0]), [1, 0])
+    assert some.batch.messages == [IETF, BSD]
+    assert some.headers([0, 1]) == [view(IETF), view(BSD)]
+    assert some.headers([0])[0] is header
+    assert some.priorities == [views.priorities[1], views.priorities[0]]

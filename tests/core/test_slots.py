@@ -19,6 +19,7 @@ SENDERS = [f"192.0.2.{n}" for n in range(100)]
 class Taker:
     name: str
     owned: int = 0
+    weight: float = 1.0
     has: deque[Portion] = field(default_factory=deque)
 
     def give(self, portion: Portion) -> None:
@@ -86,6 +87,37 @@ def test_what_moves_waits_for_what_is_on_its_way() -> None:
     assert senders.isdisjoint({s for s, n in a.rows() if n == 1})
 
 
+@pytest.mark.parametrize(
+    ("weights", "parts"),
+    [
+        ((1.0, 1.0), (128, 128)),
+        ((3.0, 1.0), (192, 64)),
+        ((0.5, 0.5, 1.0), (64, 64, 128)),
+        ((1 / 256, 100.0), (0, 256)),  # it has what the other one leaves
+        ((1 / 256, 1 / 256), (128, 128)),
+    ],
+)
+def test_each_has_a_part_by_its_weight(weights: Sequence[float], parts: Sequence[int]) -> None:
+    """Whether they are there from the start, come later, or get other weights."""
+    everybody = batch([f"10.0.{n // 256}.{n % 256}" for n in range(5000)], 0)
+    slots, takers = Slots(), [Taker(f"{n}", weight=it) for n, it in enumerate(weights)]
+    for taker in takers:
+        slots.join(taker)
+    put(slots, everybody)
+    assert [it.owned for it in takers] == pytest.approx(parts, abs=1)
+
+    late, takers = Slots(), [Taker(f"{n}", weight=it) for n, it in enumerate(weights)]
+    for taker in takers:
+        late.join(taker)
+        put(late, everybody)
+    assert [it.owned for it in takers] == pytest.approx(parts, abs=1)
+
+    for taker, weight in zip(takers, reversed(weights), strict=True):
+        taker.weight = weight
+    late.level()
+    assert [it.owned for it in takers] == pytest.approx([*reversed(parts)], abs=2)
+
+
 @dataclass(slots=True, eq=False)
 class Stage:
     """Takers that come and go; each is to settle a sender's messages in the order of their put."""
@@ -97,7 +129,7 @@ class Stage:
     put: dict[str, int] = field(default_factory=dict)
 
     def act(self, number: int) -> None:
-        acts = [self.more] * 10 + [self.settle] * 7 + [self.join, self.leave]
+        acts = [self.more] * 10 + [self.settle] * 7 + [self.join, self.leave, self.weigh]
         self.chance.choice(acts)(number)
 
     def more(self, number: int) -> None:
@@ -132,6 +164,10 @@ class Stage:
         for to, row in parts.items():
             to.has.extendleft(reversed(row))
         self.slots.resume()
+
+    def weigh(self, _: int) -> None:
+        self.chance.choice(self.takers).weight = self.chance.choice((1 / 256, 1.0, 3.0))
+        self.slots.level()
 
     def check(self) -> None:
         where: dict[str, Taker] = {}

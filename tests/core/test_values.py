@@ -1,4 +1,5 @@
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -9,14 +10,17 @@ from pydantic import TypeAdapter, ValidationError
 
 from relay.core.values import (
     Address,
+    DatagramAddress,
     Duration,
     Listen,
     Mode,
     Path,
     Size,
+    host_of,
     parse_duration,
     parse_mode,
     parse_size,
+    service_name,
     split_address,
 )
 
@@ -218,3 +222,42 @@ def test_any_text_is_an_address_or_a_value_error(text: str) -> None:
             continue
         assert host
         assert 0 <= port <= 65535
+
+
+@pytest.mark.parametrize(
+    ("kind", "address", "host"),
+    [
+        (Address, "srv:_syslog-tls._tcp.example.net", "example.net"),
+        (Address, "srv:_syslog._TCP.logs.svc.cluster.local", "logs.svc.cluster.local"),
+        (DatagramAddress, "srv:_syslog._udp.internal", "internal"),
+        (Address, "siem.example.net:514", "siem.example.net"),
+        (Address, "[::1]:514", "::1"),
+    ],
+)
+def test_an_address_has_a_host_or_a_domain(kind: type[str], address: str, host: str) -> None:
+    assert TypeAdapter(kind).validate_python(address) == address
+    assert host_of(address) == host
+    assert service_name(address) == (address[4:] if address.startswith("srv:") else None)
+
+
+def test_the_dot_at_the_end_of_a_service_means_nothing() -> None:
+    address = TypeAdapter(Address).validate_python("srv:_syslog._tcp.example.net.")
+    assert address == "srv:_syslog._tcp.example.net"
+
+
+@pytest.mark.parametrize(
+    ("kind", "address", "reason"),
+    [
+        (Address, "srv:example.net", 'expected "srv:_SERVICE._tcp.DOMAIN", not '),
+        (Address, "srv:_syslog._tcp", 'expected "srv:_SERVICE._tcp.DOMAIN", not '),
+        (Address, "srv:_syslog._tcp.example.net:514", 'expected "srv:_SERVICE._tcp.DOMAIN", not '),
+        (Address, "srv:_syslog._tcp." + "x" * 64, 'expected "srv:_SERVICE._tcp.DOMAIN", not '),
+        (Address, "srv:_syslog._tcp" + ".xxxxxxxxx" * 25, 'expected "srv:_SERVICE._tcp.DOMAIN"'),
+        (DatagramAddress, "srv:_s._tcp.x", "'_tcp' is not the protocol of this type: it needs "),
+        (Address, "srv:_s._udp.x", "'_udp' is not the protocol of this type: it needs '_tcp'"),
+        (Address, "srv:", 'expected "srv:_SERVICE._tcp.DOMAIN", not '),
+    ],
+)
+def test_what_is_no_service_is_told(kind: type[str], address: str, reason: str) -> None:
+    with pytest.raises(ValidationError, match=re.escape(reason)):
+        TypeAdapter(kind).validate_python(address)

@@ -14,6 +14,7 @@ from relay.system.ports import (
     DatagramSender,
     File,
     ReadySet,
+    Service,
     Unreachable,
 )
 
@@ -152,6 +153,9 @@ class FakeNetwork:
 
     def __init__(self, *script: FakeConnection | FakeSender | Unreachable) -> None:
         self.addresses: list[tuple[str, int]] = [("192.0.2.9", 514)]
+        self.hosts: dict[str, list[tuple[str, int]]] = {}  # by HOST:PORT, where they differ
+        self.records: list[Service] = []
+        self.seconds = 0.0  # for which the records are valid
         self.failure: Unreachable | None = None
         self.tried: list[object] = []
         self._script = deque(script)
@@ -165,7 +169,16 @@ class FakeNetwork:
         await trio.lowlevel.checkpoint()
         if self.failure:
             raise self.failure
-        return self.addresses
+        found = self.hosts.get(address, self.addresses)
+        if not found:
+            raise Unreachable(f"{address.partition(':')[0]}: Name or service not known")
+        return found
+
+    async def services(self, name: str) -> tuple[Sequence[Service], float]:
+        await trio.lowlevel.checkpoint()
+        if not self.records:
+            raise Unreachable(f"{name}: there is no SRV record")
+        return self.records, self.seconds
 
     async def connect(self, address: tuple[str, int]) -> Connection:
         return await self._connection(address)

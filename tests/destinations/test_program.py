@@ -175,11 +175,12 @@ async def test_what_does_not_end_by_itself_is_killed_with_all_it_has_started(
 async def test_sigterm_is_asked_first(
     make_rig: MakeRig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(program, "END_SECONDS_MAX", 20)  # a busy machine may need some of it
+    monkeypatch.setattr(program, "END_SECONDS_MAX", 2)
     rig = make_rig()
     script = 'trap "echo asked > $1; exit 0" TERM; echo $$ > "$1.own"; while :; do sleep 0.02; done'
     async with rig.delivering(shell(script, tmp_path / "term")):
         await pid_in(rig, tmp_path / "term.own")
+        await rig.until(lambda: rig.account.up)  # before that it would be abandoned
     assert (tmp_path / "term").read_text() == "asked\n"
 
 
@@ -230,6 +231,7 @@ async def test_what_it_inherits(
     monkeypatch.setenv("SECRET", "x")
     monkeypatch.setenv("TZ", "UTC")
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup(1) does
     inherited = os.open("/dev/null", os.O_RDONLY)
     os.set_inheritable(inherited, True)
     probe = (
@@ -247,6 +249,7 @@ async def test_what_it_inherits(
             await rig.until(lambda: out.exists() and out.read_text().count("\n") == 4)
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})
+        signal.signal(signal.SIGHUP, before)
         os.close(inherited)
     first, second, third, fourth = out.read_text().splitlines()
     names, _, numbers = first.partition("] ")

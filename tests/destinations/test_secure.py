@@ -21,6 +21,7 @@ from relay.destinations.tcp import TcpDestination
 from relay.system.ports import TlsReason
 from relay.wire.framing import Framer, FramingCounts
 from tests.destinations.conftest import MakeRig, Rig
+from tests.system.name_server import name_server
 from tests.system.tls.parts import VERSIONS, Certificates
 
 pytestmark = pytest.mark.usefixtures("short_pauses")
@@ -584,3 +585,34 @@ def first_certificate(file: str) -> str:
     text = Path(file).read_text()
     end = "-----END CERTIFICATE-----\n"
     return text[text.index("-----BEGIN CERTIFICATE") : text.index(end) + len(end)]
+
+
+# -- a service
+
+
+@pytest.mark.parametrize(
+    ("domain", "trusted"), [("siem.example.net", True), ("other.example.net", False)]
+)
+async def test_a_service_proves_its_domain_and_not_what_its_records_name(
+    domain: str,
+    trusted: bool,
+    certificates: Certificates,
+    make_rig: MakeRig,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The certificate bears siem.example.net and 127.0.0.1, which is what the record says."""
+    rig = make_rig()
+    async with collecting(server_context(certificates)) as collector:
+        host, _, port = collector.address.partition(":")
+        with name_server(monkeypatch) as names:
+            names.records[f"_syslog-tls._tcp.{domain}"] = [f"1 1 {port} {host}."]
+            address = f"srv:_syslog-tls._tcp.{domain}"
+            destination = tcp(collector, certificates, address=address)
+            if not trusted:
+                reason = "for another name, not for other.example.net"
+                await check_refused(rig, collector, destination, reason, TlsReason.WRONG_NAME)
+                return
+            async with rig.delivering(destination):
+                rig.put(b"<13>secret")
+                await rig.delivered()
+        assert collector.messages() == [b"<13>secret"]

@@ -1,5 +1,6 @@
 """Rules about messages and senders, under load and with everything that comes between."""
 
+import random
 import re
 import socket
 import time
@@ -11,10 +12,12 @@ import pytest
 
 from tests.scenarios.conftest import Prepare
 from tests.scenarios.harness.books import Books, total
-from tests.scenarios.harness.messages import in_order, numbered, numbers, stream, told
+from tests.scenarios.harness.messages import Framing, in_order, numbered, numbers, stream, told
 from tests.scenarios.harness.ports import HOST
 from tests.scenarios.harness.process import RelayProcess
 from tests.scenarios.harness.receivers import StreamReceiver
+from tests.scenarios.harness.senders import send_all
+from tests.scenarios.harness.waiting import SECONDS_MAX
 
 QUIET = 50
 RATE, BURST = 20, 40  # messages of one sender
@@ -74,6 +77,33 @@ to = "peer"
 spool = "always"
 ttl = "3s"
 mask = { regex = '\d{4}-\d{4}-\d{4}-\d{4}', with = "[card]" }
+"""
+
+SECRETS = [SECRET, "Müller-4111".encode("latin-1"), "Müller-4111".encode("utf-16-le")]
+UNTAKEN = r"""
+[listeners.net]
+type = "tcp"
+listen = ["127.0.0.1:@net@"]
+message_max = "1MiB"
+
+[destinations.agent]
+type = "unix"
+path = "@directory@/agent.sock"
+
+[destinations.refused]
+type = "file"
+path = "@directory@/refused.log"
+
+[pipes.forward]
+from = "net"
+to = "agent"
+dead_letter = "refused"
+spool = "always"
+mask = [
+    { regex = '\d{4}-\d{4}-\d{4}-\d{4}', with = "[card]" },
+    { regex = 'M(?:\xfc|ü)ller-\d+' },
+    { regex = 'M\x00\xfc\x00l\x00l\x00e\x00r\x00-\x00(?:\d\x00)+' },
+]
 """
 
 EVERYTHING = r"""
@@ -258,6 +288,48 @@ def test_what_is_masked_is_on_no_disk_and_what_is_too_old_is_not_delivered(
     assert leaks(relay) == []
 
 
+@pytest.mark.parametrize("framing", ["octet", "lf"])
+def test_what_is_masked_is_in_no_dead_letter_and_no_file_wherever_it_stood(
+    prepare: Prepare, framing: Framing
+) -> None:
+    """Messages that an agent takes, and others too large for its socket, each with a secret.
+
+    It stands anywhere, header included, in UTF-8, Latin-1 or UTF-16, and reads cut it. The agent,
+    the dead letters, the spool, the log and every other file have none of it.
+    """
+    chance = random.Random(framing)
+    relay = prepare(UNTAKEN)
+    head = b"<134>1 2026-11-23T07:28:45Z %b app - - - "
+    rows = []
+    for number in range(60):
+        secret = chance.choice(SECRETS[: 2 if framing == "lf" else 3])
+        filling = bytes(chance.choices(b'abc \xff\xc3"]\\{', k=chance.choice((5, 300_000))))
+        at = chance.randrange(len(filling))
+        text = filling[:at] + secret + filling[at:] + secret
+        host = SECRET if number % 10 == 0 else b"web01"
+        rows.append(head % host + b"from=a seq=%d;" % number + text)
+    large = sum(len(row) > 250_000 for row in rows)
+    assert 0 < large < len(rows)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as agent:
+        agent.settimeout(SECONDS_MAX)
+        agent.bind(str(relay.directory / "agent.sock"))
+        relay.start()
+        send_all(relay.port("net"), [stream(rows, framing)])
+        received = [agent.recv(1 << 20) for _ in range(len(rows) - large)]
+        books = relay.until(
+            lambda it: it["pipes"]["forward.dead-letter"]["delivered"]["stored"] == large,
+            "the letters are stored",
+        )
+        assert forward(books)["dropped"]["too-large"] == large
+        metrics = relay.get("/metrics")[1]
+        assert relay.stop() == 0
+    letters = (relay.directory / "refused.log").read_bytes()
+    assert sorted(numbers([*received, *letters.splitlines()])["a"]) == [*range(len(rows))]
+    for secret in SECRETS:
+        assert not any(secret in it for it in (*received, metrics))
+        assert leaks(relay, secret) == []
+
+
 @pytest.mark.parametrize("messages", [20_000])
 def test_every_rule_at_once_and_the_books_balance_at_every_look(
     prepare: Prepare, messages: int
@@ -308,8 +380,8 @@ def forward(books: Books) -> Books:
     return found
 
 
-def leaks(relay: RelayProcess) -> list[Path]:
+def leaks(relay: RelayProcess, secret: bytes = SECRET) -> list[Path]:
     """Files of the relay that have the secret in them, its log included."""
     files = [path for path in relay.directory.rglob("*") if path.is_file()]
     assert files
-    return [path for path in files if SECRET in path.read_bytes()]
+    return [path for path in files if secret in path.read_bytes()]

@@ -20,9 +20,11 @@ from tests.scenarios.conftest import Prepare
 from tests.scenarios.harness.books import Books, Samples, sample, summed, total
 from tests.scenarios.harness.fleet import CARD, SENDERS, Sent, fleet
 from tests.scenarios.harness.ports import HOST, free_port
+from tests.scenarios.harness.waiting import SECONDS_MAX
 
 SECONDS = float(os.environ.get("RELAY_RULES_SECONDS", "2"))
 RATE = 50_000
+PATIENCE_SECONDS = SECONDS_MAX + 5 * SECONDS  # what connections hold waits to be read
 SCRAPE_SECONDS = 0.2
 READ_OCTETS = 1 << 20
 
@@ -193,9 +195,13 @@ def test_the_books_hold_under_load_with(prepare: Prepare, name: str) -> None:
         ):
             before, began = relay.cpu_seconds, time.monotonic()
             sent = send()
-            books = relay.until(lambda it: arrived(it) == sent.messages, "all is read, or dropped")
+            books = relay.until(
+                lambda it: arrived(it) == sent.messages, "all is read, or dropped", PATIENCE_SECONDS
+            )
             cpu, took = relay.cpu_seconds - before, time.monotonic() - began
-            books = relay.until(lambda it: not total(it["pipes"]["forward"]["held"]), "all is out")
+            books = relay.until(
+                lambda it: not total(it["pipes"]["forward"]["held"]), "all is out", PATIENCE_SECONDS
+            )
         scraped = relay.metrics()
         assert relay.stop() == 0
     print(report(name, sent, books, cpu, took, watch.scrapes))

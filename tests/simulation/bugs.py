@@ -9,20 +9,27 @@ from dataclasses import dataclass
 from typing import Any
 from unittest import mock
 
-from relay.core import delivery
+from relay.core import delivery, rules
 from relay.core.account import PipeAccount
+from relay.core.batch import Batch
 from relay.core.channel import Channel
 from relay.core.dead_letters import DeadLetters
+from relay.core.expiry import Expiry
 from relay.core.failover import Failover
 from relay.core.intake import Intake
 from relay.core.lease import ChannelLease
+from relay.core.mask import Masking
+from relay.core.numbering import Numbering
 from relay.core.pipe import Pipe
 from relay.core.portion import Spread
 from relay.core.queue import Queue
 from relay.core.receipt import Debts
 from relay.core.router import Router
+from relay.core.rules import Rules
+from relay.core.sample import Sampling
 from relay.core.share import Share
 from relay.core.spooling import Spooling
+from relay.core.upstreams import Upstreams
 from relay.destinations import datagram
 from relay.destinations.files import OpenFiles
 from relay.destinations.outstanding import Outstanding
@@ -124,7 +131,7 @@ BUGS = [
         Intake,
         "room",
         mutations.does_not_wait,
-        seed=174,
+        seed=185,
     ),
     Bug("a filter is ignored", ("reload",), Pipe, "put", mutations.ignores_the_filter),
     Bug("only the first pipe is fed", ("reload",), Router, "put", mutations.feeds_one_pipe),
@@ -364,5 +371,122 @@ BUGS = [
         "retire",
         mutations.begins_anew_when_it_comes_back,
         seed=61,
+    ),
+    Bug(
+        "only the first of a batch is masked",
+        ("reload",),
+        Masking,
+        "apply",
+        mutations.masks_the_first_of_a_batch,
+    ),
+    Bug(
+        "what is recalled is not masked",
+        ("the disk is broken", *RESETS),
+        Rules,
+        "_changed",
+        mutations.recalls_what_was_not_masked,
+    ),
+    Bug(
+        "only one secret of a message is masked",
+        ("reload",),
+        Masking,
+        "mask",
+        mutations.masks_one_secret,
+        seed=1,
+    ),
+    Bug(
+        "who is rewritten loses its sender",
+        ("reload",),
+        Batch,
+        "with_messages",
+        mutations.rewrites_without_senders,
+        seed=1,
+    ),
+    Bug(
+        "what is shed is booked as something else",
+        ("a peer reads nothing",),
+        rules,
+        "_drop",
+        mutations.books_no_shed,
+        seed=5,
+    ),
+    Bug(
+        "what is shed is not booked",
+        ("a peer reads nothing",),
+        rules,
+        "_drop",
+        mutations.forgets_what_is_shed,
+        seed=5,
+    ),
+    Bug(
+        "each batch is sampled anew",
+        ("reload",),
+        Sampling,
+        "keep",
+        mutations.samples_each_batch_anew,
+        seed=14,
+    ),
+    Bug(
+        "what has expired is booked twice",
+        ("a peer reads nothing",),
+        Expiry,
+        "drop",
+        mutations.books_the_expired_twice,
+        seed=376,
+    ),
+    Bug(
+        "numbers are used again after a crash",
+        ("kill -9",),
+        apply,
+        "open_channel",
+        mutations.numbers_again_after_a_crash,
+        seed=2,
+    ),
+    Bug(
+        "a power cut begins no epoch",
+        ("power cut",),
+        CrashPage,
+        "renew",
+        mutations.keeps_the_epoch_after_a_power_cut,
+        seed=1,
+    ),
+    Bug(
+        "a disk that opens late begins no epoch",
+        ("power cut", "the disk is broken"),
+        Spooling,
+        "_renumber",
+        mutations.keeps_the_epoch_of_a_late_disk,
+        seed=349,
+    ),
+    Bug(
+        "what rules drop has a number",
+        ("reload",),
+        rules,
+        "_drop",
+        mutations.numbers_what_is_dropped,
+        seed=5,
+    ),
+    Bug(
+        "a message bears the number of another one",
+        ("reload",),
+        Queue,
+        "lend",
+        mutations.numbers_what_is_lent,
+    ),
+    Bug(
+        "what comes again is not told",
+        RESETS,
+        Numbering,
+        "take",
+        mutations.knows_no_duplicates,
+        seed=61,
+    ),
+    Bug(
+        "the epochs of a batch are booked in another order",
+        ("power cut",),
+        Upstreams,
+        "look",
+        mutations.books_epochs_as_they_end,
+        seed=116,
     ),
 ]

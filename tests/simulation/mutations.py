@@ -1,6 +1,7 @@
 """What a planted bug makes of the code that ships: each takes that, and gives what is wrong."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import trio
@@ -8,17 +9,24 @@ import trio
 from relay.core.account import Confirmation, Drop, PipeAccount
 from relay.core.backlog import Lost, Spool
 from relay.core.batch import Batch
+from relay.core.bounds import Bounds
 from relay.core.channel import Channel
 from relay.core.dead_letters import DeadLetters
+from relay.core.expiry import Expiry
 from relay.core.intake import Intake
 from relay.core.lease import ChannelLease
+from relay.core.mask import Masking
+from relay.core.numbering import Numbering
 from relay.core.pipe import Pipe
 from relay.core.portion import Portion, Spread
 from relay.core.queue import Entry, Queue
 from relay.core.receipt import Receipt
 from relay.core.router import Router
+from relay.core.rules import Rules
+from relay.core.sample import Sampling
 from relay.core.share import Share
 from relay.core.spooling import Spooling
+from relay.core.upstreams import Upstreams
 from relay.destinations.files import OpenFiles
 from relay.destinations.outstanding import Outstanding
 from relay.destinations.stream import StreamSession
@@ -30,6 +38,7 @@ from relay.supervisor.delivering import Delivering
 from relay.supervisor.state import Relay
 from relay.system.ports import DatagramSender
 from relay.wire.frames import Framed
+from relay.wire.hop import last_passage
 from relay.wire.relp.server import ServerSession
 from tests.simulation.sockets import SimulatedReceiver
 
@@ -375,3 +384,152 @@ def begins_anew_when_it_comes_back(left: Shipped) -> Shipped:
         relay.orphans.pop(pipe.name, None)
 
     return retire_wrong
+
+
+# -- rules and hop records
+
+
+def masks_the_first_of_a_batch(apply: Shipped) -> Shipped:
+    def apply_wrong(self: Masking, batch: Batch) -> tuple[Batch, int]:
+        masked, changed = apply(self, batch)
+        return masked.with_messages([masked.messages[0], *batch.messages[1:]]), changed
+
+    return apply_wrong
+
+
+def recalls_what_was_not_masked(changed: Shipped) -> Shipped:
+    """As if masks were something for the way out, and forgotten when it is gone a second time."""
+    originals: dict[int, tuple[Batch, Batch]] = {}  # by the masked one, which is kept alive
+    recall = Queue.recall
+
+    def recall_wrong(self: Queue) -> int:
+        for entry in self.lent:
+            if id(entry.batch) in originals:
+                entry.batch = originals[id(entry.batch)][1]
+        return recall(self)
+
+    def changed_wrong(self: Rules, channel: Channel, batch: Batch, views: object) -> Batch:
+        masked: Batch = changed(self, channel, batch, views)
+        before = replace(batch, octets=masked.octets)
+        originals[id(masked)] = masked, before
+        channel._queue.__class__ = _queue_that(recall_wrong)
+        return masked
+
+    return changed_wrong
+
+
+def _queue_that(recalls: Callable[[Queue], int]) -> type[Queue]:
+    return type("Forgetful", (Queue,), {"__slots__": (), "recall": recalls})
+
+
+def masks_one_secret(mask: Shipped) -> Shipped:
+    def mask_wrong(self: Masking, message: bytes) -> bytes:
+        at = message.find(b" - - - ") + 1
+        masked: bytes = mask(self, message[:at]) if at else message
+        return masked + message[at:] if masked != message[:at] else mask(self, message)
+
+    return mask_wrong
+
+
+def rewrites_without_senders(with_messages: Shipped) -> Shipped:
+    def with_messages_wrong(self: Batch, messages: Sequence[bytes]) -> Batch:
+        changed: Batch = with_messages(self, messages)
+        return replace(changed, senders=["local"] * len(messages))
+
+    return with_messages_wrong
+
+
+def books_no_shed(drop: Shipped) -> Shipped:
+    def drop_wrong(channel: Channel, messages: int, reason: Drop) -> None:
+        drop(channel, messages, Drop.FULL if reason is Drop.SHED else reason)
+
+    return drop_wrong
+
+
+def forgets_what_is_shed(drop: Shipped) -> Shipped:
+    def drop_wrong(channel: Channel, messages: int, reason: Drop) -> None:
+        if reason is not Drop.SHED:
+            drop(channel, messages, reason)
+
+    return drop_wrong
+
+
+def samples_each_batch_anew(keep: Shipped) -> Shipped:
+    def keep_wrong(self: Sampling, views: object, places: Sequence[int]) -> Sequence[int]:
+        self._seen = [0] * len(self._seen)
+        kept: Sequence[int] = keep(self, views, places)
+        return kept
+
+    return keep_wrong
+
+
+def books_the_expired_twice(drop: Shipped) -> Shipped:
+    def drop_wrong(self: Expiry, channel: Channel) -> None:
+        before = channel.account.dropped[Drop.EXPIRED]
+        drop(self, channel)
+        channel.account.drop(channel.account.dropped[Drop.EXPIRED] - before, Drop.EXPIRED)
+
+    return drop_wrong
+
+
+def numbers_again_after_a_crash(open_channel: Shipped) -> Shipped:
+    def open_wrong(relay: Relay, account: PipeAccount, bounds: Bounds) -> Channel:
+        channel: Channel = open_channel(relay, account, bounds)
+        if relay.page is not None and relay.page.same_boot:
+            channel.first = channel.next = max(0, channel.next - 3)
+        return channel
+
+    return open_wrong
+
+
+def keeps_the_epoch_after_a_power_cut(renew: Shipped) -> Shipped:
+    return lambda self, fresh: renew(self, bytes(8)) and bytes(8)
+
+
+def keeps_the_epoch_of_a_late_disk(renumber: Shipped) -> Shipped:
+    def renumber_wrong(self: Spooling, delta: int, *, again: bool) -> None:
+        before = self._channel.account.renumbered
+        renumber(self, delta, again=again)
+        self._channel.account.renumbered = before
+
+    return renumber_wrong
+
+
+def numbers_what_is_dropped(drop: Shipped) -> Shipped:
+    def drop_wrong(channel: Channel, messages: int, reason: Drop) -> None:
+        drop(channel, messages, reason)
+        channel.next += messages
+
+    return drop_wrong
+
+
+def numbers_what_is_lent(lend: Shipped) -> Shipped:
+    """Each lending from the first one's number on, as if none had been lent before."""
+
+    def lend_wrong(self: Queue, *bounds: int, numbered: bool = False) -> list[Batch]:
+        batches: list[Batch] = lend(self, *bounds, numbered=numbered)
+        return [it.numbered(it.numbers[0] + 1) if it.numbers else it for it in batches]
+
+    return lend_wrong
+
+
+def knows_no_duplicates(take: Shipped) -> Shipped:
+    def take_wrong(self: Numbering, first: int, end: int, now: float) -> tuple[object, int]:
+        again, late = take(self, first, end, now)
+        return again[1:], late
+
+    return take_wrong
+
+
+def books_epochs_as_they_end(look: Shipped) -> Shipped:
+    """The newest first."""
+
+    def look_wrong(self: Upstreams, messages: Sequence[bytes], now: float) -> int:
+        passages = [last_passage(it) for it in messages]
+        epochs = dict.fromkeys(it.epoch for it in passages if it)
+        for epoch in reversed(epochs):
+            look(self, [m for m, it in zip(messages, passages, strict=True)
+                        if it and it.epoch == epoch], now)  # fmt: skip
+        return len(messages)
+
+    return look_wrong

@@ -10,7 +10,7 @@ from typing import Literal
 
 import trio
 
-from relay.system.ports import Connection, DatagramSender, ReadySet, Unreachable
+from relay.system.ports import Connection, DatagramSender, ReadySet, Service, Unreachable
 from tests.simulation.flow import Link
 from tests.simulation.sockets import SimulatedAcceptor, SimulatedReadySet, SimulatedReceiver
 from tests.simulation.stream import Buffers, End, connect
@@ -32,6 +32,7 @@ class Internet:
     datagrams: dict[str, SimulatedReceiver] = field(default_factory=dict)
     links: dict[str, Link] = field(default_factory=dict)  # by numeric host; "" is this one
     names: dict[str, Sequence[str]] = field(default_factory=dict)
+    services: dict[str, Sequence[Service]] = field(default_factory=dict)
     unresolved: set[str] = field(default_factory=set)  # names that fail now
     buffers: dict[str, Buffers] = field(default_factory=dict)  # of hosts, by number
     outgoing: defaultdict[str, list[End]] = field(default_factory=lambda: defaultdict(list))
@@ -98,6 +99,16 @@ class SimulatedNetwork:
 
         found = await trio.to_thread.run_sync(look_up, abandon_on_cancel=True, limiter=self.limiter)
         return [(number, int(port)) for number in found]
+
+    async def services(self, name: str) -> tuple[Sequence[Service], float]:
+        def look_up() -> Sequence[Service]:
+            if name in self.internet.unresolved or name not in self.internet.services:
+                self.internet.sometimes["name does not resolve"] += 1
+                raise Unreachable(f"{name}: no name server has an answer")
+            return self.internet.services[name]
+
+        found = await trio.to_thread.run_sync(look_up, abandon_on_cancel=True, limiter=self.limiter)
+        return found, 0.0
 
     async def connect(self, address: tuple[str, int]) -> Connection:
         target = f"{address[0]}:{address[1]}"

@@ -18,7 +18,7 @@ from relay.system.ports.journal import Entry, Journal, JournalTurn
 from relay.system.ports.kernel_log import KernelLog
 from relay.system.ports.local import Local, Login, Output, Program
 from relay.system.ports.log_files import LogFile, LogFiles, Stat
-from relay.system.ports.network import Network, Unreachable
+from relay.system.ports.network import Network, Service, Unreachable
 from relay.system.ports.positions import PositionStore
 from relay.system.ports.stream import Acceptor, Connection, ConnectionBroken, ReadySet
 from relay.system.ports.tls import (
@@ -68,6 +68,7 @@ __all__ = [
     "RandomFile",
     "ReadySet",
     "SecureConnection",
+    "Service",
     "Socket",
     "Stat",
     "Tls",

@@ -1,6 +1,7 @@
 """Outgoing connections."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from relay.system.ports.datagram import DatagramSender
@@ -9,6 +10,16 @@ from relay.system.ports.stream import Connection, ReadySet
 
 class Unreachable(Exception):
     """A name that does not resolve, a refused connection, a missing socket: try again later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A server of a service: one SRV record (RFC 2782)."""
+
+    priority: int  # 0-65535; the lowest that can be reached is to be used
+    weight: int  # 0-65535; its part of the work of those of the same priority
+    port: int
+    target: str  # a host's name
 
 
 class Network(Protocol):
@@ -23,6 +34,16 @@ class Network(Protocol):
 
         Raises:
             Unreachable: the name does not resolve (now).
+        """
+
+    async def services(self, name: str) -> tuple[Sequence[Service], float]:
+        """The servers of `_SERVICE._PROTOCOL.DOMAIN`, in no order and never empty.
+
+        And for how many seconds they are so, as the DNS says. Cancelled: as `resolve`.
+
+        Raises:
+            Unreachable: there is no such record, nobody answers, or the domain says that it does
+                not offer this service.
         """
 
     async def connect(self, address: tuple[str, int]) -> Connection:

@@ -191,14 +191,16 @@ class RelayProcess:
     def metrics(self) -> Samples:
         return self._scrape().metrics()
 
-    def until(self, look: Callable[[Books], object], what: str) -> Books:
+    def until(
+        self, look: Callable[[Books], object], what: str, seconds_max: float = SECONDS_MAX
+    ) -> Books:
         """The first books of which `look` says yes; all those before balance as well."""
 
         def seen() -> Books | None:
             books = self.ledger()
             return books if look(books) else None
 
-        found = until(seen, what)
+        found = until(seen, what, seconds_max)
         assert found
         return found
 
