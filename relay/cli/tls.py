@@ -32,21 +32,18 @@ LOOK_SECONDS_MAX = 10.0
 
 def file_faults(config: Config) -> Iterator[str]:
     """What is wrong with the files of all tables `tls`, as they are now and here."""
-    told = set()
     for where, table in tls_tables(config):
         if isinstance(table, DestinationTls | ListenerTls):
             try:
                 build(table.settings())
             except TlsUnusable as unusable:
-                told.add(str(unusable).partition(": ")[0])
                 yield f"{where}.tls: {unusable}"
     files = {}
     for file in certificate_files(config):
         try:
             files[file] = certificates_in(file)
-        except TlsUnusable as unusable:
-            if file not in told:
-                yield str(unusable)
+        except TlsUnusable:
+            continue  # told above, those of the admin server with its access
     yield from Certificates(files).due(time.time())
 
 

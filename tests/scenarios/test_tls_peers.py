@@ -94,6 +94,7 @@ def test_nothing_is_lost_while_every_certificate_is_replaced(
         send(relay, 0, half)
         come = half - 1 if confirm == "acked" else half // 4
         until(lambda: peer.last() >= come, "messages come")
+        until(lambda: _is_watched(relay, certificates), "a locked-in process reads certificates")
         Certificates.make(tmp_path / "certificates")
         peer.stop()
         peer.start()
@@ -137,3 +138,9 @@ def test_who_is_not_permitted_is_told_and_loses_nothing(
 def _has_tried(books: Books) -> object:
     pipe = books["pipes"]["forward"]
     return pipe["failures"] or total(pipe["delivered"])
+
+
+def _is_watched(relay: RelayProcess, certificates: Certificates) -> bool:
+    labels = {("file", certificates.client), ("subject", "edge 1")}
+    name = "relay_tls_certificate_not_after_timestamp_seconds"
+    return (name, frozenset(labels)) in relay.metrics()
