@@ -149,6 +149,12 @@ class Counter:
         self._over.set()
         self._thread.join()
 
+    def read_all(self, lines: int) -> None:
+        """Wait for what is delivered, and in the kernel for now."""
+        until = time.monotonic() + PATIENCE_SECONDS
+        while self.lines < lines and time.monotonic() < until:
+            time.sleep(0.05)
+
     def _run(self) -> None:
         with selectors.DefaultSelector() as selector:
             selector.register(self._listening, selectors.EVENT_READ)
@@ -202,6 +208,7 @@ def test_the_books_hold_under_load_with(prepare: Prepare, name: str) -> None:
             books = relay.until(
                 lambda it: not total(it["pipes"]["forward"]["held"]), "all is out", PATIENCE_SECONDS
             )
+        counter.read_all(total(books["pipes"]["forward"]["delivered"]))
         scraped = relay.metrics()
         assert relay.stop() == 0
     print(report(name, sent, books, cpu, took, watch.scrapes))

@@ -94,7 +94,8 @@ class RuleWatch:
         if "rate_limit" not in self.plan.keys or not places:
             return ()
         rate = int(self.plan.keys["rate_limit"].removesuffix("/s"))
-        grown = self._tokens + rate * (now_ns - self._at_ns) / 1e9
+        # Of the clock in seconds, as the relay has it: what is rounded there is no fault.
+        grown = self._tokens + rate * max(0.0, now_ns / 1e9 - self._at_ns / 1e9)
         self._tokens = min(self.plan.keys["burst"], grown)
         self._at_ns = now_ns
         passing = (
