@@ -36,4 +36,7 @@ TLS_METRICS: Sequence[Metric] = (
     Metric("relay_tls_unverified", "gauge",
            "1 while anybody may be the destination (verify = false).", ("destination",),
            _unverified),
+    Metric("relay_tls_certificate_not_after_timestamp_seconds", "gauge",
+           "When a certificate in a file of a table tls expires, in seconds since the epoch.",
+           ("file", "subject"), lambda admin: admin.relay.certificates.not_after().items()),
 )  # fmt: skip

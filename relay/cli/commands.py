@@ -59,10 +59,11 @@ def check(config: str) -> None:
     from relay.cli.configuration import load_or_fail
     from relay.cli.spool.listing import orphans
     from relay.cli.spool.state import State
+    from relay.cli.tls import file_faults
     from relay.config.summary import summary
 
     loaded = load_or_fail(config)
-    found = orphans(State(loaded.relay.state_dir, loaded.pipes.keys()))
+    found = [*orphans(State(loaded.relay.state_dir, loaded.pipes.keys())), *file_faults(loaded)]
     if fault := access_fault(loaded.admin):
         found = [*found, fault]
     click.echo("\n".join([*summary(loaded), *(f"warning: {line}" for line in found)]))
@@ -204,6 +205,31 @@ def verify(file: BinaryIO, framing: "Framing", as_json: bool) -> None:
     from relay.cli.verify import verify as verify_file
 
     verify_file(file, framing, as_json=as_json)
+
+
+@cli.group()
+def tls() -> None:
+    """Look at certificates."""
+
+
+@tls.command()
+@click.argument("address")
+@click.option("--ca", metavar="FILE", help="Authorities.  [default: those of the system]")
+@click.option("--server-name", metavar="NAME", help="What the peer's certificate must bear.")
+@click.option("--certificate", metavar="FILE", help="Ours, for a peer that asks for one.")
+@click.option("--key", metavar="FILE", help="Its key.  [default: in the file of the certificate]")
+@click.option(
+    "--minimum-version", type=click.Choice(["1.2", "1.3"]), default="1.3", show_default=True,
+    help="The oldest version of TLS that will do.",
+)  # fmt: skip
+def probe(address: str, **keys: str | None) -> None:
+    """Say whether messages would be sent to ADDRESS over TLS, and why not; none is sent.
+
+    Exit code 1 when not.
+    """
+    from relay.cli.tls import probe as probe_peer
+
+    click.echo(probe_peer(address, {key: it for key, it in keys.items() if it is not None}))
 
 
 @cli.command()

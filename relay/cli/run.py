@@ -20,6 +20,7 @@ from relay.cli.logs import Writer, start_logging
 from relay.config import Config
 from relay.core.own import OwnMessages
 from relay.supervisor.bindings import Bindings
+from relay.supervisor.certificates import watch_certificates
 from relay.supervisor.serve import serve
 from relay.supervisor.state import Relay
 from relay.supervisor.tell import own_messages
@@ -94,7 +95,7 @@ async def _run(relay: Relay, writer: Writer, watchdog_seconds: float | None) -> 
             await serve(
                 relay,
                 signals,
-                services=[serve_admin, partial(_leave_anyway, writer)],
+                services=[serve_admin, watch_certificates, partial(_leave_anyway, writer)],
                 watchdog_seconds=watchdog_seconds,
             )
         finally:

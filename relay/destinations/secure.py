@@ -22,8 +22,10 @@ from relay.system.ports import (
 
 # In TLS 1.3 the handshake is done for us before the peer has seen our certificate (RFC 8446 2). One
 # that takes it says so with a session ticket at once; one that says nothing for so long is believed
-# to have taken it. What comes later than this is an unclean break.
-VERDICT_SECONDS = 0.25
+# to have taken it. What comes later than this is an unclean break. A refusal takes one round trip
+# from our last word, as the handshake did from our first: twice that, and within these.
+VERDICT_SECONDS_MIN = 0.25
+VERDICT_SECONDS_MAX = 5.0
 DISCARD_OCTETS = 16 << 10
 
 
@@ -67,6 +69,7 @@ class Dial:
             raise DestinationDown(f"{self.address}: {unusable}") from unusable
 
     async def _shake_hands(self, connection: SecureConnection, seconds_max: float) -> None:
+        started = trio.current_time()
         with trio.move_on_after(seconds_max) as patience:
             while not connection.handshake():
                 if connection.wants_room:
@@ -77,8 +80,13 @@ class Dial:
             text = f"no TLS handshake within {seconds_max:g} s"
             raise TlsFault(TlsReason.TIMEOUT, text)
         if self.verdict and connection.version == "TLSv1.3":
-            with trio.move_on_after(VERDICT_SECONDS):
+            with trio.move_on_after(verdict_seconds(trio.current_time() - started)):
                 await _hear(connection)
+
+
+def verdict_seconds(handshake_seconds: float) -> float:
+    """How long a peer's refusal of our certificate is waited for, after a handshake that long."""
+    return min(max(VERDICT_SECONDS_MIN, 2 * handshake_seconds), VERDICT_SECONDS_MAX)
 
 
 async def _hear(connection: SecureConnection) -> None:

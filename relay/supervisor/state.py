@@ -10,6 +10,7 @@ import trio
 from relay import __version__
 from relay.config import Config
 from relay.config.model import EVERY
+from relay.core.certificates import Certificates
 from relay.core.channel import Channel
 from relay.core.ledger import Ledger
 from relay.core.memory import Memory
@@ -59,6 +60,7 @@ class Relay:
     orphans: dict[str, Channel] = field(default_factory=dict)
     spools: dict[str, "Spooled"] = field(default_factory=dict)
     rules: dict[str, Rules | None] = field(default_factory=dict)  # by pipe
+    certificates: Certificates = field(default_factory=Certificates)
     positions: dict[str, Positions] = field(default_factory=dict)  # by type and name
     leaving: set[Listening] = field(default_factory=set)  # read what removed sockets hold
     memory: Memory = field(init=False)

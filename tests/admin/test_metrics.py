@@ -41,7 +41,7 @@ from relay.core.batch import Batch
 from relay.core.files import FILE_FAILURES, FileCounts
 from relay.core.tls import DestinationTls
 from relay.destinations.tcp import TcpDestination
-from relay.system.ports import TlsReason
+from relay.system.ports import Certificate, TlsReason
 from tests.admin.conftest import TEXT, Rig
 
 Series = Mapping[tuple[str, frozenset[tuple[str, str]]], float]
@@ -116,9 +116,14 @@ def test_a_destination_that_speaks_tls_has_series_of_its_own(rig: Rig, verify: b
     destinations = {**rig.relay.config.destinations, "siem": secure}
     rig.relay.config = replace(rig.relay.config, destinations=destinations)
     health = rig.relay.ledger.pipes["forward"].health("siem")
+    edge = Certificate("host.pem", "edge1", ("edge1.example.net",), "ca", 1e9, 2e9)
+    rig.relay.certificates.files = {"host.pem": [edge]}
     series = series_of(rig)
-    labels = {**LABELS, "pipe": ("forward",), "destination": ("siem",)}
+    labels = {**LABELS, "pipe": ("forward",), "destination": ("siem",),
+              "file": ("host.pem",), "subject": ("edge1",)}  # fmt: skip
     assert series.keys() >= expected(TLS_METRICS, labels)
+    assert value(series, "relay_tls_certificate_not_after_timestamp_seconds",
+                 file="host.pem", subject="edge1") == 2e9  # fmt: skip
     assert value(series, "relay_tls_unverified", destination="siem") == (not verify)
     health.tls_failures[TlsReason.EXPIRED] += 2
     failures = {"pipe": "forward", "destination": "siem", "reason": "expired"}

@@ -2,6 +2,7 @@
 
 import datetime
 import hashlib
+import math
 import shutil
 import socket
 import ssl
@@ -25,6 +26,7 @@ from tests.system.tls.parts import VERSIONS, Certificates
 
 pytestmark = pytest.mark.usefixtures("short_pauses")
 
+BROKEN = (trio.BrokenResourceError, trio.ClosedResourceError)
 MESSAGES = [b"<13>message %d %s" % (n, b"x" * (n % 600)) for n in range(5000)]
 
 
@@ -209,6 +211,42 @@ async def test_a_missing_close_notify_is_an_end_and_replays_nothing(
                 assert await tls.receive_some() == b"7 <13>two"
                 await rig.delivered()
     assert rig.account.replayed == rig.account.in_doubt == 0
+
+
+async def test_what_the_peer_says_is_discarded(
+    certificates: Certificates, make_rig: MakeRig
+) -> None:
+    rig = make_rig()
+    async with (
+        collecting(server_context(certificates), lambda _: b"hello\n" * 100) as collector,
+        rig.delivering(tcp(collector, certificates)),
+    ):
+        for n in range(20):
+            rig.put(b"<13>message %d" % n)
+            await rig.delivered()
+    assert rig.acked() == 20
+    assert collector.connections == 1
+
+
+async def test_a_broken_handshake_is_told_and_tried_again(
+    certificates: Certificates, make_rig: MakeRig
+) -> None:
+    rig = make_rig()
+    [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with listener:
+        collector = Collector(None, address=f"127.0.0.1:{listener.socket.getsockname()[1]}")
+        async with rig.delivering(tcp(collector, certificates)):
+            rig.put(b"<13>hello")
+            async with await listener.accept() as stream:
+                assert await stream.receive_some()  # the beginning of a handshake
+            await rig.until(lambda: rig.account.down_reason)
+            assert "during the TLS handshake" in rig.account.down_reason
+            async with trio.SSLStream(
+                await listener.accept(), server_context(certificates), server_side=True
+            ) as tls:
+                assert await tls.receive_some() == b"9 <13>hello"
+                await rig.delivered()
+    assert rig.outlet.health.tls_failures[TlsReason.CLOSED] == 1
 
 
 async def test_relp_over_tls(certificates: Certificates, make_rig: MakeRig) -> None:
@@ -412,6 +450,61 @@ async def test_nothing_counts_for_a_peer_that_refuses_our_certificate(
         reasons = ("wants a certificate", "authority of our certificate", "that both sides allow")
         assert any(it in rig.account.down_reason for it in reasons)
     assert rig.sent() + rig.acked() + rig.confirmed() == 0
+    assert rig.channel.held().messages == 1
+
+
+@asynccontextmanager
+async def far_away(address: str, seconds: float) -> AsyncIterator[str]:
+    """Where the same peer answers, whose octets take so long each way."""
+    host, port = address.split(":")
+
+    async def carry(source: trio.SocketStream, target: trio.SocketStream) -> None:
+        send, receive = trio.open_memory_channel[tuple[float, bytes]](math.inf)
+
+        async def deliver() -> None:
+            with suppress(*BROKEN):
+                async for due, data in receive:
+                    await trio.sleep_until(due)
+                    await (target.send_all(data) if data else target.send_eof())
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(deliver)
+            with suppress(*BROKEN):
+                while data := await source.receive_some(1 << 16):
+                    send.send_nowait((trio.current_time() + seconds, bytes(data)))
+            send.send_nowait((trio.current_time() + seconds, b""))
+            send.close()
+
+    async def serve(stream: trio.SocketStream) -> None:
+        peer = await trio.open_tcp_stream(host, int(port))
+        async with stream, peer, trio.open_nursery() as nursery:
+            nursery.start_soon(carry, stream, peer)
+            nursery.start_soon(carry, peer, stream)
+
+    [listener] = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.serve_listeners, serve, [listener])
+        yield f"127.0.0.1:{listener.socket.getsockname()[1]}"
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_refusal_from_far_away_is_waited_for(
+    certificates: Certificates, make_rig: MakeRig
+) -> None:
+    """It takes as long as the handshake has: 0.6 s here, longer than what is enough nearby."""
+    context = server_context(certificates)
+    context.load_verify_locations(certificates.ca)
+    context.verify_mode = ssl.CERT_REQUIRED
+    rig = make_rig()
+    async with collecting(context) as collector, far_away(collector.address, 0.3) as address:
+        destination = tcp(collector, certificates, confirm="sent").model_copy(
+            update={"address": address}
+        )
+        async with rig.delivering(destination):
+            rig.put(b"<13>secret")
+            await rig.until(lambda: rig.account.failures)
+        assert "wants a certificate" in rig.account.down_reason
+    assert rig.sent() == 0
     assert rig.channel.held().messages == 1
 
 

@@ -22,6 +22,7 @@ from relay.system.ports.network import Network, Service, Unreachable
 from relay.system.ports.positions import PositionStore
 from relay.system.ports.stream import Acceptor, Connection, ConnectionBroken, ReadySet
 from relay.system.ports.tls import (
+    Certificate,
     Identity,
     SecureConnection,
     Tls,
@@ -36,6 +37,7 @@ Socket = DatagramReceiver | Acceptor | KernelLog | Journal  # what an endpoint i
 
 __all__ = [
     "Acceptor",
+    "Certificate",
     "Clock",
     "Confinement",
     "Connection",

@@ -1,5 +1,6 @@
 """TLS over any connection, and the settings from which it is made."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, Protocol
@@ -73,6 +74,18 @@ class Identity:
         return next(iter(self.names), "") or self.common_name or self.fingerprint
 
 
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """One of those in a file. The texts are printable and bounded."""
+
+    file: str
+    subject: str  # common name, or what there is instead
+    names: tuple[str, ...]  # subject alternative names, the first 16
+    issuer: str
+    not_before: float  # seconds since the epoch
+    not_after: float
+
+
 class SecureConnection(Connection, Protocol):
     """A connection over TLS. Octets are those of the plaintext everywhere.
 
@@ -134,4 +147,11 @@ class Tls(Protocol):
 
         Raises:
             TlsUnusable: there is nothing to go on with.
+        """
+
+    async def certificates(self, file: str) -> Sequence[Certificate]:
+        """The certificates in a file, the first 64.
+
+        Raises:
+            TlsUnusable: it cannot be read, or there is none in it.
         """

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import trio
 
-from relay.system.ports import TlsSettings, TlsUnusable
+from relay.system.ports import Certificate, TlsSettings, TlsUnusable
+from relay.system.tls.certificates import certificates_in
 from relay.system.tls.context import SYSTEM, SystemTlsContext
 from relay.system.tls.files import Stamp, stamp_of
 
@@ -35,16 +36,18 @@ class SystemTls:
             _look, settings, kept, abandon_on_cancel=True, limiter=self._limiter
         )
         self._kept[settings] = now
-        if kept is None:
-            if settings.verify == "off" and settings.side == "client" and not settings.fingerprints:
-                log.warning("verify = false: whoever answers gets the messages, and may be anybody")
-        elif now.fault:
+        if kept is not None and now.fault:
             if now.fault != kept.fault or now.stamps != kept.stamps:
                 log.warning("TLS files have changed to what cannot be used, "
                             "those read before stay in use: %s", now.fault)  # fmt: skip
-        elif now is not kept:
+        elif kept is not None and now is not kept:
             log.info("TLS files have changed and are in use: %s", ", ".join(_files(settings)))
         return now.context
+
+    async def certificates(self, file: str) -> Sequence[Certificate]:
+        return await trio.to_thread.run_sync(
+            certificates_in, file, abandon_on_cancel=True, limiter=self._limiter
+        )
 
 
 def _look(settings: TlsSettings, kept: _Kept | None) -> _Kept:

@@ -39,7 +39,7 @@ class Permits:
         if self.peers:
             names = _names(_certificate(tls))
             if not any(_kind_of(peer) in names for peer in self.peers):
-                has = ", ".join(_clean(value) for _, value in names[:NAMES_MAX]) or "none"
+                has = ", ".join(clean(value) for _, value in names[:NAMES_MAX]) or "none"
                 text = f"the peer's certificate has none of the names permitted; its own: {has}"
                 raise TlsFault(TlsReason.NOT_PERMITTED, text)
 
@@ -51,8 +51,8 @@ def identity_of(tls: ssl.SSLObject) -> Identity | None:
         return None
     certificate = _certificate(tls)
     return Identity(
-        names=tuple(_clean(value) for _, value in _names(certificate)[:NAMES_MAX]),
-        common_name=_clean(_common_name(certificate)),
+        names=tuple(clean(value) for _, value in _names(certificate)[:NAMES_MAX]),
+        common_name=clean(_common_name(certificate)),
         fingerprint=fingerprint(der),
         not_after=_not_after(certificate),
     )
@@ -71,6 +71,11 @@ def has_fingerprint(der: bytes, fingerprints: Sequence[str]) -> bool:
     for each in fingerprints:
         found |= hmac.compare_digest(shown, each)
     return found
+
+
+def clean(text: str) -> str:
+    """Printable ASCII, and not long: no name breaks out of a line, or fills one."""
+    return "".join(each if " " <= each <= "~" else "?" for each in text[:TEXT_MAX])
 
 
 def _certificate(tls: ssl.SSLObject) -> Mapping[str, Any]:
@@ -118,8 +123,3 @@ def _not_after(certificate: Mapping[str, Any]) -> float:
         return float(ssl.cert_time_to_seconds(certificate["notAfter"]))
     except (KeyError, ValueError):
         return 0.0
-
-
-def _clean(text: str) -> str:
-    """Printable ASCII, and not long: no name breaks out of a line, or fills one."""
-    return "".join(each if " " <= each <= "~" else "?" for each in text[:TEXT_MAX])

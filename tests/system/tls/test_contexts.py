@@ -47,14 +47,3 @@ async def test_new_files_are_used_and_unusable_ones_are_told_once(
     shutil.copy(certificates.ca, ca)
     assert await tls.load(settings) is not first
     assert "are in use" in caplog.messages[2]
-
-
-async def test_not_to_verify_is_told(
-    tls: SystemTls, certificates: Certificates, caplog: pytest.LogCaptureFixture
-) -> None:
-    for _ in range(2):
-        await tls.load(certificates.client_settings(verify="off"))
-    assert [it.levelname for it in caplog.records] == ["WARNING"]
-    await tls.load(certificates.client_settings(verify="off", fingerprints=("sha-256:00",)))
-    await tls.load(certificates.server_settings())
-    assert len(caplog.records) == 1
