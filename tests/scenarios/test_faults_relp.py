@@ -100,8 +100,9 @@ def test_row_12_a_receiver_that_says_nothing(prepare: Prepare) -> None:
         send(relay, messages)
         receiver.wait_for(WELL + NEARLY)
         books = relay.until(
-            lambda it: forward(it)["received"] == len(messages)
-            and total(forward(it)["delivered"]) == WELL,
+            lambda it: (
+                forward(it)["received"] == len(messages) and total(forward(it)["delivered"]) == WELL
+            ),
             "all came, and every answer was heard",
         )
         pipe = forward(books)
