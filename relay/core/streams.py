@@ -54,6 +54,12 @@ class Stream:
     sealed_at: float | None = None
     identity: Identity | None = None
     tls: TlsSettings | None = None  # under which its peer was let in; None: in the clear
+    certified: str = ""  # its sender's name, of one that has proved who it is
+
+    @property
+    def sender(self) -> str:
+        """As `wire.sender` names it."""
+        return self.certified or self.connection.peer
 
     @property
     def pending(self) -> bool:

@@ -11,6 +11,7 @@ from relay.listeners.handshakes import Handshakes
 from relay.listeners.limits import Limits
 from relay.listeners.offences import Offences
 from relay.system.ports import Acceptor, Connection, ReadySet
+from relay.wire.sender import named
 
 log = logging.getLogger("relay.listener")
 
@@ -105,6 +106,8 @@ class Acceptance:
         """What a connection becomes whose peer is let in."""
         stream = Stream(handshake.connection, self.framer(), self.intake.host.clock.now())
         stream.tls, stream.identity = handshake.tls, handshake.connection.identity
+        if stream.identity is not None:
+            stream.certified = named(stream.connection.peer, stream.identity.name)
         return stream
 
     def end_unproved(self, seconds: float, *, late: bool) -> None:

@@ -143,7 +143,7 @@ class Reader(Watching):
             streams.weigh(stream)
             if stream.buffered == held:
                 return  # even the largest holds nothing but the beginning of a count
-            turn.add(found, stream.connection.peer)
+            turn.add(found, stream.sender)
 
     def _put(self, turn: Turn, receipt: Receipt | None = None) -> None:
         if empty := self.intake.account.frames.empty - turn.empty_before:
@@ -181,7 +181,7 @@ class Reader(Watching):
         stream.pace(len(data), len(found))
         if self.pacing is not None:
             self.pacing.charge(stream, len(found), turn.now)
-        turn.add(found, stream.connection.peer)
+        turn.add(found, stream.sender)
         turn.octets += len(data)
         self.intake.streams.weigh(stream)
         if stream.tls is not None:
@@ -190,7 +190,7 @@ class Reader(Watching):
 
     def _end(self, stream: Stream, turn: Turn, broken: ConnectionBroken | None = None) -> None:
         """The connection ended: what it has begun and not finished is a message, or counted."""
-        turn.add(stream.close(), stream.connection.peer)
+        turn.add(stream.close(), stream.sender)
         if broken is not None:
             self._broke(stream, broken)
         elif stream.tls is not None:

@@ -23,6 +23,7 @@ from relay.system.stream import SocketAcceptor, SocketConnection
 from relay.system.tls.connection import TlsConnection
 from relay.system.tls.context import SystemTlsContext
 from relay.system.tls.identity import fingerprint
+from tests.core.parts import waiting
 from tests.listeners.conftest import Rig
 from tests.listeners.test_tcp import STAMPED, until
 from tests.listeners.tls_parts import (
@@ -76,6 +77,10 @@ async def test_a_client_of_the_authority_is_heard(
     texts = [b"%d" % number for number in range(3000)]
     async with rig.running(listener) as intake, dialled(rig, context) as tls:
         await tls.send_all(stream_of(kind, *texts))
+        await until(lambda: rig.account.accepted == 3000)
+        assert {it for batch in waiting(rig.channel) for it in batch.senders} == {
+            f"{NAME}@127.0.0.1"
+        }
         assert await rig.texts(3000) == texts
         (stream,) = intake.streams.table.values()
         assert stream.identity is not None
