@@ -414,9 +414,7 @@ def test_the_readme_has_the_test_command_that_ci_runs() -> None:
     found = subprocess.run(
         ["sh", "-c", extracting[1]], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    command = (
-        "python3 -m venv .venv && .venv/bin/pip install --quiet -e '.[test]' && .venv/bin/pytest"
-    )
-    assert found.stdout == f"{command}\n"
+    install = "python3 -m venv .venv && .venv/bin/pip install --quiet -e '.[test]'"
+    assert found.stdout == f"{install} && .venv/bin/pytest -n 2\n"
     run = "python3 -m venv .venv && .venv/bin/pip install --quiet . && .venv/bin/relay run"
     assert f"\n    {run} --config config/relay.toml\n" in (ROOT / "README.md").read_text()

@@ -16,7 +16,7 @@ class Batch:
     """
 
     messages: Sequence[bytes]  # without framing, normalised
-    senders: Sequence[str]  # parallel to messages: numeric address, or "local"
+    senders: Sequence[str]  # parallel to messages, as `wire.sender` names them
     listener: str
     received_ns: int  # wall clock
     octets: int  # of all messages together

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 
 from relay.wire.message import view
+from relay.wire.sender import address_of, certificate_of
 
 EXPECTED_MAX = 1000
 SEARCHED_MAX = 16  # host names looked for one by one; of more every header is read
@@ -23,7 +24,7 @@ class Watched:
 
 @dataclass(slots=True, eq=False)
 class Expected:
-    """The expected senders of a listener, by address or by the host in their messages' headers.
+    """The expected senders of a listener, by address, by certificate, or by the host in headers.
 
     Invariant: `_due` has those hosts that were not heard for a quarter of `after`. Only for these
     are messages looked into, until they are found.
@@ -42,8 +43,10 @@ class Expected:
 
     def look(self, messages: Sequence[bytes], senders: Sequence[str], now: float) -> None:
         """Hear the senders of a batch."""
-        for watched in filter(None, map(self.names.get, set(senders))):
-            self._hear(watched, now)
+        for sender in set(senders):
+            for name in (address_of(sender), certificate_of(sender)):
+                if watched := self.names.get(name):
+                    self._hear(watched, now)
         if self._due:
             for watched in _found(messages, self._due):
                 self._hear(watched, now)

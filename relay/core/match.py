@@ -14,6 +14,7 @@ from relay.core.networks import Networks, Senders
 from relay.core.values import listed_words
 from relay.wire.message import HeaderView, view
 from relay.wire.priority import FACILITIES, SEVERITIES, parse_facility, parse_severity, priorities
+from relay.wire.sender import certificate_of
 
 
 class Views:
@@ -153,6 +154,8 @@ class Match(Keys):
     """Host names in the header; `*` and `?` stand for any characters."""
     sender: Networks | None = None
     """Addresses or networks that the message came from."""
+    peer_certificate: Strings | None = None
+    """Names in its sender's verified certificate; `*` and `?` stand for any characters."""
     listener: Strings | None = None
     """Names of listeners that received it."""
     contains: Strings | None = None
@@ -177,6 +180,7 @@ class Match(Keys):
             (self.severity, self._by_severity),
             (self.facility, self._by_facility),
             (self.sender, self._by_sender),
+            (self.peer_certificate, self._by_certificate),
             (self.contains, self._by_contains),
             (self.program, self._by_program),
             (self.host, self._by_host),
@@ -202,6 +206,11 @@ class Match(Keys):
     def _by_sender(self, views: Views, places: Sequence[int]) -> Sequence[int]:
         senders, wanted = views.batch.senders, self._senders
         return [i for i in places if senders[i] in wanted]
+
+    def _by_certificate(self, views: Views, places: Sequence[int]) -> Sequence[int]:
+        senders = views.batch.senders
+        chosen = {it for it in set(senders) if self._certificates(certificate_of(it).encode())}
+        return [i for i in places if senders[i] in chosen] if chosen else []
 
     def _by_contains(self, views: Views, places: Sequence[int]) -> Sequence[int]:
         assert self.contains is not None
@@ -234,6 +243,12 @@ class Match(Keys):
     def _senders(self) -> Senders:
         assert self.sender is not None
         return Senders(self.sender)
+
+    @cached_property
+    def _certificates(self) -> Callable[[bytes | None], bool]:
+        assert self.peer_certificate is not None
+        named = _one_of(self.peer_certificate)
+        return lambda certificate: bool(certificate) and named(certificate)
 
     @cached_property
     def _pattern(self) -> Any:  # noqa: ANN401 - the binding has no types

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from relay.core.values import listed_words
+from relay.wire.sender import address_of
 
 Network = IPv4Network | IPv6Network
 
@@ -34,7 +35,7 @@ class Senders:
 
     def _inside(self, sender: str) -> bool:
         try:
-            address = ip_address(sender)
+            address = ip_address(address_of(sender))
         except ValueError:  # "local"
             return False
         return any(address in network for network in self._networks)

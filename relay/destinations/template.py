@@ -14,6 +14,7 @@ from relay.core.batch import Batch
 from relay.wire.clip import clip
 from relay.wire.message import view
 from relay.wire.priority import facility_name, severity_name
+from relay.wire.sender import LOCAL, address_of
 
 PLACEHOLDERS = ("host", "program", "facility", "severity", "sender", "listener", "date")
 VALUE_MAX = 128  # characters of one value; more says nothing that a file name needs
@@ -112,8 +113,8 @@ def _identify(message: bytes, sender: str, our_name: str) -> tuple[str, ...]:
     """What may differ within a batch, in the order of `_NAMES`."""
     header = view(message)
     return (
-        sender,
-        _text(header.host) or (our_name if sender == "local" else sender),
+        address_of(sender),
+        _text(header.host) or (our_name if sender == LOCAL else address_of(sender)),
         _text(header.program),
         facility_name(header.facility),
         severity_name(header.severity),
@@ -121,7 +122,7 @@ def _identify(message: bytes, sender: str, our_name: str) -> tuple[str, ...]:
 
 
 def _identify_sender(_: bytes, sender: str, __: str) -> tuple[str, ...]:
-    return (sender,)
+    return (address_of(sender),)
 
 
 def _text(field: bytes | None) -> str:

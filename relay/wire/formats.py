@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 from relay.wire.hop import Hop
 from relay.wire.message import HeaderView, elements, view, well_formed, well_formed_data
 from relay.wire.priority import facility_name, severity_name
+from relay.wire.sender import LOCAL, address_of, certificate_of
 from relay.wire.timestamp import Stamp, bsd, rfc3339
 
 Format = Literal["preserve", "rfc5424", "rfc3164", "json"]
@@ -83,7 +84,7 @@ class _Receipt(NamedTuple):
 
     def host(self) -> str:
         """The host of a message that names none."""
-        return self.our_name if self.sender == "local" else self.sender
+        return self.our_name if self.sender == LOCAL else address_of(self.sender)
 
     def host_field(self) -> bytes:
         return self.host().encode() or b"-"
@@ -138,6 +139,7 @@ def _rfc3164(message: bytes, receipt: _Receipt) -> bytes:
 
 def _json(message: bytes, receipt: _Receipt) -> bytes:
     header = view(message)
+    certificate = certificate_of(receipt.sender)
     return _encode(
         {
             "priority": _priority(header),
@@ -153,7 +155,8 @@ def _json(message: bytes, receipt: _Receipt) -> bytes:
             "structured_data": _structured(header.structured_data or b""),
             "message": _text(header.text),
             "received": rfc3339(receipt.received_ns).decode(),
-            "sender": receipt.sender,
+            "sender": address_of(receipt.sender),
+            **({"peer_certificate": certificate} if certificate else {}),
         }
     ).encode("utf-8", "backslashreplace")
 

@@ -7,7 +7,8 @@ oldest first (§6.3.3 lets a name come again, §6.3.2 forbids a second element o
 
 A value is a relay's name, its pipe, the epoch of the numbers (16 hexadecimal digits) and the
 message's number in the pipe (64 bits). Within an epoch no number names two messages, and a message
-that is sent again has the number that it had. 32473 is the enterprise number for documentation
+that is sent again has the number that it had. In front of a hop to which the message came with a
+certificate stands `peer="NAME"`, the name in that. 32473 is the enterprise number for documentation
 (RFC 5612); Relay has none of its own.
 """
 
@@ -18,6 +19,7 @@ from typing import NamedTuple
 
 from relay.wire.escape import escape_text
 from relay.wire.message import elements, split_data, view
+from relay.wire.sender import LOCAL, address_of, certificate_of
 
 SD_ID = b"relay@32473"
 SEQUENCE_ID_MAX = 2147483647  # RFC 5424 §7.3.1: it goes on at 1 then
@@ -28,7 +30,8 @@ _HOP = re.compile(rb'hop="(%s)"' % _VALUE)
 _PARAMETER = re.compile(rb' ([^=]+="(?:[^"\\\]]++|\\.)*+")', re.DOTALL)
 # As `Hop.stamp` writes it; the last hop is the one before us.
 _STAMPED = re.compile(
-    rb'<\d{1,3}>1 (?:[^ ]{1,512}+ ){5}+\[relay@32473 (?:hop="[^"\\\]]*+" )*+hop="%b"\]' % _VALUE
+    rb'<\d{1,3}>1 (?:[^ ]{1,512}+ ){5}+\[relay@32473 (?:(?:hop|peer)="[^"\\\]]*+" )*+hop="%b"\]'
+    % _VALUE
 )
 _FIELDS = re.compile(rb"(?:[^ ]{1,512}+ ){6}")
 _OPENING = b"[" + SD_ID + b" "
@@ -84,7 +87,7 @@ class Hop:
         head, rest = message[: (at := _data_at(message))], message[at:]
         found, text = split_data(rest)
         names = {name for name, _ in found}
-        hops = self._value + b'%d"' % number
+        hops = _peer(sender) + self._value + b'%d"' % number
         if SD_ID in names:
             hops = b" ".join([*self._others(found), hops])
         origin = b"" if b"origin" in names else self._origin(sender, made=made)
@@ -95,20 +98,35 @@ class Hop:
         return b"%b[relay@32473 %b]%b%b%b%b" % (head, hops, origin, meta, rest, text)
 
     def _others(self, found: Sequence[tuple[bytes, bytes]]) -> Iterator[bytes]:
+        """All that others have said. A `peer` belongs to the hop behind it, or to nobody."""
         for name, element in found:
-            if name == SD_ID:
-                for parameter in _PARAMETER.finditer(element, len(_OPENING) - 1):
-                    hop = _HOP.fullmatch(parameter[1])
-                    if hop is None or not hop[1].startswith(self._mine):
-                        yield parameter[1]
+            if name != SD_ID:
+                continue
+            peer = b""
+            for parameter in _PARAMETER.finditer(element, len(_OPENING) - 1):
+                text = parameter[1]
+                hop = _HOP.fullmatch(text)
+                if text.startswith(b"peer="):
+                    peer = text + b" "
+                    continue
+                if hop is None:
+                    yield text
+                elif not hop[1].startswith(self._mine):
+                    yield peer + text
+                peer = b""
 
     def _origin(self, sender: str, *, made: bool) -> bytes:
         parameters = []
-        if sender and sender != "local":
-            parameters.append(b'ip="%b"' % _safe(sender))
+        if sender and sender != LOCAL:
+            parameters.append(b'ip="%b"' % _safe(address_of(sender)))
         if made:
             parameters.append(self._software)
         return b"[origin %b]" % b" ".join(parameters) if parameters else b""
+
+
+def _peer(sender: str) -> bytes:
+    certificate = certificate_of(sender)
+    return b'peer="%b" ' % _safe(certificate) if certificate else b""
 
 
 def _safe(text: str) -> bytes:

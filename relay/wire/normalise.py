@@ -12,6 +12,7 @@ from relay.wire.dialects import named_host
 from relay.wire.message import recognised, stamp_span, view
 from relay.wire.notation import parse_rfc3339, parse_stamp
 from relay.wire.priority import DEFAULT, priority
+from relay.wire.sender import address_of
 from relay.wire.timestamp import rfc3339
 
 # `<134>1 2026-11-23T07:28:45`: the longest opening that ends with the seconds. It decides most
@@ -59,7 +60,7 @@ def normalise(
             missing = b""
             if not headed:
                 named = named_host(message, at)
-                missing = _header(message, at, stamp, named, host or sender.encode())
+                missing = _header(message, at, stamp, named, host or address_of(sender).encode())
             message = b"<%d>%b%b" % (DEFAULT if value is None else value, missing, message[at:])
         complete.append(_without_kern(message) if local else message)
     return complete, invalid
@@ -84,17 +85,18 @@ def _restamped(
             head, behind = message[at : span[0]] + stamp, span[1]
         else:
             named = named_host(message, at) if span is None else view(message).host
-            head, behind = _header(message, at, stamp, named, host or sender.encode()), at
+            origin = host or address_of(sender).encode()
+            head, behind = _header(message, at, stamp, named, origin), at
         message = b"<%d>%b%b" % (DEFAULT if value is None else value, head, message[behind:])
         complete.append(_without_kern(message) if local else message)
     return complete, invalid
 
 
-def _header(message: bytes, at: int, stamp: bytes, named: bytes | None, sender: bytes) -> bytes:
-    """Stamp and host to put in front: the host that the message names itself, or the sender."""
+def _header(message: bytes, at: int, stamp: bytes, named: bytes | None, origin: bytes) -> bytes:
+    """Stamp and host to put in front: the host that the message names itself, or the origin."""
     if named and message.startswith((named + b" ", named + b": %"), at):
         return stamp + b" "
-    return b"%b %b " % (stamp, named or sender or b"-")
+    return b"%b %b " % (stamp, named or origin or b"-")
 
 
 def _without_kern(message: bytes) -> bytes:

@@ -77,3 +77,10 @@ def test_as_many_as_may_be_expected_are_heard() -> None:
     expected = expecting(*names)
     hear(expected, 1.0, *(header(name) for name in names))
     assert expected.told(AFTER) == []
+
+
+@pytest.mark.parametrize("name", ["192.0.2.7", "fw1.example.net"])
+def test_who_has_a_certificate_is_heard_by_its_name_and_by_its_address(name: str) -> None:
+    expected = expecting(name)
+    hear(expected, 50.0, b"no header", sender="fw1.example.net@192.0.2.7")
+    assert expected.told(100.0) == []

@@ -139,12 +139,40 @@ def test_one_table(rule: dict[str, Any], message: bytes, expected: bool) -> None
         ("0.0.0.0/0", "::1", False),
         ("::/0", "192.0.2.1", False),
         (["0.0.0.0/0", "::/0"], "local", False),
+        ("192.0.2.1", "fw1.example.net@192.0.2.1", True),
+        ("192.0.2.1", "192.0.2.1@192.0.2.2", False),
     ],
 )
 def test_senders_are_addresses_in_networks(
     networks: str | list[str], sender: str, expected: bool
 ) -> None:
     assert matches({"sender": networks}, BSD, sender=sender) == expected
+
+
+@pytest.mark.parametrize(
+    ("names", "sender", "expected"),
+    [
+        ("fw1.example.net", "fw1.example.net@192.0.2.1", True),
+        ("FW1.example.net", "fw1.Example.net@192.0.2.1", True),
+        ("*.example.net", "fw1.example.net@192.0.2.1", True),
+        ("*.example.net", "fw1.example.net.evil.test@192.0.2.1", False),
+        (["fw2.example.net", "fw1.*"], "fw1.example.net@local", True),
+        ("*", "fw1@192.0.2.1", True),
+        ("*", "192.0.2.1", False),
+        ("*", "local", False),
+        ("192.0.2.1", "192.0.2.1", False),
+    ],
+)
+def test_certificates_are_names_and_who_has_none_matches_nothing(
+    names: str | list[str], sender: str, expected: bool
+) -> None:
+    assert matches({"peer_certificate": names}, BSD, sender=sender) == expected
+    assert matches({"not": {"peer_certificate": names}}, BSD, sender=sender) != expected
+
+
+def test_each_message_has_its_senders_certificate() -> None:
+    batch = Batch.of([b"a", b"b", b"c"], ["fw1@192.0.2.1", "192.0.2.1", "fw2@192.0.2.1"], "net", 0)
+    assert select([Match.model_validate({"peer_certificate": "fw?"})], Views(batch)) == [0, 2]
 
 
 def test_each_message_has_its_sender() -> None:

@@ -81,6 +81,7 @@ def test_missing_values() -> None:
     template = PathTemplate.of("/log/{host}/{program}", None)
     nothing = b"<34>1 2026-11-23T07:28:45Z - - - - - hello"
     assert paths(template, nothing) == ["192.0.2.1/-"]
+    assert paths(template, nothing, sender="fw1.example.net@192.0.2.1") == ["192.0.2.1/-"]
     assert paths(template, nothing, sender="local") == ["relay.example.net/-"]
 
 

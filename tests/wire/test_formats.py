@@ -171,6 +171,12 @@ def test_to_json() -> None:
     }
 
 
+def test_to_json_with_the_name_in_its_senders_certificate() -> None:
+    told = json.loads(one(b"<13>x", "json", sender="fw1.example.net@192.0.2.7"))
+    assert told["sender"] == told["host"] == "192.0.2.7"
+    assert told["peer_certificate"] == "fw1.example.net"
+
+
 @pytest.mark.parametrize(
     ("message", "timestamp"),
     [

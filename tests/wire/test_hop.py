@@ -76,6 +76,45 @@ def test_programs_of_this_machine_have_no_address() -> None:
     assert b"[origin" not in stamped
 
 
+FW1 = "fw1.example.net@192.0.2.7"
+PEER = b'peer="fw1.example.net" '
+
+
+def test_the_name_in_the_senders_certificate_stands_in_front_of_our_hop() -> None:
+    (stamped,) = stamp(HEAD + b"- x", sender=FW1)
+    ours = PEER + b'hop="edge01/siem/%b/7"' % EPOCH.encode()
+    assert stamped.startswith(HEAD + b"[relay@32473 " + ours + b'][origin ip="192.0.2.7"]')
+    assert last_passage(stamped) == Passage(b"edge01/siem", EPOCH.encode(), 7)
+    (passed_on,) = stamp(stamped, by=hop("hub"), sender="edge01.example.net@192.0.2.1")
+    theirs = b' peer="edge01.example.net" hop="hub/siem/%b/7"]' % EPOCH.encode()
+    assert passed_on.startswith(HEAD + b"[relay@32473 " + ours + theirs)
+    assert last_passage(passed_on) == Passage(b"hub/siem", EPOCH.encode(), 7)
+
+
+def test_a_loop_takes_the_name_with_the_hop() -> None:
+    (once,) = stamp(HEAD + b"- x", sender=FW1)
+    assert stamp(once, sender=FW1) == [once]
+    (unknown,) = stamp(once, sender="192.0.2.7")
+    assert b"peer=" not in unknown
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        b'peer="admin.example.net"',
+        b'peer="admin.example.net" x="y"',
+        b'peer="other.example.net" peer="admin.example.net"',
+        b'peer="admin.example.net" hop="edge01/siem/0000000000000000/3"',
+    ],
+)
+def test_nobody_writes_a_name_in_front_of_our_hop_but_us(forged: bytes) -> None:
+    """A sender without a certificate can't make it look as if we had seen one."""
+    for sender in ("192.0.2.7", FW1):
+        (stamped,) = stamp(HEAD + b"[relay@32473 " + forged + b"] x", sender=sender)
+        assert b"admin" not in stamped
+        assert (PEER + b'hop="edge01/' in stamped) == (sender == FW1)
+
+
 def test_sequence_ids_begin_at_1_stay_with_the_number_and_wrap() -> None:
     """RFC 5424 section 7.3.1; a retry says the same as the first attempt."""
     by = hop()

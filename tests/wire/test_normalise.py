@@ -82,6 +82,7 @@ def test_a_header_without_pri_gets_pri_only(message: bytes) -> None:
 def test_the_host_is_the_one_given_or_the_sender() -> None:
     assert one(b"x", host=b"edge01", sender="local")[0] == b"<13>%b edge01 x" % STAMP
     assert one(b"x", sender="2001:db8::1")[0] == b"<13>%b 2001:db8::1 x" % STAMP
+    assert one(b"x", sender="fw1.example.net@192.0.2.7")[0] == b"<13>%b 192.0.2.7 x" % STAMP
     assert one(b"x", sender="")[0] == b"<13>%b - x" % STAMP
 
 
