@@ -53,8 +53,9 @@ class Victim:
         return sock
 
 
-def _connected(port: int, host: str = HOST) -> socket.socket:
-    sock = socket.create_connection((HOST, port), timeout=SECONDS_MAX, source_address=(host, 0))
+def _connected(port: int, host: str = "") -> socket.socket:
+    source = (host, 0) if host else None
+    sock = socket.create_connection((HOST, port), timeout=SECONDS_MAX, source_address=source)
     sock.setblocking(False)
     return sock
 
