@@ -5,6 +5,7 @@ from typing import Protocol
 
 import trio
 
+from relay.core.networks import IPV6_PREFIX, group_of
 from relay.system.ports import Connection
 from relay.wire.client_hello import is_client_hello
 
@@ -119,18 +120,27 @@ class Stream:
 
 @dataclass(slots=True, eq=False)
 class Streams:
-    """Invariants: `buffered` is the sum over the table; `addresses` counts its peers."""
+    """Invariants: `buffered` is the sum over the table; `addresses` counts its peers' groups."""
 
     table: dict[Connection, Stream] = field(default_factory=dict)
     buffered: int = 0  # octets of unfinished frames
-    addresses: dict[str, int] = field(default_factory=dict)  # connections, by the peer's address
+    addresses: dict[str, int] = field(default_factory=dict)  # connections, by the peer's group
+    ipv6_prefix: int = IPV6_PREFIX  # of these groups
     answered: dict[Stream, None] = field(default_factory=dict)  # have news for their peers
     news: trio.lowlevel.ParkingLot = field(default_factory=trio.lowlevel.ParkingLot)
 
     def add(self, stream: Stream) -> None:
         self.table[stream.connection] = stream
-        peer = stream.connection.peer
-        self.addresses[peer] = self.addresses.get(peer, 0) + 1
+        self._count(stream)
+
+    def group_by(self, ipv6_prefix: int) -> None:
+        """Count peers by networks of this size from now on, also those that are there."""
+        if ipv6_prefix == self.ipv6_prefix:
+            return
+        self.ipv6_prefix = ipv6_prefix
+        self.addresses.clear()
+        for stream in self.table.values():
+            self._count(stream)
 
     def weigh(self, stream: Stream) -> None:
         """The stream's framer has been fed or cut."""
@@ -140,10 +150,10 @@ class Streams:
 
     def remove(self, stream: Stream) -> None:
         del self.table[stream.connection]
-        peer = stream.connection.peer
-        self.addresses[peer] -= 1
-        if not self.addresses[peer]:
-            del self.addresses[peer]
+        group = group_of(stream.connection.peer, self.ipv6_prefix)
+        self.addresses[group] -= 1
+        if not self.addresses[group]:
+            del self.addresses[group]
         self.buffered -= stream.buffered
         stream.buffered = 0
 
@@ -154,3 +164,7 @@ class Streams:
 
     def largest(self) -> Stream:
         return max(self.table.values(), key=lambda stream: stream.buffered)
+
+    def _count(self, stream: Stream) -> None:
+        group = group_of(stream.connection.peer, self.ipv6_prefix)
+        self.addresses[group] = self.addresses.get(group, 0) + 1

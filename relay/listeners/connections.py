@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field, ValidationInfo, field_validator
 
 from relay.core.component import ListenerKeys
+from relay.core.networks import IPV6_PREFIX
 from relay.core.rate import Buckets, Burst, Limit, Rate
 from relay.core.values import Duration
 from relay.listeners.deadlines import NEVER, Deadlines
@@ -46,6 +47,8 @@ class PeerKeys(ConnectionKeys, NetworkKeys):
     """New connections of one address on average; further ones are closed at once, and counted."""
     accept_burst: Burst | None = None
     """New connections of one address at once; default: what `accept_rate` is in a minute."""
+    ipv6_prefix: Annotated[int, Field(ge=32, le=128, strict=True)] = IPV6_PREFIX
+    """IPv6 addresses that have these first bits in common are one address to these limits."""
 
     @field_validator("connections_per_address_max")
     @classmethod
@@ -72,6 +75,7 @@ class PeerKeys(ConnectionKeys, NetworkKeys):
             deadlines=self.deadlines(),
             per_address_max=self.connections_per_address_max
             or self.connections_max - self.connections_max // SPARED,
+            ipv6_prefix=self.ipv6_prefix,
             allowed=self.allowed,
             buckets=self.buckets(),
             accepts=self._accepts(),
