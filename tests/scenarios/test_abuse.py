@@ -28,6 +28,8 @@ from tests.scenarios.harness.steady import Outcome, Steady, steady
 CONNECTIONS = int(os.environ.get("RELAY_ABUSE_CONNECTIONS", "2000"))
 HOSTS = int(os.environ.get("RELAY_ABUSE_HOSTS", "50000"))
 SECONDS = float(os.environ.get("RELAY_ABUSE_SECONDS", "0.8"))
+pytestmark = pytest.mark.xdist_group("abuse")  # one relay suffers it all
+
 QUIET_SECONDS = 0.2
 TURNS = 2
 
