@@ -42,6 +42,7 @@ ANY_EXCEPTION = {  # where a bug is met, each with a traceback in the log
     "core/changes.py",
     "core/delivery.py",  # carried out of a nursery as it is, and raised again
     "core/router.py",
+    "listeners/handshakes.py",
     "listeners/reader.py",
     "supervisor/restart.py",
 }
@@ -77,6 +78,8 @@ TESTED_ELSEWHERE = {
     "listeners/limits.py": "names only",
     "listeners/turn.py": "what one turn of the reader has read: tests of tcp",
     "listeners/answering.py": "the reader of relp: its tests",
+    "listeners/strangers.py": "who a reload ends: tests of secure and of allow",
+    "listeners/watching.py": "half of the reader: tests of tcp, relp and secure",
     "listeners/reader.py": "what tcp, unix and relp share: their tests",
     "listeners/streams.py": "what tcp and unix share: their tests",
     "system/helper.py": "runs as a process of its own: tests/system/test_children.py",

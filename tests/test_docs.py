@@ -42,7 +42,7 @@ from relay.core.memory import Memory
 from relay.core.rewrite import Rewrite
 from relay.core.sample import Sample
 from relay.core.shed import Shed
-from relay.core.tls import DestinationTls
+from relay.core.tls import DestinationTls, ListenerTls
 from relay.destinations import DESTINATIONS
 from relay.destinations.template import PLACEHOLDERS
 from relay.listeners import LISTENERS
@@ -65,6 +65,7 @@ MODELS: dict[str, dict[str, type[Keys]]] = {
         "shed": Shed,
         "rewrite": Rewrite,
         "mask": Mask,
+        "listener tls": ListenerTls,
         "tls": DestinationTls,
     },
     "listeners": dict(LISTENERS),

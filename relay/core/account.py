@@ -12,6 +12,7 @@ from relay.core.files import FileCounts
 from relay.core.health import Health
 from relay.core.senders import Senders
 from relay.core.skew import Skews
+from relay.system.ports import TlsReason
 from relay.wire.framing import FramingCounts
 
 
@@ -60,12 +61,13 @@ class ConnectionRefusal(StrEnum):
     CONNECTIONS_PER_ADDRESS_MAX = "connections-per-address-max"
     ACCEPT_RATE = "accept-rate"  # its sender connects more often than `accept_rate`
     NOT_ALLOWED = "not-allowed"  # its sender is not in `allow`
+    TLS_UNUSABLE = "tls-unusable"  # what its listener needs for TLS cannot be read
 
 
 # How a sender's connection ends badly; docs/ledger.md describes each.
 CONNECTION_FAILURES = (
     "reset", "idle", "first-byte", "unfinished", "unread", "tls", "protocol", "too-large",
-    "unanswered", "internal-error",
+    "unanswered", "internal-error", *(f"tls-{reason}" for reason in TlsReason),
 )  # fmt: skip
 
 

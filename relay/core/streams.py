@@ -1,12 +1,12 @@
 """The open connections of a stream listener; they outlive its restarts and its reloads."""
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, cast
 
 import trio
 
 from relay.core.networks import IPV6_PREFIX, group_of
-from relay.system.ports import Connection
+from relay.system.ports import Connection, Identity, SecureConnection, TlsContext, TlsSettings
 from relay.wire.client_hello import is_client_hello
 
 READ_MESSAGES = 256  # what one read should bring at most, as far as the reads before it can tell
@@ -53,6 +53,19 @@ class Stream:
     read_octets: int = READ_OCTETS_FIRST  # of the next read
     ended_at: float | None = None  # got our FIN
     sealed_at: float | None = None
+    identity: Identity | None = None
+    tls: TlsSettings | None = None  # under which its peer was let in; None: in the clear
+    certified: str = ""  # its sender's name, of one that has proved who it is
+
+    @property
+    def sender(self) -> str:
+        """As `wire.sender` names it."""
+        return self.certified or self.connection.peer
+
+    @property
+    def pending(self) -> bool:
+        """There is something to read of which no descriptor tells: it is in TLS's memory."""
+        return self.tls is not None and cast("SecureConnection", self.connection).pending
 
     @property
     def mute(self) -> bool:
@@ -119,19 +132,46 @@ class Stream:
 
 
 @dataclass(slots=True, eq=False)
+class Handshake:
+    """A connection that has not proved who it is. Nothing of it is a message."""
+
+    connection: SecureConnection
+    tls: TlsSettings
+    began_at: float  # monotonic seconds; later by as long as it has waited for us
+    heard_at: float  # when it last had its turn
+    ready_at: float | None = None  # since when it waits for its turn
+    writable: bool = False  # it waits for room to send, else for something to read
+
+
+@dataclass(slots=True, eq=False)
 class Streams:
-    """Invariants: `buffered` is the sum over the table; `addresses` counts its peers' groups."""
+    """Invariants: `buffered` is the sum over the table; `addresses` counts all peers' groups."""
 
     table: dict[Connection, Stream] = field(default_factory=dict)
+    handshakes: dict[Connection, Handshake] = field(default_factory=dict)  # become streams
+    context: tuple[TlsSettings, TlsContext] | None = None  # the last one that could be used
     buffered: int = 0  # octets of unfinished frames
     addresses: dict[str, int] = field(default_factory=dict)  # connections, by the peer's group
     ipv6_prefix: int = IPV6_PREFIX  # of these groups
     answered: dict[Stream, None] = field(default_factory=dict)  # have news for their peers
     news: trio.lowlevel.ParkingLot = field(default_factory=trio.lowlevel.ParkingLot)
 
+    @property
+    def connections(self) -> int:
+        return len(self.table) + len(self.handshakes)
+
     def add(self, stream: Stream) -> None:
         self.table[stream.connection] = stream
-        self._count(stream)
+        self._count(stream.connection)
+
+    def begin(self, handshake: Handshake) -> None:
+        self.handshakes[handshake.connection] = handshake
+        self._count(handshake.connection)
+
+    def finish(self, handshake: Handshake) -> None:
+        """It is done, or has failed."""
+        del self.handshakes[handshake.connection]
+        self._discount(handshake.connection)
 
     def group_by(self, ipv6_prefix: int) -> None:
         """Count peers by networks of this size from now on, also those that are there."""
@@ -139,8 +179,8 @@ class Streams:
             return
         self.ipv6_prefix = ipv6_prefix
         self.addresses.clear()
-        for stream in self.table.values():
-            self._count(stream)
+        for connection in (*self.table, *self.handshakes):
+            self._count(connection)
 
     def weigh(self, stream: Stream) -> None:
         """The stream's framer has been fed or cut."""
@@ -150,10 +190,7 @@ class Streams:
 
     def remove(self, stream: Stream) -> None:
         del self.table[stream.connection]
-        group = group_of(stream.connection.peer, self.ipv6_prefix)
-        self.addresses[group] -= 1
-        if not self.addresses[group]:
-            del self.addresses[group]
+        self._discount(stream.connection)
         self.buffered -= stream.buffered
         stream.buffered = 0
 
@@ -165,6 +202,12 @@ class Streams:
     def largest(self) -> Stream:
         return max(self.table.values(), key=lambda stream: stream.buffered)
 
-    def _count(self, stream: Stream) -> None:
-        group = group_of(stream.connection.peer, self.ipv6_prefix)
+    def _count(self, connection: Connection) -> None:
+        group = group_of(connection.peer, self.ipv6_prefix)
         self.addresses[group] = self.addresses.get(group, 0) + 1
+
+    def _discount(self, connection: Connection) -> None:
+        group = group_of(connection.peer, self.ipv6_prefix)
+        self.addresses[group] -= 1
+        if not self.addresses[group]:
+            del self.addresses[group]

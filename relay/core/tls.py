@@ -86,6 +86,8 @@ class TlsKeys(Keys):
     """The oldest version of TLS that is spoken."""
     ciphers: Ciphers | None = None
     """Ciphers of TLS 1.2, as OpenSSL writes them; default: OpenSSL's own."""
+    handshake_max: Annotated[Duration, Field(ge=0.1, le=600)] = 10.0
+    """How long the handshake may take."""
 
     @field_validator("key", "passphrase_file")
     @classmethod
@@ -115,8 +117,6 @@ class DestinationTls(TlsKeys):
     """Subject alternative names of which it must bear one, instead of that name."""
     fingerprints: Fingerprints = ()
     """Fingerprints of which its certificate must have one; without `ca` nothing else is asked."""
-    handshake_max: Annotated[Duration, Field(ge=0.1, le=600)] = 10.0
-    """How long the handshake may take."""
 
     @field_validator("peers", "fingerprints")
     @classmethod

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from relay.core.account import ConnectionRefusal
 from relay.core.intake import Intake
 from relay.core.networks import group_of
-from relay.core.streams import Stream, StreamFramer
+from relay.core.streams import Handshake, Stream, StreamFramer
+from relay.listeners.handshakes import Handshakes
 from relay.listeners.limits import Limits
 from relay.listeners.offences import Offences
 from relay.system.ports import Acceptor, Connection, ReadySet
+from relay.wire.sender import named
 
 log = logging.getLogger("relay.listener")
 
@@ -24,7 +26,8 @@ class Acceptance:
     """The accepting half of a stream listener. Deferred acceptors are not in the ready set.
 
     Who connects while accepting is deferred waits in the kernel. An acceptor that is deferred stays
-    here, with the framer and the limits of its listener: no other ever takes its connections.
+    here, with the framer and the limits of its listener: no other ever takes its connections. With
+    `handshakes` each goes there first, and nobody is accepted before it is known how: `open`.
     """
 
     acceptors: Sequence[Acceptor]
@@ -32,6 +35,8 @@ class Acceptance:
     limits: Limits
     ready_set: ReadySet
     framer: Callable[[], StreamFramer]
+    handshakes: Handshakes | None = None  # None: in the clear
+    opened: bool = False
     deferred: dict[Acceptor, float] = field(default_factory=dict)  # until when
     full_at: float = float("-inf")  # when one was refused for `connections_max`
     episode: "_Episode | None" = None  # of deferring
@@ -40,8 +45,15 @@ class Acceptance:
     def __post_init__(self) -> None:
         self.offences = Offences(self.intake.listener)
         self.intake.streams.group_by(self.limits.ipv6_prefix)
-        for acceptor in self.acceptors:
-            self.ready_set.add(acceptor)
+        if self.handshakes is None:
+            self.open()
+
+    def open(self) -> None:
+        """Accept from now on; harmless when repeated."""
+        if not self.opened:
+            self.opened = True
+            for acceptor in self.acceptors:
+                self.ready_set.add(acceptor)
 
     def accept(
         self, acceptor: Acceptor, now: float, connections_max: int = TURN_CONNECTIONS
@@ -77,17 +89,33 @@ class Acceptance:
         Not at once where descriptors are missing: False until closed connections have freed them.
         """
         now = self.intake.host.clock.now()
+        self.opened = True  # or what is sealed would be watched
         for acceptor in self.acceptors:
             self.ready_set.discard(acceptor)
             acceptor.seal()
         self.deferred.clear()
         self.offences.tell()
+        if self.handshakes is not None:
+            self.handshakes.offences.tell()
         while self.acceptors and self.accept(self.acceptors[0], now) < TURN_CONNECTIONS:
             if self.deferred:
                 return False
             self.acceptors[0].close()
             self.acceptors = self.acceptors[1:]
         return not self.acceptors
+
+    def stream(self, handshake: Handshake) -> Stream:
+        """What a connection becomes whose peer is let in."""
+        stream = Stream(handshake.connection, self.framer(), self.intake.host.clock.now())
+        stream.tls, stream.identity = handshake.tls, handshake.connection.identity
+        if stream.identity is not None:
+            stream.certified = named(stream.connection.peer, stream.identity.name)
+        return stream
+
+    def end_unproved(self, seconds: float, *, late: bool) -> None:
+        """The stop: whoever is silent in its TLS handshake for so long ends; when late, all do."""
+        if self.handshakes is not None:
+            self.handshakes.end_silent(seconds, late=late)
 
     def _take(self, connection: Connection, now: float) -> None:
         account = self.intake.account
@@ -99,18 +127,23 @@ class Acceptance:
             return
         account.connections_accepted += 1
         account.connections_open += 1
-        self.intake.streams.add(Stream(connection, self.framer(), now))
-        self.ready_set.add(connection)
+        if self.handshakes is None:
+            self.intake.streams.add(Stream(connection, self.framer(), now))
+            self.ready_set.add(connection)
+        else:
+            self.handshakes.begin(connection, now)
         log.debug("listener %s: connection from %s", self.intake.listener, connection.peer)
 
     def _refusal(self, peer: str, now: float) -> ConnectionRefusal | None:
         limits, streams = self.limits, self.intake.streams
         if limits.allowed is not None and peer not in limits.allowed:
             return ConnectionRefusal.NOT_ALLOWED
+        if self.handshakes is not None and self.handshakes.secure.context is None:
+            return ConnectionRefusal.TLS_UNUSABLE
         group = self._group(peer)
         if limits.accepts is not None and not limits.accepts.of(group, now).take(1, now):
             return ConnectionRefusal.ACCEPT_RATE
-        if len(streams.table) >= limits.connections_max:
+        if streams.connections >= limits.connections_max:
             return ConnectionRefusal.CONNECTIONS_MAX
         most = limits.per_address_max
         if most is not None and streams.addresses.get(group, 0) >= most:
@@ -128,7 +161,7 @@ class Acceptance:
         elif refusal is ConnectionRefusal.CONNECTIONS_PER_ADDRESS_MAX:
             text = f"refused: {self.limits.per_address_max} from there are open"
             self.offences.note(self._group(peer), text, now)
-        else:  # which says nothing of this peer
+        elif refusal is ConnectionRefusal.CONNECTIONS_MAX:  # which says nothing of this peer
             if now - self.full_at >= QUIET_SECONDS:
                 log.warning("listener %s has %d connections, refuses more",
                             self.intake.listener, self.limits.connections_max)  # fmt: skip

@@ -115,6 +115,7 @@ class AnsweringReader(Reader):
             conversation = _conversation(stream)
             if not conversation.read:
                 ready_set.discard(stream.connection)
+                self.queue.pop(stream, None)
             if conversation.unsent:
                 sending_set.add(stream.connection, writable=True)
 
@@ -140,7 +141,8 @@ class AnsweringReader(Reader):
                 del outgoing[:sent]
                 conversation.unsent_at = now
         except ConnectionBroken as broken:
-            self._break_off(stream, "reset", str(broken))
+            self._broke(stream, broken)
+            self._close(stream)
             return
         if conversation.session.state == "closed" and not outgoing and stream.ended_at is None:
             super().end(stream, now)
@@ -166,6 +168,7 @@ class AnsweringReader(Reader):
         read = not conversation.full
         if read and not conversation.read:
             self.ready_set.add(connection)
+            self._look(stream)
             stream.resume(self.intake.host.clock.now())
             conversation.waited = True
         elif conversation.read and not read:

@@ -1,5 +1,6 @@
 """The keys of every listener that accepts connections."""
 
+from dataclasses import replace
 from typing import Annotated
 
 from pydantic import Field, ValidationInfo, field_validator
@@ -7,6 +8,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from relay.core.component import ListenerKeys
 from relay.core.networks import IPV6_PREFIX
 from relay.core.rate import Buckets, Burst, Limit, Rate
+from relay.core.tls import ListenerTls
 from relay.core.values import Duration
 from relay.listeners.deadlines import NEVER, Deadlines
 from relay.listeners.limits import Limits
@@ -49,6 +51,8 @@ class PeerKeys(ConnectionKeys, NetworkKeys):
     """New connections of one address at once; default: what `accept_rate` is in a minute."""
     ipv6_prefix: Annotated[int, Field(ge=32, le=128, strict=True)] = IPV6_PREFIX
     """IPv6 addresses that have these first bits in common are one address to these limits."""
+    tls: ListenerTls | None = None
+    """Speak TLS, and nothing else; absent: in the clear."""
 
     @field_validator("connections_per_address_max")
     @classmethod
@@ -72,13 +76,16 @@ class PeerKeys(ConnectionKeys, NetworkKeys):
         return Limits(
             buffer_max=buffer_max,
             connections_max=self.connections_max,
-            deadlines=self.deadlines(),
+            deadlines=replace(
+                self.deadlines(), handshake=self.tls.handshake_max if self.tls else NEVER
+            ),
             per_address_max=self.connections_per_address_max
             or self.connections_max - self.connections_max // SPARED,
             ipv6_prefix=self.ipv6_prefix,
             allowed=self.allowed,
             buckets=self.buckets(),
             accepts=self._accepts(),
+            tls=self.tls.settings() if self.tls else None,
         )
 
     def _accepts(self) -> Buckets | None:

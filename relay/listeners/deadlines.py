@@ -17,6 +17,7 @@ class Deadlines:
     first_byte: float = NEVER  # from connecting to the first octet
     unfinished: float = NEVER  # from the begin of a message to its end
     idle: float = NEVER  # of silence
+    handshake: float = NEVER  # from connecting to the end of the TLS handshake
 
     @property
     def any(self) -> bool:

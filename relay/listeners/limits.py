@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from relay.core.networks import IPV6_PREFIX, Senders
 from relay.core.rate import Buckets
 from relay.listeners.deadlines import Deadlines
+from relay.system.ports import TlsSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,3 +20,4 @@ class Limits:
     allowed: Senders | None = None  # whose connections are taken; None: everyone's
     buckets: Buckets | None = None  # what each sender may send; None: no limit
     accepts: Buckets | None = None  # how often each sender may connect; None: no limit
+    tls: TlsSettings | None = None  # how senders must speak TLS; None: in the clear

@@ -7,6 +7,7 @@ log = logging.getLogger("relay.listener")
 
 QUIET_SECONDS = 600.0  # an episode ends after so long; senders try again every minute or so
 NAMED_MAX = 16  # peers told of by name at a time, for each cause
+MORE_MAX = 500  # characters
 
 OTHERS = ""  # stands for the peers beyond
 
@@ -29,10 +30,11 @@ class Offences:
     listener: str
     _episodes: dict[str, dict[str, _Episode]] = field(default_factory=dict)  # by cause and peer
 
-    def note(self, peer: str, what: str, now: float) -> None:
+    def note(self, peer: str, what: str, now: float, more: str = "") -> None:
         """What became of a connection, and why: one of a few texts such as `refused: not allowed`.
 
-        A connection of a peer that is named already, or of one too many, is only counted.
+        A connection of a peer that is named already, or of one too many, is only counted. `more` is
+        of this one, and may be any text: the line about it has the beginning.
         """
         episodes = self._episodes.setdefault(what, {})
         if peer not in episodes and len(episodes) >= NAMED_MAX:
@@ -43,6 +45,8 @@ class Offences:
             episode.last = now
             return
         episodes[peer] = _Episode(now, now)
+        if more:
+            what = f"{what}: {more[:MORE_MAX]}"
         if peer == OTHERS:
             log.warning("listener %s: connections from others, too, %s", self.listener, what)
         else:

@@ -4,17 +4,13 @@ import logging
 
 from relay.core.account import Refusal
 from relay.core.batch import TURN_OCTETS
-from relay.core.intake import Intake
 from relay.core.receipt import Receipt
 from relay.core.streams import Stream, UnexpectedTls
 from relay.listeners.acceptance import Acceptance
 from relay.listeners.deadlines import Late
-from relay.listeners.limits import Limits
-from relay.listeners.offences import Offences
-from relay.listeners.pacing import Pacing
-from relay.listeners.resets import Resets
 from relay.listeners.turn import Turn
-from relay.system.ports import ConnectionBroken, ReadySet
+from relay.listeners.watching import Watching
+from relay.system.ports import ConnectionBroken
 
 log = logging.getLogger("relay.listener")
 
@@ -24,28 +20,10 @@ LINGER_SECONDS = 1.5  # after our FIN a peer may say the rest; who does not hear
 LEAVE_SECONDS = 30.0  # and so is who does not come to an end
 
 
-class Reader:
-    """Reads ready connections in turns; from each read to its put nothing awaits.
+class Reader(Watching):
+    """Reads ready connections in turns; from each read to its put nothing awaits."""
 
-    Invariants: `queue` holds open connections; `leaving` is who got our FIN and is open.
-    """
-
-    def __init__(self, intake: Intake, limits: Limits, ready_set: ReadySet) -> None:
-        self.intake = intake
-        self.ready_set = ready_set
-        self.waited_at = float("-inf")  # until then everybody has waited for a pipe
-        self.resets = Resets(intake.listener)
-        self.offences = Offences(intake.listener)
-        self.queue: dict[Stream, None] = {}  # ready, in the order in which they are served
-        self.leaving: dict[Stream, None] = {}
-        self.pacing: Pacing | None = None
-        if limits.buckets is not None:
-            self.pacing = Pacing(intake.listener, limits.buckets)
-        self._limits = limits
-        for stream in intake.streams.table.values():
-            ready_set.add(stream.connection)
-            if stream.ended_at is not None:
-                self.leaving[stream] = None
+    waited_at = float("-inf")  # until then everybody has waited for a pipe
 
     def turn(
         self, acceptance: Acceptance, *, linger: float = LINGER_SECONDS, sweep: bool = False
@@ -66,53 +44,6 @@ class Reader:
         finally:  # a bug must not cost what the connections before had sent
             self._put(turn)
         return len(turn.messages), turn.octets
-
-    def end_strangers(self) -> None:
-        """The connections that a reload has left, and whose senders it allows no more, end."""
-        allowed, now = self._limits.allowed, self.intake.host.clock.now()
-        if allowed is None:
-            return
-        ended = 0
-        for stream in list(self.intake.streams.table.values()):
-            if stream.ended_at is None and stream.connection.peer not in allowed:
-                self.end(stream, now)
-                ended += 1
-        if ended:
-            log.warning("listener %s ends %d connections that are no longer allowed",
-                        self.intake.listener, ended)  # fmt: skip
-
-    def end(self, stream: Stream, now: float) -> None:
-        """Send our FIN; the connection is closed after the peer's, or sealed when it lingers."""
-        stream.end(now)
-        self.leaving[stream] = None
-        if self.pacing is not None and stream in self.pacing.waiting:
-            self.pacing.forget(stream)
-            self._resume(stream)
-
-    def due(self, now: float) -> None:
-        """Tell what is to be told by now. Once a second."""
-        self.resets.due(now)
-        self.offences.due(now)
-        if self.pacing is not None:
-            self.pacing.tell(now)
-
-    def tell(self) -> None:
-        """The end: tell what was not told."""
-        self.resets.tell(self.intake.host.clock.now())
-        self.offences.tell()
-
-    def pace_seconds(self) -> float:
-        """How long until a connection may be read that its sender's rate has made to wait."""
-        if self.pacing is None:
-            return float("inf")
-        return self.pacing.seconds(self.intake.host.clock.now())
-
-    def stop_pacing(self) -> None:
-        """The stop: everybody is read to the end, whatever the rate."""
-        pacing, self.pacing = self.pacing, None
-        for stream in pacing.waiting if pacing is not None else ():
-            self._resume(stream)
-        self.intake.account.connections_waiting = 0
 
     def _line_up(self, acceptance: Acceptance, now: float) -> None:
         """Who was not served last time comes first; epoll's own order would leave them there.
@@ -147,24 +78,6 @@ class Reader:
             share -= read
             if read < asked:
                 return
-
-    def _must_wait(self, pacing: Pacing, stream: Stream, now: float) -> bool:
-        """Whether its sender's rate is spent; then its connection is not watched for a while."""
-        if stream.ended_at is not None or not pacing.holds(stream, now):
-            return False
-        self.ready_set.discard(stream.connection)
-        account = self.intake.account
-        account.connections_paced += 1
-        account.connections_waiting = len(pacing.waiting)
-        return True
-
-    def _resume(self, stream: Stream) -> None:
-        """Watch a connection again that had to wait."""
-        if self.pacing is not None:
-            self.intake.account.connections_waiting = len(self.pacing.waiting)
-        stream.resume(self.intake.host.clock.now())
-        self.ready_set.discard(stream.connection)  # it may be watched again already
-        self.ready_set.add(stream.connection)
 
     def _end_late(self, turn: Turn) -> None:
         """Connections that have missed a deadline get our FIN.
@@ -212,7 +125,7 @@ class Reader:
             elif stream.sealed_at is None:
                 stream.seal(turn.now)
             else:
-                self._end(stream, turn, "")
+                self._end(stream, turn)
 
     def _overstays(self, stream: Stream, now: float) -> bool:
         """Whether it goes on long after our FIN. A stop has a deadline of its own."""
@@ -230,7 +143,7 @@ class Reader:
             streams.weigh(stream)
             if stream.buffered == held:
                 return  # even the largest holds nothing but the beginning of a count
-            turn.add(found, stream.connection.peer)
+            turn.add(found, stream.sender)
 
     def _put(self, turn: Turn, receipt: Receipt | None = None) -> None:
         if empty := self.intake.account.frames.empty - turn.empty_before:
@@ -251,7 +164,7 @@ class Reader:
                 return 0
             found = stream.feed(data, turn.now) if data else ()
         except ConnectionBroken as broken:
-            self._end(stream, turn, str(broken))
+            self._end(stream, turn, broken)
             return 0
         except UnexpectedTls:
             turn.octets += len(data or b"")
@@ -263,47 +176,23 @@ class Reader:
             self._abandon(stream)
             return 0
         if not data:
-            self._end(stream, turn, "")
+            self._end(stream, turn)
             return 0
         stream.pace(len(data), len(found))
         if self.pacing is not None:
             self.pacing.charge(stream, len(found), turn.now)
-        turn.add(found, stream.connection.peer)
+        turn.add(found, stream.sender)
         turn.octets += len(data)
         self.intake.streams.weigh(stream)
+        if stream.tls is not None:
+            self._look(stream)
         return len(data)
 
-    def _is_open(self, stream: Stream) -> bool:
-        return stream.connection in self.intake.streams.table
-
-    def _end(self, stream: Stream, turn: Turn, fault: str) -> None:
+    def _end(self, stream: Stream, turn: Turn, broken: ConnectionBroken | None = None) -> None:
         """The connection ended: what it has begun and not finished is a message, or counted."""
-        turn.add(stream.close(), stream.connection.peer)
-        if fault:
-            self.intake.account.connections_failed["reset"] += 1
-            self.resets.note(stream.connection.peer, fault, turn.now)
+        turn.add(stream.close(), stream.sender)
+        if broken is not None:
+            self._broke(stream, broken)
+        elif stream.tls is not None:
+            stream.end(turn.now)  # whoever waits for our close_notify takes none for a fault
         self._close(stream)
-
-    def _fail(self, stream: Stream, reason: str, text: str) -> None:
-        """Close it; nothing that it has begun is a message."""
-        self.intake.account.connections_failed[reason] += 1
-        self.offences.note(stream.connection.peer, text, self.intake.host.clock.now())
-        self._close(stream)
-
-    def _abandon(self, stream: Stream) -> None:
-        account = self.intake.account
-        account.connections_failed["internal-error"] += 1
-        account.frames.incomplete += 1
-        account.frames.incomplete_octets += stream.framer.buffered
-        self._close(stream)
-
-    def _close(self, stream: Stream) -> None:
-        self.queue.pop(stream, None)
-        self.leaving.pop(stream, None)
-        if self.pacing is not None:
-            self.pacing.forget(stream)
-            self.intake.account.connections_waiting = len(self.pacing.waiting)
-        self.ready_set.discard(stream.connection)
-        stream.connection.close()
-        self.intake.streams.remove(stream)
-        self.intake.account.connections_open -= 1

@@ -13,7 +13,7 @@ from relay.listeners.acceptance import Acceptance
 from relay.listeners.answering import AnsweringReader, Conversation, answer_paid, answer_slow
 from relay.listeners.connections import PeerKeys
 from relay.listeners.pause import Pause
-from relay.listeners.streams import QUIET_SECONDS, receive
+from relay.listeners.streams import QUIET_SECONDS, accepting, receive
 from relay.system.ports import Endpoint, Socket
 from relay.wire.framing import FramingCounts
 from relay.wire.relp.server import ServerSession
@@ -71,15 +71,14 @@ class RelpListener(PeerKeys):
         ready_set, sending_set = network.ready_set(), network.ready_set()
         try:
             reader = AnsweringReader(intake, limits, ready_set, sending_set)
-            acceptance = Acceptance(
-                sockets,  # type: ignore[arg-type]
-                intake,
+            async with accepting(
+                reader,
                 limits,
-                ready_set,
+                sockets,  # type: ignore[arg-type]
                 lambda: self.conversation(intake.account.frames),
-            )
-            task_status.started()
-            await _receive(reader, acceptance)
+            ) as acceptance:
+                task_status.started()
+                await _receive(reader, acceptance)
         finally:
             ready_set.close()
             sending_set.close()
@@ -106,17 +105,18 @@ async def _drain(reader: AnsweringReader, acceptance: Acceptance) -> None:
     Whatever has no answer at `drain_by`, and what was never read, is still the senders'.
     """
     intake = reader.intake
-    table = intake.streams.table
+    streams, table = intake.streams, intake.streams.table
     clock = intake.host.clock
     reader.stop_pacing()
-    while not acceptance.finished() or table:
-        if clock.now() >= intake.drain_by[0]:
+    while not acceptance.finished() or streams.connections:
+        late = clock.now() >= intake.drain_by[0]
+        acceptance.end_unproved(QUIET_SECONDS, late=late)
+        if late:
             reader.close_all()
             return
         for stream in list(table.values()):
             if stream.ended_at is None:
                 reader.end(stream, clock.now())
         reader.turn(acceptance, linger=QUIET_SECONDS)
-        with trio.move_on_after(QUIET_SECONDS / 4):
-            await reader.ready_set.wait()
+        await reader.wait(QUIET_SECONDS / 4)
         await trio.lowlevel.checkpoint()

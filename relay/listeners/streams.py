@@ -4,7 +4,8 @@ One task serves a listener: a task for each connection costs 51 µs a message at
 over 900 connections, one epoll set with an adaptive pause 15 (Python 3.11, Trio 0.35).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, closing
 
 import trio
 from trio_typing import TaskStatus
@@ -12,9 +13,11 @@ from trio_typing import TaskStatus
 from relay.core.intake import Intake
 from relay.core.streams import StreamFramer
 from relay.listeners.acceptance import Acceptance
+from relay.listeners.handshakes import Handshakes
 from relay.listeners.limits import Limits
 from relay.listeners.pause import Pause
 from relay.listeners.reader import Reader
+from relay.listeners.strangers import strangers
 from relay.system.ports import Acceptor
 
 PAUSE_SECONDS_MAX = 0.005
@@ -40,18 +43,41 @@ async def receive_streams(
     ready_set = intake.host.network.ready_set()
     try:
         reader = Reader(intake, limits, ready_set)
-        acceptance = Acceptance(acceptors, intake, limits, ready_set, framer)
-        task_status.started()
-        with trio.CancelScope() as receiving:
-            async with trio.open_nursery() as nursery:
-                pause = Pause(PAUSE_SECONDS_MAX, FULL_MESSAGES)
-                nursery.start_soon(receive, reader, acceptance, pause, room_seconds_max)
-                await intake.draining.wait()
-                receiving.cancel()
-        await _drain(reader, acceptance)
-        reader.tell()
+        async with accepting(reader, limits, acceptors, framer) as acceptance:
+            task_status.started()
+            with trio.CancelScope() as receiving:
+                async with trio.open_nursery() as nursery:
+                    pause = Pause(PAUSE_SECONDS_MAX, FULL_MESSAGES)
+                    nursery.start_soon(receive, reader, acceptance, pause, room_seconds_max)
+                    await intake.draining.wait()
+                    receiving.cancel()
+            await _drain(reader, acceptance)
+            reader.tell()
     finally:
         ready_set.close()
+
+
+@asynccontextmanager
+async def accepting(
+    reader: Reader,
+    limits: Limits,
+    acceptors: Sequence[Acceptor],
+    framer: Callable[[], StreamFramer],
+) -> AsyncIterator[Acceptance]:
+    """While inside, TLS handshakes are taken forward, where there are any to be made."""
+    intake = reader.intake
+    for stream in strangers(intake, limits):
+        reader.end(stream, intake.host.clock.now())
+    if limits.tls is None:
+        yield Acceptance(acceptors, intake, limits, reader.ready_set, framer)
+        return
+    with closing(Handshakes(intake, limits)) as handshakes:
+        acceptance = Acceptance(acceptors, intake, limits, reader.ready_set, framer, handshakes)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(handshakes.secure.watch, acceptance.open)
+            nursery.start_soon(handshakes.serve, lambda it: reader.welcome(acceptance.stream(it)))
+            yield acceptance
+            nursery.cancel_scope.cancel()
 
 
 async def receive(
@@ -62,11 +88,9 @@ async def receive(
 ) -> None:
     """Accept and read until cancelled."""
     clock = reader.intake.host.clock
-    reader.end_strangers()
     swept = clock.now()
     while True:
-        with trio.move_on_after(min(SWEEP_SECONDS, reader.pace_seconds())):
-            await reader.ready_set.wait()
+        await reader.wait(SWEEP_SECONDS)
         ready_at = clock.now()
         with trio.move_on_after(room_seconds_max):
             await reader.intake.room()
@@ -91,10 +115,10 @@ async def _drain(reader: Reader, acceptance: Acceptance) -> None:
     resets no acknowledged octet away.
     """
     intake = reader.intake
-    table = intake.streams.table
+    streams, table = intake.streams, intake.streams.table
     clock = intake.host.clock
     reader.stop_pacing()
-    while not acceptance.finished() or table:
+    while not acceptance.finished() or streams.connections:
         for stream in table.values():
             if stream.ended_at is None:
                 reader.end(stream, clock.now())
@@ -106,8 +130,8 @@ async def _drain(reader: Reader, acceptance: Acceptance) -> None:
         if late:
             for stream in table.values():
                 stream.seal(now)
+        acceptance.end_unproved(QUIET_SECONDS, late=late)
         if reader.turn(acceptance, linger=QUIET_SECONDS) == (0, 0):
-            with trio.move_on_after(QUIET_SECONDS / 4):
-                await reader.ready_set.wait()
-        if late and not table:
+            await reader.wait(QUIET_SECONDS / 4)
+        if late and not streams.connections:
             return  # whoever is still in a backlog could not be accepted for want of descriptors

@@ -78,6 +78,10 @@ async def drain_sockets(listening: Listening, sockets: list[Socket], after: trio
 
 def close_streams(intake: Intake) -> None:
     """Close the connections that a listener leaves behind; their unfinished frames are counted."""
+    for handshake in list(intake.streams.handshakes.values()):
+        intake.streams.finish(handshake)
+        handshake.connection.close()
+        intake.account.connections_open -= 1
     for stream in list(intake.streams.table.values()):
         intake.streams.remove(stream)
         stream.connection.close()
