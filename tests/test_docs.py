@@ -416,6 +416,6 @@ def test_the_readme_has_the_test_command_that_ci_runs() -> None:
         ["sh", "-c", extracting[1]], cwd=ROOT, capture_output=True, text=True, check=True
     )
     install = "python3 -m venv .venv && .venv/bin/pip install --quiet -e '.[test]'"
-    assert found.stdout == f"{install} && .venv/bin/pytest -n 2\n"
+    assert found.stdout == f"{install} && .venv/bin/pytest -n 2 --dist loadgroup\n"
     run = "python3 -m venv .venv && .venv/bin/pip install --quiet . && .venv/bin/relay run"
     assert f"\n    {run} --config config/relay.toml\n" in (ROOT / "README.md").read_text()

@@ -7,16 +7,15 @@ the operator of this host gets in whatever happens on the network.
 
 from collections import Counter
 from dataclasses import dataclass, field
-from ipaddress import IPv6Address, ip_address, ip_network
 
 from relay.admin.lifetime import Lifetime
+from relay.core.networks import group_of
 from relay.system.descriptors import descriptors_max
 
 CONNECTIONS_MAX = 64
 LOCAL_MAX = 16  # of these, kept for the unix socket
 ADDRESS_MAX = 32  # from one address
 DESCRIPTORS_SHARE = 8  # of few descriptors, one in so many
-IPV6_PREFIX = 64  # what one subscriber has is one address
 
 LOCAL = "local"
 
@@ -33,7 +32,7 @@ class Admission:
 
     def admit(self, address: str, lifetime: Lifetime) -> bool:
         """Take a new one in, at the cost of an idle one where there are too many; or refuse it."""
-        group = address_group(address)
+        group = group_of(address)
         crowd = self._crowd(group)
         if crowd:
             self.refused += 1
@@ -69,16 +68,3 @@ class Admission:
 def connections_max() -> int:
     """How many are served at a time."""
     return min(CONNECTIONS_MAX, descriptors_max() // DESCRIPTORS_SHARE)
-
-
-def address_group(address: str) -> str:
-    """What counts as one address."""
-    try:
-        ip = ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if not isinstance(ip, IPv6Address):
-        return address
-    if ip.ipv4_mapped is not None:
-        return str(ip.ipv4_mapped)
-    return str(ip_network((ip, IPV6_PREFIX), strict=False))

@@ -1,7 +1,7 @@
-"""Networks of senders: keys that hold them, and whether an address is in one."""
+"""Networks of senders: keys that hold them, whether an address is in one, who has it at all."""
 
 from collections.abc import Sequence
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
@@ -12,6 +12,7 @@ from relay.wire.sender import address_of
 Network = IPv4Network | IPv6Network
 
 KNOWN_MAX = 4096  # addresses remembered; forged ones must not grow memory
+IPV6_PREFIX = 64  # a single host may have as many addresses (RFC 4291 section 2.5.1, RFC 8981)
 
 
 class Senders:
@@ -38,6 +39,24 @@ class Senders:
         except ValueError:  # "local"
             return False
         return any(address in network for network in self._networks)
+
+
+def group_of(address: str, ipv6_prefix: int = IPV6_PREFIX) -> str:
+    """Whom an address counts for: an IPv6 one for its network, any other for itself.
+
+    A link-local one counts for itself, too: a link is one network, however many hosts it has.
+    """
+    if ":" not in address:
+        return address
+    try:
+        ip = IPv6Address(address)
+    except ValueError:
+        return address
+    if ip.ipv4_mapped is not None:
+        return str(ip.ipv4_mapped)
+    if ipv6_prefix == ip.max_prefixlen or ip.is_link_local:
+        return address
+    return str(ip_network((int(ip), ipv6_prefix), strict=False))
 
 
 def _network(value: object) -> Network:

@@ -5,6 +5,7 @@ from typing import Protocol, cast
 
 import trio
 
+from relay.core.networks import IPV6_PREFIX, group_of
 from relay.system.ports import Connection, Identity, SecureConnection, TlsContext, TlsSettings
 from relay.wire.client_hello import is_client_hello
 
@@ -144,13 +145,14 @@ class Handshake:
 
 @dataclass(slots=True, eq=False)
 class Streams:
-    """Invariants: `buffered` is the sum over the table; `addresses` counts all peers."""
+    """Invariants: `buffered` is the sum over the table; `addresses` counts all peers' groups."""
 
     table: dict[Connection, Stream] = field(default_factory=dict)
     handshakes: dict[Connection, Handshake] = field(default_factory=dict)  # become streams
     context: tuple[TlsSettings, TlsContext] | None = None  # the last one that could be used
     buffered: int = 0  # octets of unfinished frames
-    addresses: dict[str, int] = field(default_factory=dict)  # connections, by the peer's address
+    addresses: dict[str, int] = field(default_factory=dict)  # connections, by the peer's group
+    ipv6_prefix: int = IPV6_PREFIX  # of these groups
     answered: dict[Stream, None] = field(default_factory=dict)  # have news for their peers
     news: trio.lowlevel.ParkingLot = field(default_factory=trio.lowlevel.ParkingLot)
 
@@ -160,16 +162,25 @@ class Streams:
 
     def add(self, stream: Stream) -> None:
         self.table[stream.connection] = stream
-        self._count(stream.connection.peer)
+        self._count(stream.connection)
 
     def begin(self, handshake: Handshake) -> None:
         self.handshakes[handshake.connection] = handshake
-        self._count(handshake.connection.peer)
+        self._count(handshake.connection)
 
     def finish(self, handshake: Handshake) -> None:
         """It is done, or has failed."""
         del self.handshakes[handshake.connection]
-        self._discount(handshake.connection.peer)
+        self._discount(handshake.connection)
+
+    def group_by(self, ipv6_prefix: int) -> None:
+        """Count peers by networks of this size from now on, also those that are there."""
+        if ipv6_prefix == self.ipv6_prefix:
+            return
+        self.ipv6_prefix = ipv6_prefix
+        self.addresses.clear()
+        for connection in (*self.table, *self.handshakes):
+            self._count(connection)
 
     def weigh(self, stream: Stream) -> None:
         """The stream's framer has been fed or cut."""
@@ -179,7 +190,7 @@ class Streams:
 
     def remove(self, stream: Stream) -> None:
         del self.table[stream.connection]
-        self._discount(stream.connection.peer)
+        self._discount(stream.connection)
         self.buffered -= stream.buffered
         stream.buffered = 0
 
@@ -191,10 +202,12 @@ class Streams:
     def largest(self) -> Stream:
         return max(self.table.values(), key=lambda stream: stream.buffered)
 
-    def _count(self, peer: str) -> None:
-        self.addresses[peer] = self.addresses.get(peer, 0) + 1
+    def _count(self, connection: Connection) -> None:
+        group = group_of(connection.peer, self.ipv6_prefix)
+        self.addresses[group] = self.addresses.get(group, 0) + 1
 
-    def _discount(self, peer: str) -> None:
-        self.addresses[peer] -= 1
-        if not self.addresses[peer]:
-            del self.addresses[peer]
+    def _discount(self, connection: Connection) -> None:
+        group = group_of(connection.peer, self.ipv6_prefix)
+        self.addresses[group] -= 1
+        if not self.addresses[group]:
+            del self.addresses[group]

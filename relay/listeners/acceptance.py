@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from relay.core.account import ConnectionRefusal
 from relay.core.intake import Intake
+from relay.core.networks import group_of
 from relay.core.streams import Handshake, Stream, StreamFramer
 from relay.listeners.handshakes import Handshakes
 from relay.listeners.limits import Limits
@@ -43,6 +44,7 @@ class Acceptance:
 
     def __post_init__(self) -> None:
         self.offences = Offences(self.intake.listener)
+        self.intake.streams.group_by(self.limits.ipv6_prefix)
         if self.handshakes is None:
             self.open()
 
@@ -138,23 +140,27 @@ class Acceptance:
             return ConnectionRefusal.NOT_ALLOWED
         if self.handshakes is not None and self.handshakes.secure.context is None:
             return ConnectionRefusal.TLS_UNUSABLE
-        if limits.accepts is not None and not limits.accepts.of(peer, now).take(1, now):
+        group = self._group(peer)
+        if limits.accepts is not None and not limits.accepts.of(group, now).take(1, now):
             return ConnectionRefusal.ACCEPT_RATE
         if streams.connections >= limits.connections_max:
             return ConnectionRefusal.CONNECTIONS_MAX
         most = limits.per_address_max
-        if most is not None and streams.addresses.get(peer, 0) >= most:
+        if most is not None and streams.addresses.get(group, 0) >= most:
             return ConnectionRefusal.CONNECTIONS_PER_ADDRESS_MAX
         return None
+
+    def _group(self, peer: str) -> str:
+        return group_of(peer, self.limits.ipv6_prefix)
 
     def _tell(self, refusal: ConnectionRefusal, peer: str, now: float) -> None:
         if refusal is ConnectionRefusal.NOT_ALLOWED:
             self.offences.note(peer, "refused: not allowed", now)
         elif refusal is ConnectionRefusal.ACCEPT_RATE:
-            self.offences.note(peer, "refused: above accept_rate", now)
+            self.offences.note(self._group(peer), "refused: above accept_rate", now)
         elif refusal is ConnectionRefusal.CONNECTIONS_PER_ADDRESS_MAX:
             text = f"refused: {self.limits.per_address_max} from there are open"
-            self.offences.note(peer, text, now)
+            self.offences.note(self._group(peer), text, now)
         elif refusal is ConnectionRefusal.CONNECTIONS_MAX:  # which says nothing of this peer
             if now - self.full_at >= QUIET_SECONDS:
                 log.warning("listener %s has %d connections, refuses more",

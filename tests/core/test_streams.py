@@ -66,6 +66,23 @@ def test_a_stream_is_found_by_its_connection() -> None:
     assert streams.table[stream.connection] is stream
 
 
+def test_peers_are_counted_by_their_networks_of_any_size() -> None:
+    streams = Streams()
+    there = [open_stream(f"2001:db8:0:{n & 1}::{n:x}") for n in range(5)]
+    for stream in [*there, open_stream()]:
+        streams.add(stream)
+    v4 = {"192.0.2.1": 1}
+    assert streams.addresses == v4 | {"2001:db8::/64": 3, "2001:db8:0:1::/64": 2}
+    streams.group_by(48)
+    assert streams.addresses == v4 | {"2001:db8::/48": 5}
+    streams.remove(there[0])
+    streams.group_by(128)
+    assert streams.addresses == v4 | {it.connection.peer: 1 for it in there[1:]}
+    for stream in there[1:]:
+        streams.remove(stream)
+    assert streams.addresses == v4
+
+
 def test_a_connection_is_sealed_once() -> None:
     stream = open_stream()
     stream.seal(1.0)

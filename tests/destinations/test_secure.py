@@ -22,7 +22,7 @@ from relay.system.ports import TlsReason
 from relay.wire.framing import Framer, FramingCounts
 from tests.destinations.conftest import MakeRig, Rig
 from tests.system.name_server import name_server
-from tests.system.tls.parts import VERSIONS, Certificates
+from tests.system.tls.parts import VERSIONS, Certificates, authority_of_that_name
 
 pytestmark = pytest.mark.usefixtures("short_pauses")
 
@@ -283,7 +283,7 @@ Change = Callable[[Certificates, Path], dict[str, object]]
 
 def other_authority(certificates: Certificates, directory: Path) -> dict[str, object]:
     """One with the same name and another key."""
-    trustme.CA(key_type=trustme.KeyType.ECDSA).cert_pem.write_to_path(directory / "other.pem")
+    authority_of_that_name().cert_pem.write_to_path(directory / "other.pem")
     return {"ca": str(directory / "other.pem")}
 
 

@@ -87,6 +87,7 @@ async def door(
     connections_max: int = 100,
     per_address_max: int | None = None,
     accept_rate: float | None = None,
+    ipv6_prefix: int = 64,
 ) -> Door:
     rig = Rig()
     rig.own.attach()
@@ -102,6 +103,7 @@ async def door(
             1 << 20,
             connections_max,
             per_address_max=per_address_max,
+            ipv6_prefix=ipv6_prefix,
             accepts=Buckets(accepts) if (accepts := Limit.of(accept_rate, None)) else None,
         ),
         ready_set,  # type: ignore[arg-type]
@@ -216,6 +218,34 @@ async def test_no_address_has_more_than_its_connections(caplog: pytest.LogCaptur
     assert it.intake.streams.addresses == {"192.0.2.1": 2, "192.0.2.2": 1}
 
 
+async def test_an_ipv6_network_is_one_address(caplog: pytest.LogCaptureFixture) -> None:
+    """A single host has 2^64 addresses, and takes another one whenever it wants."""
+    it = await door(connections_max=100, per_address_max=3, accept_rate=5.0)
+    greedy = [FakeConnection(f"2001:db8::{number:x}") for number in range(100)]
+    other = FakeConnection("2001:db8:0:1::1")
+    it.acceptor.waiting = [*greedy, other]
+    for _ in range(2):
+        it.accept(0.0)
+    assert sum(not client.closed for client in greedy) == 3
+    assert not other.closed
+    refused = it.intake.account.connections_refused
+    assert refused[ConnectionRefusal.CONNECTIONS_PER_ADDRESS_MAX] == 2
+    assert refused[ConnectionRefusal.ACCEPT_RATE] == 95
+    assert caplog.messages == [
+        "listener net-lf: connection from 2001:db8::/64 refused: 3 from there are open",
+        "listener net-lf: connection from 2001:db8::/64 refused: above accept_rate",
+    ]
+
+
+async def test_hosts_of_one_ipv6_network_can_be_told_apart() -> None:
+    """As the key says, and link-local ones anyhow: those of a link have one network."""
+    for network, prefix in (("2001:db8", 128), ("fe80", 64)):
+        it = await door(per_address_max=1, ipv6_prefix=prefix)
+        it.acceptor.waiting = [FakeConnection(f"{network}::{n}") for n in (1, 2, 2, 3)]
+        it.accept(0.0)
+        assert sorted(it.intake.streams.addresses) == [f"{network}::{n}" for n in (1, 2, 3)]
+
+
 async def test_who_connects_too_often_is_refused_alone(caplog: pytest.LogCaptureFixture) -> None:
     it = await door(accept_rate=2.0)
     restless = [FakeConnection("192.0.2.1") for _ in range(5)]
@@ -240,10 +270,10 @@ async def test_a_storm_of_connects_leaves_time_for_data() -> None:
 
 
 async def test_what_is_kept_of_addresses_is_bounded() -> None:
-    """Forged they cannot be, but a host may have a whole IPv6 network."""
+    """Forged they cannot be, but a site may have many IPv6 networks."""
     it = await door(connections_max=100, per_address_max=2, accept_rate=1.0)
     for number in range(70_000):
-        it.acceptor.waiting = [FakeConnection(f"2001:db8::{number:x}")]
+        it.acceptor.waiting = [FakeConnection(f"2001:db8:{number >> 8:x}:{number & 255:x}::1")]
         it.accept(float(number))
         if number >= 50:
             it.intake.streams.remove(it.streams[0])

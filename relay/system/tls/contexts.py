@@ -1,6 +1,7 @@
 """Contexts that are kept, and made anew when their files change."""
 
 import logging
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -64,5 +65,11 @@ def _look(settings: TlsSettings, kept: _Kept | None) -> _Kept:
 
 def _files(settings: TlsSettings) -> Sequence[str]:
     names = settings.certificate, settings.key, settings.passphrase_file
-    ca = () if settings.ca == SYSTEM else (settings.ca,)
-    return [name for name in (*names, *ca) if name]
+    return [name for name in (*names, *_authorities(settings)) if name]
+
+
+def _authorities(settings: TlsSettings) -> Sequence[str | None]:
+    if settings.ca != SYSTEM:
+        return [settings.ca]
+    system = ssl.get_default_verify_paths()  # a bundle, and a directory of single ones
+    return [system.cafile, system.capath]

@@ -91,6 +91,15 @@ def wires() -> tuple[Wire, Wire]:
     return one, other
 
 
+def authority_of_that_name() -> trustme.CA:
+    """A new one, with a key of its own and the same name as every other."""
+    return trustme.CA(
+        organization_name="Laboratory",
+        organization_unit_name="Authority",
+        key_type=trustme.KeyType.ECDSA,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Certificates:
     """In one directory: an authority, and certificates of it and of another of the same name."""
@@ -103,7 +112,7 @@ class Certificates:
     @classmethod
     def make(cls, directory: Path) -> "Certificates":
         directory.mkdir(exist_ok=True)
-        authority = trustme.CA(key_type=trustme.KeyType.ECDSA)
+        authority = authority_of_that_name()
         ca, server, client = (str(directory / f"{name}.pem") for name in ("ca", "server", "client"))
         authority.cert_pem.write_to_path(ca)
         leaf = authority.issue_cert(NAME, "127.0.0.1", key_type=trustme.KeyType.ECDSA)

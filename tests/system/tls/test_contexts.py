@@ -47,3 +47,19 @@ async def test_new_files_are_used_and_unusable_ones_are_told_once(
     shutil.copy(certificates.ca, ca)
     assert await tls.load(settings) is not first
     assert "are in use" in caplog.messages[2]
+
+
+async def test_the_authorities_of_the_system_may_change_as_well(
+    tls: SystemTls, certificates: Certificates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = tmp_path / "bundle.pem"
+    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "missing"))
+    settings = certificates.client_settings(ca="system")
+    with pytest.raises(TlsUnusable, match="no certificates of authorities"):
+        await tls.load(settings)
+    shutil.copy(certificates.ca, bundle)
+    first = await tls.load(settings)
+    assert await tls.load(settings) is first
+    bundle.write_bytes(bundle.read_bytes() * 2)
+    assert await tls.load(settings) is not first
