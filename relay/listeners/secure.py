@@ -11,7 +11,7 @@ from relay.system.ports import TlsContext, TlsSettings, TlsUnusable
 
 log = logging.getLogger("relay.listener")
 
-LOOK_SECONDS = 5.0  # between two looks at the files
+LOOK_SECONDS = 1.0  # between two looks at the files
 
 
 @dataclass(slots=True, eq=False)
@@ -32,7 +32,7 @@ class Secure:
         return kept[1] if kept is not None and kept[0] == self.settings else None
 
     async def watch(self, looked: Callable[[], None]) -> None:
-        """Look at the files every few seconds until cancelled; `looked` is called behind each."""
+        """Look at the files once a second until cancelled; `looked` is called behind each."""
         while True:
             await self.load()
             looked()

@@ -10,16 +10,17 @@ import pytest
 
 from tests.scenarios.conftest import Prepare
 from tests.scenarios.harness.books import Books, total
-from tests.scenarios.harness.messages import numbered, stream
+from tests.scenarios.harness.messages import numbered, numbers, stream
 from tests.scenarios.harness.process import RelayProcess
 from tests.scenarios.harness.rsyslog import Rsyslog
 from tests.scenarios.harness.senders import connected
-from tests.scenarios.harness.tls_peers import KINDS, Kind, receiver
+from tests.scenarios.harness.tls_peers import KINDS, SENDERS, Kind, receiver, sender
 from tests.scenarios.harness.waiting import until
 from tests.system.tls.parts import Certificates
 
 MESSAGES = int(os.environ.get("RELAY_TLS_MESSAGES", "4000"))
 CLIENT = "edge1.example.net"
+SECONDS_MAX = 30 + MESSAGES / 500  # omrelp brings 1200 messages a second, in the clear as well
 
 CONFIG = """
 [listeners.net]
@@ -144,3 +145,95 @@ def _is_watched(relay: RelayProcess, certificates: Certificates) -> bool:
     labels = {("file", certificates.client), ("subject", "edge 1")}
     name = "relay_tls_certificate_not_after_timestamp_seconds"
     return (name, frozenset(labels)) in relay.metrics()
+
+
+# -- the other way
+
+INTO = """
+[listeners.net]
+type = "@type@"
+listen = ["127.0.0.1:@net@"]
+tls.certificate = "@server@"
+tls.client_ca = "@ca@"
+tls.peers = "edge1.example.net"
+tls.minimum_version = "1.2"
+
+[destinations.file]
+type = "file"
+path = "@directory@/state/out.log"
+
+[pipes.keep]
+from = "net"
+to = "file"
+overflow = "block"
+"""
+
+
+def come(relay: RelayProcess) -> set[int]:
+    file = relay.directory / "state/out.log"
+    lines = file.read_bytes().split(b"\n")[:-1] if file.exists() else []
+    return set(numbers(lines).get("a", []))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(it, id=it.name, marks=pytest.mark.skipif(bool(it.missing), reason=it.missing))
+        for it in SENDERS
+    ],
+)
+def test_what_others_send_comes_while_every_certificate_is_replaced(
+    kind: Kind, prepare: Prepare, tmp_path: Path
+) -> None:
+    """Both sides want to know who the other is; a new authority signs new certificates for both.
+
+    The connection that stands goes on; the sender, which needs it, starts again.
+    """
+    certificates = Certificates.make(tmp_path / "certificates")
+    relay = prepare(INTO, {
+        "type": kind.type, "server": certificates.server, "ca": certificates.ca,
+    })  # fmt: skip
+    relay.start()
+    own = {"ca": certificates.ca, "client": certificates.client}
+    third, two_thirds = MESSAGES // 3, 2 * MESSAGES // 3
+    with sender(kind, tmp_path / "peer", own, relay.port("net")) as peer:
+        _feed(peer, 0, third)
+        until(lambda: come(relay) == set(range(third)), "messages come", SECONDS_MAX)
+        Certificates.make(tmp_path / "certificates")
+        until(lambda: "TLS files have changed and are in use" in relay.log, "they are in use")
+        _feed(peer, third, two_thirds)
+        until(lambda: come(relay) == set(range(two_thirds)), "the connection goes on", SECONDS_MAX)
+        peer.stop()
+        peer.start()
+        _feed(peer, two_thirds, MESSAGES)
+        until(lambda: come(relay) == set(range(MESSAGES)), "all messages come", SECONDS_MAX)
+    failed = relay.ledger()["listeners"]["net"]["connections"]["failed"]
+    assert not {reason for reason, number in failed.items() if number} - {"reset", "tls-closed"}
+    assert relay.stop() == 0
+
+
+def _feed(peer: Rsyslog, start: int, stop: int) -> None:
+    with connected(peer.port) as sock:
+        sock.sendall(stream(numbered(stop - start, start=start), "lf"))
+
+
+@pytest.mark.parametrize("kind", ["tcp", "relp"])
+def test_relay_to_relay(kind: str, prepare: Prepare, tmp_path: Path) -> None:
+    """A chain over TLS, both certified; the second knows by whom it was sent."""
+    (tmp_path / "first").mkdir()
+    certificates = Certificates.make(tmp_path / "certificates")
+    second = prepare(INTO, {
+        "type": kind, "server": certificates.server, "ca": certificates.ca,
+    })  # fmt: skip
+    second.start()
+    first = prepare(CONFIG, {
+        "type": kind, "peer": second.port("net"), "more": "",
+        "ca": certificates.ca, "client": certificates.client,
+    }, directory=tmp_path / "first")  # fmt: skip
+    first.start()
+    send(first, 0, 1000)
+    until(lambda: come(second) == set(range(1000)), "all messages come")
+    first.until(lambda it: not total(it["pipes"]["forward"]["held"]), "all is delivered")
+    _, senders = second.get("/senders")
+    assert b"edge1.example.net@127.0.0.1" in senders
+    assert first.stop() == second.stop() == 0

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import ssl
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -27,6 +28,8 @@ class Permits:
         Raises:
             TlsFault: not permitted.
         """
+        if tls.session_reused:  # then the library has verified nothing anew
+            _check_time(tls)
         if not (self.peers or self.fingerprints):
             return
         der = tls.getpeercert(binary_form=True)
@@ -42,6 +45,12 @@ class Permits:
                 has = ", ".join(clean(value) for _, value in names[:NAMES_MAX]) or "none"
                 text = f"the peer's certificate has none of the names permitted; its own: {has}"
                 raise TlsFault(TlsReason.NOT_PERMITTED, text)
+
+
+def _check_time(tls: ssl.SSLObject) -> None:
+    not_after = _not_after(_certificate(tls))
+    if 0 < not_after < time.time():
+        raise TlsFault(TlsReason.EXPIRED, "the peer's certificate has expired")
 
 
 def identity_of(tls: ssl.SSLObject) -> Identity | None:

@@ -1,4 +1,4 @@
-"""Programs that receive over TLS, and want to know who we are: rsyslog and syslog-ng."""
+"""Programs that speak TLS, and want to know who we are: rsyslog and syslog-ng, on either side."""
 
 import subprocess
 from dataclasses import dataclass
@@ -40,6 +40,38 @@ source net {{ network(ip("127.0.0.1") port({port}) transport("tls") flags(no-par
         peer-verify(required-trusted)) ); }};
 destination file {{ file("{directory}/out.log" template("$MSG\\n") flush-lines(1)); }};
 log {{ source(net); destination(file); }};
+"""
+
+
+RSYSLOG_SENDER = """
+global(workDirectory="{directory}" parser.escapeControlCharactersOnReceive="off"
+       defaultNetstreamDriverCAFile="@ca@" defaultNetstreamDriverCertFile="@client@"
+       defaultNetstreamDriverKeyFile="@client@")
+module(load="imtcp")
+input(type="imtcp" port="{port}" address="127.0.0.1")
+template(name="raw" type="string" string="%rawmsg%")
+@output@
+"""
+OMFWD = """
+action(type="omfwd" target="127.0.0.1" port="{target}" protocol="tcp" template="raw"
+       TCP_Framing="octet-counted" streamDriver="@library@" streamDriverMode="1"
+       streamDriverAuthMode="x509/name" streamDriverPermittedPeers="siem.example.net"
+       action.resumeRetryCount="-1" action.resumeInterval="1")
+"""
+OMRELP = """
+module(load="omrelp" tls.tlslib="@library@")
+action(type="omrelp" target="127.0.0.1" port="{target}" template="raw" tls="on"
+       tls.caCert="@ca@" tls.myCert="@client@" tls.myPrivKey="@client@" tls.authMode="name"
+       tls.permittedPeer=["siem.example.net"]
+       action.resumeRetryCount="-1" action.resumeInterval="1")
+"""
+SYSLOG_NG_SENDER = """@version: 3.38
+options {{ stats-freq(0); time-reopen(1); }};
+source net {{ network(ip("127.0.0.1") port({port}) flags(no-parse)); }};
+destination relay {{ network("127.0.0.1" port({target}) transport("tls") template("$MSG\\n")
+    tls(ca-file("@ca@") cert-file("@client@") key-file("@client@")
+        peer-verify(required-trusted)) ); }};
+log {{ source(net); destination(relay); flags(flow-control); }};
 """
 
 
@@ -96,6 +128,29 @@ KINDS = (
     _rsyslog("gnutls", "imrelp.so", "relp", IMRELP),
     _rsyslog("openssl", "imrelp.so", "relp", IMRELP),
 )
+
+
+def _rsyslog_sender(library: str, module: str, kind: str, output: str) -> Kind:
+    there = _rsyslog(library, module, kind, "")
+    config = RSYSLOG_SENDER.replace("@output@", output.replace("@library@", library))
+    return Kind(there.name, kind, "octet", config, there.missing)
+
+
+SENDERS = (
+    _rsyslog_sender("gtls", "lmnsd_gtls.so", "tcp", OMFWD),
+    _rsyslog_sender("ossl", "lmnsd_ossl.so", "tcp", OMFWD),
+    Kind("syslog-ng", "tcp", "lf", SYSLOG_NG_SENDER, syslog_ng.MISSING),
+    _rsyslog_sender("gnutls", "omrelp.so", "relp", OMRELP),
+    _rsyslog_sender("openssl", "omrelp.so", "relp", OMRELP),
+)
+
+
+def sender(kind: Kind, directory: Path, files: dict[str, str], target: int) -> Rsyslog:
+    """Runs while inside, and sends to this port what it gets; `files` are `ca` and `client`."""
+    config = kind.config
+    for name, path in files.items():
+        config = config.replace(f"@{name}@", path)
+    return (SyslogNg if kind.name == "syslog-ng" else Rsyslog)(directory, config, target)
 
 
 def receiver(kind: Kind, directory: Path, files: dict[str, str], permitted: str) -> Rsyslog:

@@ -2,6 +2,7 @@
 
 import random
 import ssl
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 
 from relay.system.ports import ConnectionBroken, TlsFault, TlsReason
 from relay.system.tls.connection import RECORD_OCTETS, RECORDS_AT_ONCE
-from tests.system.tls.parts import NAME, Certificates, Pair
+from relay.system.tls.context import SystemTlsContext
+from tests.system.tls.parts import NAME, VERSIONS, Certificates, Pair, wires
 
 AHEAD = RECORD_OCTETS * RECORDS_AT_ONCE
 
@@ -375,3 +377,41 @@ def test_renegotiation_is_off(certificates: Certificates) -> None:
     options = pair.server._tls.context.options
     assert options & ssl.OP_NO_RENEGOTIATION
     assert options & ssl.OP_NO_COMPRESSION
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_a_certificate_that_has_expired_lets_nobody_resume_a_session(
+    version: str, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library looks at a certificate when a session begins, and a session may be resumed."""
+    server = SystemTlsContext(certificates.mutual(minimum_version=version))
+    server._context.maximum_version = VERSIONS[version]
+    client = ssl.create_default_context(cafile=certificates.ca)
+    client.load_cert_chain(certificates.client)
+    first = _resume(server, client, None)
+    assert _resume(server, client, first.session).session_reused
+    monkeypatch.setattr(time, "time", lambda: 4e11)  # beyond the year 9999
+    with pytest.raises(TlsFault, match="has expired") as caught:
+        _resume(server, client, first.session)
+    assert caught.value.reason is TlsReason.EXPIRED
+
+
+def _resume(
+    server: SystemTlsContext, context: ssl.SSLContext, session: ssl.SSLSession | None
+) -> ssl.SSLObject:
+    """A client whose handshake is done, also on the other side."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = context.wrap_bio(incoming, outgoing, server_hostname=NAME, session=session)
+    one, other = wires()
+    tls = server.wrap(other)
+    done = False
+    while not done:
+        with suppress(ssl.SSLWantReadError):
+            client.do_handshake()
+        one.send([outgoing.read()])
+        done = tls.handshake()
+        incoming.write(one.receive(1 << 16) or b"")
+    with suppress(ssl.SSLWantReadError):
+        client.do_handshake()
+        client.read(1)  # the ticket
+    return client
