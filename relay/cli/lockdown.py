@@ -25,6 +25,21 @@ from relay.system.sandbox import close, grant
 log = logging.getLogger("relay")
 
 
+def make_state_dir(config: Config, state_dir: str) -> None:
+    """One that is new belongs to the user; one that is there stays whose it is.
+
+    Before anything is bound: a socket's file may be in it.
+    """
+    if config.relay.user is None or os.geteuid() != 0:
+        return
+    identity = Identity.of(config.relay.user, config.relay.group)
+    try:
+        os.mkdir(state_dir, 0o700)
+    except OSError:  # it is there, or what it is in is not yet: the machine waits for it
+        return
+    os.chown(state_dir, identity.uid, identity.gid)
+
+
 def give_up_privileges(config: Config, machine: SystemMachine, state_dir: str) -> None:
     """Become the user that the configuration names. All sockets are bound by now.
 
@@ -42,7 +57,6 @@ def give_up_privileges(config: Config, machine: SystemMachine, state_dir: str) -
             raise Failure(f"relay.user: {user}: only root can become another user")
         return
     kept = _kept(config)
-    _make_state_dir(state_dir, identity)
     try:
         drop(identity, kept)
     except NotDropped as exc:
@@ -109,12 +123,3 @@ def _kept(config: Config) -> list[str]:
     if any(it.kind == "kmsg" for it in endpoints):
         kept.append("CAP_SYSLOG")
     return kept
-
-
-def _make_state_dir(state_dir: str, identity: Identity) -> None:
-    """One that is new belongs to the user; one that is there stays whose it is."""
-    try:
-        os.mkdir(state_dir, 0o700)
-    except OSError:  # it is there, or what it is in is not yet: the machine waits for it
-        return
-    os.chown(state_dir, identity.uid, identity.gid)

@@ -15,7 +15,7 @@ from relay import __version__
 from relay.admin.server import serve_admin
 from relay.cli.configuration import load_or_fail
 from relay.cli.failure import Failure
-from relay.cli.lockdown import give_up_privileges, lock_in
+from relay.cli.lockdown import give_up_privileges, lock_in, make_state_dir
 from relay.cli.logs import Writer, start_logging
 from relay.config import Config
 from relay.core.own import OwnMessages
@@ -53,6 +53,7 @@ def run(path: str, log_level: str) -> None:
             machine = _machine(state_dir)
             # In the only thread so far: privileges are dropped, and a sandbox closed, for a thread.
             # What cannot be bound now is told and tried again by the listener that wants it.
+            make_state_dir(config, state_dir)
             bindings = Bindings(machine)
             for listener in config.listeners.values():
                 bindings.bind(listener.endpoints())

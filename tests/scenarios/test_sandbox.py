@@ -209,6 +209,22 @@ def test_with_auto_what_is_missing_is_one_warning(prepare: Prepare, tmp_path: Pa
     assert relay.stop() == 0
 
 
+def test_a_state_dir_in_which_a_socket_is_bound_first_is_the_users(
+    directory: Path, prepare: Prepare
+) -> None:
+    """Started as root for the first time, with `log.sock` in a `state_dir` that is not there."""
+    relay = prepare(
+        f'[relay]\nuser = "{USER}"\nsandbox = "auto"\nstate_dir = "state"\n'
+        '[listeners.log]\ntype = "unix"\npath = "state/log.sock"\n'
+        '[destinations.ring]\ntype = "memory"\n[pipes.all]\nfrom = "*"\nto = "ring"\n',
+        directory=directory,
+    )
+    give_away(directory)
+    relay.start()
+    assert (directory / "state").stat().st_uid == pwd.getpwnam(USER).pw_uid
+    assert relay.stop() == 0
+
+
 def test_only_root_becomes_another_user(directory: Path) -> None:
     (directory / "relay.toml").write_text(
         '[relay]\nuser = "daemon"\nstate_dir = "state"\n[admin]\nlisten = "off"\n'

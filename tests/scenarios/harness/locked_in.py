@@ -28,10 +28,18 @@ def locked_in(config: str) -> str:
     return f"[relay]\n{keys}{config}"
 
 
+def give_terminals(config: str) -> None:
+    """Those that a configuration names, as login(1) does."""
+    for terminal in re.findall(r"/dev/pts/\d+", config) if LOCKED_IN else ():
+        os.chown(terminal, pwd.getpwnam(USER).pw_uid, -1)
+
+
 def give_away(directory: Path) -> None:
     """Give what is in a directory to the user, who gets there, too."""
     entry = pwd.getpwnam(USER)
     for path in [directory, *directory.rglob("*")]:
+        if path.name == "logrotate.conf":
+            continue  # it takes root's alone
         os.chown(path, entry.pw_uid, entry.pw_gid, follow_symlinks=False)
     for path in directory.parents:
         if path.stat().st_uid == os.geteuid() and path != Path("/tmp"):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from tests.scenarios.harness.books import LOOK_SECONDS, Books, Samples, Scraper, Watch
-from tests.scenarios.harness.locked_in import LOCKED_IN, give_away, locked_in
+from tests.scenarios.harness.locked_in import LOCKED_IN, give_away, give_terminals, locked_in
 from tests.scenarios.harness.ports import fill
 from tests.scenarios.harness.waiting import SECONDS_MAX, until
 
@@ -54,6 +54,7 @@ class RelayProcess:
     def write(self, config: str) -> None:
         """Another configuration, with the ports that the names had before; read at a reload."""
         text, ports = fill(locked_in(config), self._values)
+        give_terminals(text)
         self._values.update(ports)
         self._config.write_text(text)
 
