@@ -6,7 +6,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 
+from tests.bench import secure
 from tests.bench.datagrams import SegmentedDatagrams, SingleDatagrams
 from tests.bench.load import Load
 from tests.bench.messages import DISTINCT, line_octets, messages
@@ -19,9 +21,12 @@ HOST = "127.0.0.1"
 Trail = list[tuple[int, float]]  # how many messages were on their way, and since when
 
 
-def sending(load: Load, port: int, trail: Trail) -> Callable[[], None]:
+def sending(
+    load: Load, port: int, trail: Trail, certificates: Path | None = None
+) -> Callable[[], None]:
     """Connect, and return what sends the whole load; if it is timed, with a trail."""
     kind = socket.SOCK_DGRAM if load.transport == "udp" else socket.SOCK_STREAM
+    sockets: Sequence[socket.socket]
     sockets = [socket.socket(type=kind) for _ in range(load.connections)]
     for sock in sockets:
         sock.connect((HOST, port))
@@ -29,6 +34,10 @@ def sending(load: Load, port: int, trail: Trail) -> Callable[[], None]:
             # Or the sender's kernel keeps small writes back until the relay's acknowledges those
             # before (Nagle): twice the latency, and none of the relay's making.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if load.transport == "tls":
+        assert certificates is not None
+        context = secure.client(certificates)
+        sockets = [context.wrap_socket(it, server_hostname=secure.NAME) for it in sockets]
     if load.transport == "udp":
         send = _send_datagrams(sockets[0], segmented=load.segmented)
     elif load.transport == "relp":
@@ -89,7 +98,8 @@ def pieces(start: int, stop: int, size: int) -> Iterator[range]:
 def main() -> None:
     load, port = Load(**json.loads(sys.argv[1])), int(sys.argv[2])
     trail: Trail = []
-    send = sending(load, port, trail)
+    certificates = Path(sys.argv[3]) if load.transport == "tls" else None
+    send = sending(load, port, trail, certificates)
     print(json.dumps({}), flush=True)
     sys.stdin.readline()
     started = time.monotonic()

@@ -5,7 +5,7 @@ from typing import Literal
 
 RELP_PIECE = 128  # messages in one send; of these a window of 1,024 holds eight
 
-Transport = Literal["tcp", "udp", "relp"]
+Transport = Literal["tcp", "tls", "udp", "relp"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from tests.bench.child import ROOT, Silent
 from tests.bench.generator import HOST
 
 HERE = Path(__file__).parent
-PORTS = ("tcp", "many", "udp", "relp", "admin")  # "many" is for many connections at once
+PORTS = ("tcp", "many", "tls", "udp", "relp", "admin")  # "many" is for many connections at once
 READY_SECONDS_MAX = 20.0
 STOP_SECONDS_MAX = 20.0
 _LISTENING = "0A"  # the state of a listening socket in /proc/net/tcp: include/net/tcp_states.h
@@ -46,6 +46,7 @@ RELAY = Program(
 )
 RELAY_DURABLE = Program("relay", HERE / "durable.toml", _RELAY_COMMAND, (("tcp", "tcp"), _ADMIN))
 RELAY_RELP = Program("relay", HERE / "relp.toml", _RELAY_COMMAND, (("tcp", "relp"), _ADMIN))
+RELAY_TLS = Program("relay", HERE / "tls.toml", _RELAY_COMMAND, (("tcp", "tls"), _ADMIN))
 
 RSYSLOG = Program(
     "rsyslog",
@@ -76,6 +77,15 @@ RSYSLOG_RELP_DIRECT = replace(
 RSYSLOG_RELP_DISK = replace(
     RSYSLOG_RELP, name="rsyslog, queue on disk", values=(("main", "FixedArray"), ("action", "Disk"))
 )
+
+RSYSLOG_OPENSSL = Program(
+    "rsyslog, OpenSSL",
+    HERE / "tls-rsyslog.conf",
+    _RSYSLOG_COMMAND,
+    (("tcp", "tls"),),
+    (("library", "ossl"),),
+)
+RSYSLOG_GNUTLS = replace(RSYSLOG_OPENSSL, name="rsyslog, GnuTLS", values=(("library", "gtls"),))
 
 
 @dataclass(frozen=True, slots=True)

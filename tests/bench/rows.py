@@ -12,7 +12,10 @@ from tests.bench.load import Load
 from tests.bench.program import (
     RELAY_DURABLE,
     RELAY_RELP,
+    RELAY_TLS,
     RSYSLOG_DISK,
+    RSYSLOG_GNUTLS,
+    RSYSLOG_OPENSSL,
     RSYSLOG_RELP,
     RSYSLOG_RELP_DIRECT,
     RSYSLOG_RELP_DISK,
@@ -23,6 +26,7 @@ from tests.bench.start import Start
 from tests.bench.syslog_ng import durable_syslog_ng
 
 _TCP = Load("tcp", 2_000_000)
+_TLS = Load("tls", 1_000_000)
 _UDP = Load("udp", 500_000, rate=100_000, burst=100)
 _UDP_BURST = Load("udp", 500_000, rate=100_000, burst=100, segmented=True)
 _UDP_FLOOD = Load("udp", 2_000_000, segmented=True)
@@ -35,6 +39,7 @@ _STEADY = Load("tcp", 100_000, rate=10_000, timed=True)
 # Of the synced one 400 messages take six seconds; it is given no more.
 _DISKS = (Peer(RSYSLOG_DISK, 4), Peer(RSYSLOG_SYNCED, 5000))
 _RELPS = (Peer(RSYSLOG_RELP, 8), Peer(RSYSLOG_RELP_DISK, 8), Peer(RSYSLOG_RELP_DIRECT, 8))
+_TLSES = (Peer(RSYSLOG_OPENSSL), Peer(RSYSLOG_GNUTLS))
 
 _DURABLE = Comparison(
     "durable", "TCP to TCP, all of it written to disk and synced", _TCP, RELAY_DURABLE, _DISKS
@@ -42,6 +47,7 @@ _DURABLE = Comparison(
 
 ROWS: Sequence[Row] = (
     Comparison("tcp-tcp", "one connection, as fast as it goes", _TCP),
+    Comparison("tls-tls", "TLS on both sides", _TLS, RELAY_TLS, _TLSES),
     Comparison("udp-tcp", "100,000 datagrams/s", _UDP),
     Comparison("udp-burst", "the same, 64 and 36 of them there at once", _UDP_BURST),
     Comparison("udp-flood", "datagrams as fast as they can be sent", _UDP_FLOOD),
@@ -57,7 +63,7 @@ ROWS: Sequence[Row] = (
     Direct(
         "direct",
         "generators into the sink",
-        (_TCP, _UDP, _UDP_FLOOD, _TRICKLE, _RELP, _RELP_QUICK),
+        (_TCP, _TLS, _UDP, _UDP_FLOOD, _TRICKLE, _RELP, _RELP_QUICK),
     ),
 )
 NAMES = [row.name for row in ROWS]

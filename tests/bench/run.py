@@ -11,6 +11,7 @@ from tests.bench.cost import cpu_seconds, memory_peak, waiting_seconds
 from tests.bench.load import Load, Transport
 from tests.bench.messages import OCTETS, counted_octets, line_octets
 from tests.bench.program import Program, running
+from tests.bench.secure import certificates
 from tests.bench.sink import Expected
 from tests.bench.trail import latencies_ms
 
@@ -66,14 +67,18 @@ def measure(program: Program | None, load: Load) -> Run:
     octets = arriving_octets(load.messages, load, forwarded=program is not None)
     expected = Expected(_arriving_over(load, program), octets, timed=load.timed)
     with ExitStack() as stack:
-        sink = stack.enter_context(Child("sink", json.dumps(dataclasses.asdict(expected))))
+        directory = ""
+        if load.transport == "tls":
+            directory = str(stack.enter_context(certificates()))
+        what = json.dumps(dataclasses.asdict(expected))
+        sink = stack.enter_context(Child("sink", what, directory))
         port = sink.hear(START_SECONDS_MAX)["port"]
         pid = None
         if program:
-            it = stack.enter_context(running(program, port))
+            it = stack.enter_context(running(program, port, certificates=directory))
             pid, port = it.pid, it.ports[load.port]
         what = json.dumps(dataclasses.asdict(load))
-        generator = stack.enter_context(Child("generator", what, str(port)))
+        generator = stack.enter_context(Child("generator", what, str(port), directory))
         generator.hear(START_SECONDS_MAX)
         pids = (pid, generator.pid, sink.pid)
         before = [cpu_seconds(each) if each else 0.0 for each in pids]

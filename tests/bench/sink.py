@@ -3,11 +3,14 @@
 import json
 import selectors
 import socket
+import ssl
 import sys
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import cast
 
+from tests.bench import secure
 from tests.bench.generator import HOST
 from tests.bench.load import Transport
 from tests.bench.messages import OCTETS
@@ -44,6 +47,7 @@ class Sink:
 
     listening: socket.socket
     expected: Expected
+    context: ssl.SSLContext | None = None  # over TLS
     octets: int = 0
     first: float = 0.0
     last: float = 0.0
@@ -72,6 +76,8 @@ class Sink:
     def _serve(self, sock: socket.socket, selector: selectors.BaseSelector) -> None:
         if sock is self.listening and sock.type == socket.SOCK_STREAM:
             connection, _ = sock.accept()
+            if self.context is not None:
+                connection = self.context.wrap_socket(connection, server_side=True)
             connection.setblocking(False)
             selector.register(connection, selectors.EVENT_READ)
             if self.expected.transport == "relp":
@@ -89,7 +95,7 @@ class Sink:
                 if not octets:
                     break
                 self._count(sock, octets)
-        except BlockingIOError:
+        except (BlockingIOError, ssl.SSLWantReadError):  # which has nothing left in memory either
             pass
         if octets > 0:
             self.last = time.monotonic()
@@ -105,7 +111,8 @@ class Sink:
 
 def main() -> None:
     expected = Expected(**json.loads(sys.argv[1]))
-    sink = Sink(listen(expected.transport, expected.port), expected)
+    context = secure.server(Path(sys.argv[2])) if expected.transport == "tls" else None
+    sink = Sink(listen(expected.transport, expected.port), expected, context)
     print(json.dumps({"port": sink.listening.getsockname()[1]}), flush=True)
     sink.receive()
     arrived = {"octets": sink.octets, "first": sink.first, "last": sink.last, "trail": sink.trail}

@@ -30,8 +30,11 @@ from tests.bench.program import (
     RELAY,
     RELAY_DURABLE,
     RELAY_RELP,
+    RELAY_TLS,
     RSYSLOG,
     RSYSLOG_DISK,
+    RSYSLOG_GNUTLS,
+    RSYSLOG_OPENSSL,
     RSYSLOG_RELP,
     RSYSLOG_RELP_DIRECT,
     RSYSLOG_RELP_DISK,
@@ -59,8 +62,10 @@ LOADS = (
     Load("udp", 500, rate=100_000, burst=100),
     Load("udp", 500, rate=100_000, burst=100, segmented=True),
 )
-RELAYS = (RELAY, RELAY_DURABLE, RELAY_RELP)
+RELAYS = (RELAY, RELAY_DURABLE, RELAY_RELP, RELAY_TLS)
 RSYSLOGS = (RSYSLOG, RSYSLOG_DISK, RSYSLOG_SYNCED, RSYSLOG_RELP, RSYSLOG_RELP_DIRECT)
+RSYSLOG_TLS = (RSYSLOG_OPENSSL, RSYSLOG_GNUTLS)
+TLS = Load("tls", 5000)
 RELAY_RENAMED = replace(RELAY_DURABLE, name="another")
 RELP = Load("relp", 128 * 40)  # windows of 1024, five times
 
@@ -95,7 +100,7 @@ def test_pace_gives_up_what_it_cannot_catch_up_on() -> None:
     assert max(sizes) <= 200  # 20 ms of them
 
 
-@pytest.mark.parametrize("load", [*LOADS, RELP, replace(RELP, quick=True)])
+@pytest.mark.parametrize("load", [*LOADS, TLS, RELP, replace(RELP, quick=True)])
 def test_a_load_arrives_at_the_sink(load: Load) -> None:
     run = measure(None, load)
     assert (run.sent, run.received, run.lost) == (load.messages, load.messages, 0)
@@ -120,20 +125,21 @@ def test_rsyslog_forwards_it_all(load: Load) -> None:
         (RSYSLOG_RELP, RELP),
         (RSYSLOG_RELP_DIRECT, RELP),
         (RSYSLOG_RELP_DISK, RELP),
+        *((it, TLS) for it in RSYSLOG_TLS),
     ],
-    ids=["disk", "synced", "relp", "relp-direct", "relp-disk"],
+    ids=["disk", "synced", "relp", "relp-direct", "relp-disk", "openssl", "gnutls"],
 )
-def test_rsyslog_forwards_it_all_from_disk_and_over_relp(program: Program, load: Load) -> None:
+def test_rsyslog_forwards_it_all_from_disk_over_relp_and_tls(program: Program, load: Load) -> None:
     run = measure(program, load)
     assert (run.received, run.lost) == (load.messages, 0)
 
 
 @pytest.mark.parametrize(
     ("program", "load"),
-    [(RELAY_DURABLE, Load("tcp", 5000)), (RELAY_RELP, RELP)],
-    ids=["durable", "relp"],
+    [(RELAY_DURABLE, Load("tcp", 5000)), (RELAY_RELP, RELP), (RELAY_TLS, TLS)],
+    ids=["durable", "relp", "tls"],
 )
-def test_relay_forwards_it_all_from_disk_and_over_relp(program: Program, load: Load) -> None:
+def test_relay_forwards_it_all_from_disk_over_relp_and_tls(program: Program, load: Load) -> None:
     run = measure(program, load)
     assert (run.received, run.lost) == (load.messages, 0)
     assert run.latencies_ms == ()
@@ -195,9 +201,9 @@ def test_a_peak_of_memory_can_be_forgotten() -> None:
     assert after < peak - (32 << 20)
 
 
-@pytest.mark.parametrize("program", [*RELAYS, *RSYSLOGS])
+@pytest.mark.parametrize("program", [*RELAYS, *RSYSLOGS, *RSYSLOG_TLS])
 def test_configurations_have_nothing_left_to_fill_in(program: Program) -> None:
-    values = dict.fromkeys(("configuration", "directory", "sink", *PORTS), "1")
+    values = dict.fromkeys(("configuration", "directory", "certificates", "sink", *PORTS), "1")
     assert "@" not in filled(program.template.read_text(), values | dict(program.values))
 
 
