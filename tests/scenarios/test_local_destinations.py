@@ -16,6 +16,7 @@ from tests.destinations.pty import Pty
 from tests.scenarios.conftest import Prepare
 from tests.scenarios.harness.books import Books, total
 from tests.scenarios.harness.dev_log import cannot_mount
+from tests.scenarios.harness.locked_in import give_terminals
 from tests.scenarios.harness.messages import numbered, numbers, stream, told
 from tests.scenarios.harness.process import RelayProcess
 from tests.scenarios.harness.receivers import StreamReceiver
@@ -186,6 +187,7 @@ def test_people_see_what_concerns_them(prepare: Prepare, tmp_path: Path) -> None
     )
     for it in people.values():
         os.chmod(it.path, 0o620)
+        give_terminals(it.path)
     script = 'mount -t tmpfs tmpfs /run && ln -s "$0" /run/utmp && exec "$@"'
     private = ("unshare", "--mount", "--propagation", "private", "sh", "-c", script)
     relay = prepare(TO_PEOPLE, launcher=(*private, str(utmp)))
