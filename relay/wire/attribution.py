@@ -34,7 +34,12 @@ def attribute(message: bytes, pid: int, program: Program | None) -> tuple[bytes,
         end = message.rfind(name, 0, start) + len(name)
         return b"%b[%d]%b" % (message[:end], pid, message[end:]), False
     called = tag_name(program(pid))
-    return (b"%b%b[%d]: %b" % (message[:start], called, pid, text) if called else message), False
+    if not called:
+        return message, False
+    head = message[:start]
+    if header.dialect != "none" and not head.endswith(b" "):
+        head += b" "  # a header that ends with the message, or has its text glued to it
+    return b"%b%b[%d]: %b" % (head, called, pid, text), False
 
 
 def tag_name(name: bytes) -> bytes:
