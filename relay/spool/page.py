@@ -37,6 +37,7 @@ _BOOT = struct.Struct("<8sI64s8s40x")
 _EPOCH_AT = 76
 _CRC = struct.Struct("<I")
 _AT_RISK_MAX = (1 << 32) - 1
+_NUMBER_MAX = (1 << 62) - 1  # of messages: no process gets as far
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,4 +264,11 @@ def _records(content: bytes) -> Iterator[bytes | None]:
     for at in range(0, len(content) - RECORD_OCTETS + 1, RECORD_OCTETS):
         record, crc = content[at : at + RECORD_OCTETS - 4], content[at + RECORD_OCTETS - 4 :][:4]
         unused = not any(record) and not any(crc)
-        yield b"" if unused else record if _CRC.pack(zlib.crc32(record)) == crc else None
+        whole = _CRC.pack(zlib.crc32(record)) == crc and (at == 0 or _is_possible(record))
+        yield b"" if unused else record if whole else None
+
+
+def _is_possible(record: bytes) -> bool:
+    """Whether what this process adds to the numbers of a pipe has room in its record."""
+    _, _, *numbers = _PIPE.unpack(record)
+    return all(number <= _NUMBER_MAX for number in numbers)

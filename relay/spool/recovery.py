@@ -13,6 +13,7 @@ from relay.system.ports import Directory
 
 OURS = ("lock", CURSOR, "probe")
 _NAME = re.compile(r"([0-9]{20})\.seg")
+_NUMBER_MAX = (1 << 63) - 1  # no spool gets as far; a file of a higher number is none of ours
 
 
 def segment_name(first: int) -> str:
@@ -164,12 +165,17 @@ def _cursor(directory: Directory, sizes: Mapping[str, int], report: Report) -> C
 def _headers(directory: Directory, sizes: Mapping[str, int]) -> dict[str, Header | None]:
     """What the segments say of themselves, by name, oldest first; None where that is damaged."""
     headers: dict[str, Header | None] = {}
-    for name in sorted(filter(_NAME.fullmatch, sizes)):
+    for name in sorted(filter(_is_segment, sizes)):
         try:
             headers[name] = segment.parse_header(_content(directory, name, HEADER_OCTETS))
         except Corrupt:
             headers[name] = None
     return headers
+
+
+def _is_segment(name: str) -> bool:
+    found = _NAME.fullmatch(name)
+    return found is not None and int(found[1]) <= _NUMBER_MAX
 
 
 def _parts(

@@ -204,14 +204,17 @@ def _decode(data: bytes, found: Frame) -> Batch:
             raise Corrupt("a sender's name is too long")
         names.append(_text(data, at + _COUNT.size, octets))
         at += _COUNT.size + octets
-    senders: Sequence[str] = names * found.messages
+    places: Sequence[int] | None = None
     if kinds != 1:
         places, at = _read_numbers(data, at, found)
-        senders = [names[place] for place in places]
     lengths, at = _read_numbers(data, at, found)
     ends = list(accumulate(lengths, initial=at))
     if ends[-1] != found.end:
         raise Corrupt("the lengths do not add up")
+    # Only now: as many as the frame says would be any number.
+    senders: Sequence[str] = names * found.messages
+    if places is not None:
+        senders = [names[place] for place in places]
     messages = [data[start:end] for start, end in pairwise(ends)]
     return Batch(messages, senders, listener, received_ns, ends[-1] - at, zone, bool(notice))
 

@@ -33,8 +33,11 @@ def attribute(message: bytes, pid: int, program: Program | None) -> tuple[bytes,
     if name is not None:
         end = message.rfind(name, 0, start) + len(name)
         return b"%b[%d]%b" % (message[:end], pid, message[end:]), False
+    head = message[:start]
+    if header.dialect != "none" and not head.endswith(b" "):
+        head += b" "  # a header that ends with the message, or has its text glued to it
     called = tag_name(program(pid))
-    return (b"%b%b[%d]: %b" % (message[:start], called, pid, text) if called else message), False
+    return (b"%b%b[%d]: %b" % (head, called, pid, text) if called else message), False
 
 
 def tag_name(name: bytes) -> bytes:

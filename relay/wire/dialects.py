@@ -220,7 +220,8 @@ def _fields(message: bytes, at: int) -> Place | None:
     stamp = _stamp_of(
         date + b" " + time if date else time, fields.get(b"tz") or fields.get(b"timezone", b"")
     )
-    named = host if host and _host.fullmatch(host) else None
+    # A space in front, as in a header: a colon alone is no host there either.
+    named = host if host and _host.fullmatch(b" " + host, 1) else None
     return Place("fields", stamp, at, at, named) if stamp else None
 
 

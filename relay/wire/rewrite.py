@@ -35,7 +35,7 @@ def rewrite(message: bytes, change: Change, header: HeaderView | None = None) ->
     `header`: the view of it, where somebody has looked already.
     """
     if not change.only_priority:
-        changed = _rfc5424(message, change, header) or _rfc3164(message, change)
+        changed = _rfc5424(message, change, header) or _rfc3164(message, change, header)
         if changed is None:
             return None
         message = changed
@@ -75,10 +75,11 @@ def _rfc5424(message: bytes, change: Change, header: HeaderView | None) -> bytes
     return b" ".join([version, stamp, host, program, procid, msgid, rest])
 
 
-def _rfc3164(message: bytes, change: Change) -> bytes | None:
+def _rfc3164(message: bytes, change: Change, header: HeaderView | None) -> bytes | None:
     places = header_places(message)
     if places is None or change.data:
         return None
+    before = header or view(message)
     host_start, host_end, program_start, program_end = places
     if change.program is not None:
         if host_end > host_start and message[host_end:program_start] != b" ":
@@ -89,5 +90,5 @@ def _rfc3164(message: bytes, change: Change) -> bytes | None:
         space = b" " if host_start == host_end else b""
         message = message[:host_start] + change.host + space + message[host_end:]
     after = view(message)  # some dialects are known by what stands there
-    host, program = change.host or after.host, change.program or after.program
-    return message if (after.host, after.program) == (host, program) else None
+    wanted = change.host or before.host, change.program or before.program, before.text
+    return message if (after.host, after.program, after.text) == wanted else None

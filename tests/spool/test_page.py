@@ -261,6 +261,20 @@ def test_any_content_is_no_reason_not_to_start(content: bytes) -> None:
     assert set(CrashPage(file, "boot").believed()) == {"siem"}
 
 
+def test_a_record_whose_numbers_leave_no_room_is_damaged() -> None:
+    """Its CRC may be right: nothing of it must keep this process from writing its own."""
+    file = Memory()
+    page = CrashPage(file, "boot")
+    book(page.slot("siem"), 5)
+    packed = bytearray(file.content[RECORD_OCTETS : 2 * RECORD_OCTETS - 4])
+    packed[80:88] = b"\xff" * 8  # held
+    file.write(RECORD_OCTETS, bytes(packed) + zlib.crc32(packed).to_bytes(4, "little"))
+    page = CrashPage(file, "boot")
+    assert page.before == {}
+    book(page.slot("siem"), 5, taken=False)
+    assert CrashPage(file, "boot").before["siem"].held == 5
+
+
 def test_a_page_that_cannot_be_written_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     file = Memory()
     slot = CrashPage(file, "boot").slot("siem")

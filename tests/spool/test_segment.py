@@ -1,5 +1,7 @@
 """The format of a segment: round trips, every cut, every flipped octet, any bytes."""
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -88,6 +90,18 @@ def test_any_payload_is_a_batch_or_corrupt(payload: bytes, messages: int) -> Non
     except Corrupt:
         return
     assert len(batch) == messages
+
+
+def test_a_number_of_messages_costs_no_memory_that_they_do_not_fill() -> None:
+    payload = segment._FIXED.pack(0, 7, 0, 0, 1) + segment._COUNT.pack(0)
+    data = b"\0" * FRAME_OCTETS + payload
+    tracemalloc.start()
+    try:
+        with pytest.raises(Corrupt):
+            segment.decode(data, Frame(0, len(data), 0, 1 << 20))
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_header_says_whose_it_is_and_where_it_begins() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from relay.spool import segment
 from relay.spool.recovery import Known, segment_name
 from relay.spool.store import Damaged, Store
 from relay.system.directory import SystemDirectory
@@ -309,6 +310,20 @@ def test_strangers_are_left_alone_and_told() -> None:
     assert {"pipe", "notes.txt", segment_name(900)} <= set(store.report.aliens)
     assert read_all(store) == ([0, 1], [])
     assert directory.files["notes.txt"] == b"mine"
+
+
+@pytest.mark.parametrize("number", [1 << 63, (1 << 64) - 1, 10**20 - 1])
+def test_a_file_with_a_number_that_no_message_gets_is_an_alien(number: int) -> None:
+    """Behind a segment of a newer version its name alone would be where the numbers go on."""
+    packed = bytearray(segment.header(b"x" * 16, 0)[:60])
+    packed[8] = 9
+    header = bytes(packed) + zlib.crc32(packed).to_bytes(4, "little")
+    files = {segment_name(0): bytearray(header), segment_name(number): bytearray(b"anything")}
+    store = opened(FakeDirectory(files=files))
+    assert segment_name(number) in store.report.aliens
+    assert store.next == 1
+    put(store, 1)
+    assert read_all(store) == ([1], [(0, 1)])
 
 
 def test_a_segment_of_a_newer_version_is_left_untouched_and_its_numbers_are_lost() -> None:

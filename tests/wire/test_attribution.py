@@ -37,6 +37,11 @@ def named(pid: int) -> bytes:
         # with a host in front, as a forwarder writes
         (BSD + b"web1 app[5]: text", BSD + b"web1 app[77]: text", ...),
         (BSD + b"web1 app: text", None, BSD + b"web1 app[77]: text"),
+        # a header and no text, or none that is apart from it
+        (b"<13>Nov 23 07:45:25", None, BSD + b"my_prog_1[77]: "),
+        (BSD, None, BSD + b"my_prog_1[77]: "),
+        (BSD + b"web1", None, BSD + b"web1 my_prog_1[77]: "),
+        (b"<13>2026-11-23T07:28:45Zwww", None, b"<13>2026-11-23T07:28:45Z my_prog_1[77]: www"),
         # RFC 5424
         (NEW + b"app 5 - - text", NEW + b"app 77 - - text", ...),
         (NEW + b"app 77 - - text", None, None),

@@ -133,6 +133,8 @@ def test_what_stands_behind_the_stamp(
         (b"devname=fw1 devid=1", b"fw1"),
         (b'devname="fw 1" devid=1', None),  # no host can be called so
         (b"devname= devid=1", None),
+        (b"devname=: devid=1", None),  # nor so: it would end a stamp or be a tag
+        (b"devname=fe80:: devid=1", b"fe80::"),
         (b'device_name="fw1"', b"fw1"),
         (b"sn=1 fw=192.0.2.1", b"192.0.2.1"),
     ],

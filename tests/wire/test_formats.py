@@ -4,7 +4,7 @@ import json
 from datetime import tzinfo
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from relay.wire.formats import Form, Format, convert
@@ -216,6 +216,14 @@ def test_a_year_that_is_not_said_is_the_nearest(stamp: bytes, received: str, mom
     assert result == b"<13>1 %b h su - - - x" % moment
 
 
+def test_a_device_called_by_a_colon_alone_has_no_name_that_a_header_could_hold() -> None:
+    message = b"<13>date=2026-11-23 time=07:28:45 devname=: x"
+    result = one(message, "rfc5424")
+    assert well_formed(result)
+    assert view(result).host == SENDER.encode()
+    assert view(one(message, "rfc3164")).host == SENDER.encode()
+
+
 @pytest.mark.parametrize("to", ["rfc5424", "rfc3164", "json"])
 @pytest.mark.parametrize(
     "stamp",
@@ -260,9 +268,11 @@ def test_any_bytes_become_well_formed_rfc5424(message: bytes, sender: str, at: t
 
 
 @given(MESSAGES, SENDERS, ZONES)
+@example(b": %ASA-1-1: ", "192.0.2.7", zone("UTC"))
 def test_any_bytes_become_rfc3164(message: bytes, sender: str, at: tzinfo) -> None:
     result = one(message, "rfc3164", at=at, sender=sender)
-    assert view(result).dialect == "rfc3164"
+    # A text that begins with `: %MNEMONIC` is Cisco's, wherever it stands.
+    assert view(result).dialect in ("rfc3164", "cisco")
     assert view(result).priority is not None
     assert result.endswith(view(message).text)
 

@@ -90,3 +90,10 @@ def test_no_message_makes_it_raise_and_twice_is_once(message: bytes) -> None:
         if change.data:
             assert ELEMENT[0] in {name for name, _ in elements(header.structured_data or b"")}
         assert rewrite(once, change) == once
+
+
+def test_a_host_that_would_make_another_header_of_the_text_has_no_place() -> None:
+    """Behind a version and a stamp any word may be missing for RFC 5424: here it is the host."""
+    message = b"<13>1 2026-11-23T07:28:45Z a=1 12 I= [c x"
+    assert view(message).text == b"a=1 12 I= [c x"
+    assert rewrite(message, Change(host=b"edge")) is None
