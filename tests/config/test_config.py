@@ -121,7 +121,7 @@ def test_the_examples_are_there() -> None:
     assert [path.stem for path in SHIPPED] == [
         "chain", "edge-masking", "forward-everything", "local-destinations", "local-machine",
         "noisy-fleet", "service", "several-destinations", "socket-activation", "split-by-facility",
-        "two-collectors", "relay",
+        "tls", "two-collectors", "relay",
     ]  # fmt: skip
 
 
