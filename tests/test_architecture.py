@@ -60,6 +60,7 @@ TESTED_ELSEWHERE = {
     "destinations/files.py": "the open files of file: its tests",
     "destinations/lines.py": "lines to terminals and pipes: tests of console, fifo and program",
     "destinations/reach.py": "what tcp and udp share: their tests",
+    "destinations/session.py": "what all destinations share: their tests",
     "destinations/terminals.py": "the terminals of users: their tests",
     "destinations/transit.py": "a connection's octets: tests of stream, acked and epoch",
     "listeners/datagrams.py": "what udp and unix share: their tests",

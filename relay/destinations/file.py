@@ -15,9 +15,10 @@ from relay.core.lease import Lease
 from relay.core.outlet import Outlet
 from relay.core.values import Mode, Path
 from relay.destinations.files import OpenFiles, PathRefused
-from relay.destinations.session import Reached, text_lines
+from relay.destinations.session import Reached, all_formatted
 from relay.destinations.template import PathTemplate
 from relay.system.ports import Touch
+from relay.wire.escape import escape_text
 
 
 class FileDestination(DestinationKeys):
@@ -71,7 +72,7 @@ class FileDestination(DestinationKeys):
             reached.opened()
             while True:
                 batches = await _lend(lease, outlet, files)
-                lines = [line + b"\n" for line in await text_lines(batches, form)]
+                lines = [line + b"\n" for line in escape_text(all_formatted(batches, form))]
                 if template.fixed:
                     await _write_one(files, template.fixed, lines, lease)
                 else:

@@ -17,12 +17,13 @@ from relay.core.outlet import Outlet
 from relay.destinations.session import (
     STALLED_SECONDS,
     Writable,
+    all_formatted,
     plain,
-    text_lines,
     wait_for_room,
 )
 from relay.destinations.transit import PAUSE_SECONDS, PAUSE_SECONDS_MAX
 from relay.system.ports import Output
+from relay.wire.escape import escape_text
 from relay.wire.formats import Form
 
 # PIPE_BUF (pipe(7)): a pipe takes so much as a whole or not at all, whoever else writes to it.
@@ -97,7 +98,7 @@ class LineSession:
         Raises:
             DestinationDown: it has hung up, or nobody reads it any more.
         """
-        messages = await text_lines(batches, self._manner.form)
+        messages = escape_text(all_formatted(batches, self._manner.form))
         if not await self._room(self._turn):
             return False
         try:

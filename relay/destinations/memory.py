@@ -10,7 +10,8 @@ from relay.core.component import DestinationKeys
 from relay.core.lease import Lease
 from relay.core.outlet import Outlet
 from relay.core.values import Size
-from relay.destinations.session import text_lines
+from relay.destinations.session import lend_formatted
+from relay.wire.escape import escape_text
 
 
 class MemoryDestination(DestinationKeys):
@@ -24,6 +25,6 @@ class MemoryDestination(DestinationKeys):
         ring = outlet.rings.ring(outlet.destination, self.size)
         task_status.started()
         while True:
-            lines = await text_lines(await lease.lend(), outlet.form(self.format))
-            ring.append(lines)
-            lease.settle(len(lines), Confirmation.STORED)
+            messages = await lend_formatted(lease, outlet.form(self.format))
+            ring.append(escape_text(messages))
+            lease.settle(len(messages), Confirmation.STORED)

@@ -13,7 +13,6 @@ from relay.core.errors import DestinationDown
 from relay.core.health import Health
 from relay.core.lease import Lease
 from relay.core.outlet import formatted
-from relay.wire.escape import escape_text
 from relay.wire.formats import Form
 
 # A peer that takes nothing for longer is shown as stalled. One that reads 20 kB/s over loopback
@@ -35,19 +34,6 @@ def all_formatted(batches: Sequence[Batch], form: Form) -> Sequence[bytes]:
     if len(batches) == 1:
         return formatted(batches[0], form)
     return list(chain.from_iterable(formatted(batch, form) for batch in batches))
-
-
-async def text_lines(batches: Sequence[Batch], form: Form) -> Sequence[bytes]:
-    """The messages of all batches as text that stays in its line, as many as were lent.
-
-    A batch a turn: octets that are no text take 0.1 µs each to escape, and a sender may send
-    nothing else, so that a whole window would keep everybody waiting for 0.3 s.
-    """
-    lines = list(escape_text(formatted(batches[0], form)))
-    for batch in batches[1:]:
-        await trio.lowlevel.checkpoint()
-        lines += escape_text(formatted(batch, form))
-    return lines
 
 
 async def wait_for_room(port: Writable, health: Health) -> None:

@@ -11,8 +11,9 @@ from relay.core.component import DestinationKeys
 from relay.core.errors import DestinationDown
 from relay.core.lease import Lease
 from relay.core.outlet import Outlet
-from relay.destinations.session import Reached, text_lines
+from relay.destinations.session import Reached, lend_formatted
 from relay.system.ports import Disk
+from relay.wire.escape import escape_text
 
 
 class StdoutDestination(DestinationKeys):
@@ -24,7 +25,7 @@ class StdoutDestination(DestinationKeys):
         reached = Reached(lease, task_status)
         reached.opened()
         while True:
-            lines = await text_lines(await lease.lend(), outlet.form(self.format))
+            lines = escape_text(await lend_formatted(lease, outlet.form(self.format)))
             async with _OUTPUT.lock:
                 await _write(b"\n".join(lines) + b"\n", outlet.host.disk, lease)
             reached.delivered()

@@ -15,9 +15,10 @@ from relay.core.errors import DestinationDown
 from relay.core.lease import Lease
 from relay.core.outlet import Outlet
 from relay.core.values import Duration, Word, listed, or_one
-from relay.destinations.session import plain, text_lines, wait_for_room
+from relay.destinations.session import all_formatted, plain, wait_for_room
 from relay.destinations.terminals import Note, Screen
 from relay.system.ports import Login, Touch
+from relay.wire.escape import escape_text
 from relay.wire.priority import priorities
 from relay.wire.timestamp import rfc3339
 
@@ -68,7 +69,7 @@ class UsersDestination(DestinationKeys):
         news = trio.lowlevel.ParkingLot()
         while True:
             batches = await lease.lend(LEND_MESSAGES)
-            texts = await text_lines(batches, outlet.form(self.format))
+            texts = escape_text(all_formatted(batches, outlet.form(self.format)))
             levels = priorities([message for batch in batches for message in batch.messages])
             notes = [
                 Note(text + END, urgent=level % 8 == 0)
