@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+from contextlib import suppress
 from dataclasses import replace
 
 from relay import __file__ as package
@@ -33,11 +34,11 @@ def make_state_dir(config: Config, state_dir: str) -> None:
     if config.relay.user is None or os.geteuid() != 0:
         return
     identity = Identity.of(config.relay.user, config.relay.group)
-    try:
+    # It is there, or what it is in is not yet, and is waited for; or root may not do everything:
+    # whether the user can write in it is asked when we are the user.
+    with suppress(OSError):
         os.mkdir(state_dir, 0o700)
-    except OSError:  # it is there, or what it is in is not yet: the machine waits for it
-        return
-    os.chown(state_dir, identity.uid, identity.gid)
+        os.chown(state_dir, identity.uid, identity.gid)
 
 
 def give_up_privileges(config: Config, machine: SystemMachine, state_dir: str) -> None:
