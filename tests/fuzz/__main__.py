@@ -2,6 +2,7 @@
 
 python -m tests.fuzz --target framing --seconds 600   one target; or several
 python -m tests.fuzz --all --seconds 60                every target for so long
+python -m tests.fuzz --all --fresh --runs 1000         the same inputs each time
 python -m tests.fuzz --reproduce FILE                  a finding again, without the fuzzer
 python -m tests.fuzz --all --minimise                  the least that reaches all that is known
 
@@ -24,15 +25,7 @@ DIRECTORY = Path("build/fuzz")
 
 
 def main(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.fuzz")
-    parser.add_argument("--target", action="append", default=[])
-    parser.add_argument("--all", action="store_true", help="every target")
-    parser.add_argument("--seconds", type=int, default=60, help="for each target")
-    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--fresh", action="store_true", help="know nothing, and keep nothing")
-    parser.add_argument("--bug", help="one of those that are planted (tests/fuzz/bugs.py)")
-    parser.add_argument("--minimise", action="store_true")
-    parser.add_argument("--reproduce", type=Path, metavar="FILE")
+    parser = _parser()
     given = parser.parse_args(arguments)
     if given.reproduce:
         return _reproduce(given.reproduce)
@@ -60,13 +53,30 @@ def main(arguments: Sequence[str]) -> int:
             [bug] = [it for it in BUGS if it.name == given.bug]
             stack.enter_context(bug.planted())
         targets = [TARGETS[name] for name in names]
-        for run in fuzz(targets, given.seconds, directory, processes=given.processes,
+        limit = [f"-max_total_time={given.seconds}"]
+        if given.runs:
+            limit = [f"-runs={given.runs}", "-seed=1"]
+        for run in fuzz(targets, limit, directory, processes=given.processes,
                         seeded=not (given.fresh and given.bug)):  # fmt: skip
             print(run, flush=True)
             if run.failed:
                 found += 1
                 print(run.story, flush=True)
     return 1 if found else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz")
+    parser.add_argument("--target", action="append", default=[])
+    parser.add_argument("--all", action="store_true", help="every target")
+    parser.add_argument("--seconds", type=int, default=60, help="for each target")
+    parser.add_argument("--runs", type=int, help="in place of seconds: the same ones each time")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--fresh", action="store_true", help="know nothing, and keep nothing")
+    parser.add_argument("--bug", help="one of those that are planted (tests/fuzz/bugs.py)")
+    parser.add_argument("--minimise", action="store_true")
+    parser.add_argument("--reproduce", type=Path, metavar="FILE")
+    return parser
 
 
 def _reproduce(file: Path) -> int:

@@ -5,12 +5,13 @@ its branches. Each target then runs in a fork of this one process, so that the i
 of the cost, is paid once.
 """
 
+import hashlib
 import os
 import re
 import resource
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,11 +63,16 @@ def instrumented() -> Iterator[None]:
 
 
 def fuzz(
-    targets: Sequence[Target], seconds: int, directory: Path, *, processes: int, seeded: bool
+    targets: Sequence[Target],
+    limit: Sequence[str],
+    directory: Path,
+    *,
+    processes: int,
+    seeded: bool,
 ) -> Iterator[Run]:
-    """Each target for so long. What it learns is in `directory/TARGET`, findings beside it.
+    """Each target up to libFuzzer's own limit. What it learns is in `directory/TARGET`.
 
-    Without `seeded` it knows nothing of the corpus.
+    Findings are beside it. Without `seeded` it knows nothing of the corpus.
     """
     waiting = list(targets)
     running: dict[int, tuple[Target, Path]] = {}
@@ -76,7 +82,7 @@ def fuzz(
             log = directory / f"{target.name}.log"
             pid = os.fork()
             if pid == 0:
-                _child(target, seconds, directory, log, seeded=seeded)
+                _child(target, limit, directory, log, seeded=seeded)
             running[pid] = target, log
         pid, status = os.wait()
         if pid in running:
@@ -86,7 +92,9 @@ def fuzz(
             yield Run(target.name, findings, text, failed=os.waitstatus_to_exitcode(status) != 0)
 
 
-def _child(target: Target, seconds: int, directory: Path, log: Path, *, seeded: bool) -> None:
+def _child(
+    target: Target, limit: Sequence[str], directory: Path, log: Path, *, seeded: bool
+) -> None:
     """Does not return."""
     import atheris
 
@@ -98,7 +106,7 @@ def _child(target: Target, seconds: int, directory: Path, log: Path, *, seeded: 
     for each in (known, findings):
         each.mkdir(parents=True, exist_ok=True)
     options = [
-        f"-max_total_time={seconds}",
+        *limit,
         f"-timeout={TRY_SECONDS_MAX}",
         f"-max_len={target.octets_max}",
         f"-artifact_prefix={findings}/",
@@ -113,7 +121,7 @@ def _child(target: Target, seconds: int, directory: Path, log: Path, *, seeded: 
         options.append(str(CORPUS / target.name))
     ended: object = 1
     try:
-        atheris.Setup(["fuzz", *options], target.run)
+        atheris.Setup(["fuzz", *options], _keeping(target, findings))
         atheris.Fuzz()
         ended = 0
     except SystemExit as end:
@@ -122,6 +130,19 @@ def _child(target: Target, seconds: int, directory: Path, log: Path, *, seeded: 
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(ended if isinstance(ended, int) else 1)
+
+
+def _keeping(target: Target, findings: Path) -> Callable[[bytes], None]:
+    """Keeps the input that fails: libFuzzer does for a crash only, not for an exception."""
+
+    def run(data: bytes) -> None:
+        try:
+            target.run(data)
+        except Exception:
+            (findings / f"crash-{hashlib.sha1(data).hexdigest()}").write_bytes(data)
+            raise
+
+    return run
 
 
 def _dictionary(words: Sequence[bytes]) -> str:
