@@ -72,7 +72,7 @@ _container_streams = (b"stdout F ", b"stdout P ", b"stderr F ", b"stderr P ")
 # What makes a date with a space in it a header: behind it the sender's address (Aruba ClearPass),
 # or a host and a mnemonic of Huawei's.
 _behind_dated = re.compile(
-    rb" (?=(?:\d{1,3}\.){3}\d{1,3} |[\da-f]{1,4}:[\da-f:.]{1,40} |%s %%%%\d\d)" % _HOST
+    rb" (?=(?:\d{1,3}\.){3}\d{1,3} |[\da-f]{1,4}:[\da-f:.]{1,40}(?<![^:]:) |%s %%%%\d\d)" % _HOST
 )
 
 # The first of a message that is `name=value name="value"`: of Fortinet, Sophos and SonicWall those

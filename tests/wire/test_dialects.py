@@ -26,6 +26,7 @@ def forwarded(message: bytes) -> bytes:
         b"RP:Nov 23 07:28:45 UTC: a node has slashes",
         b"2026-11-23 07:28:45,123 INFO root: started",
         b"2026-11-23 07:28:45,123 web-1 %09 is no mnemonic",
+        b"2026-11-23 07:28:45 02:28:4: a colon ends a tag, no address",
         b"2026-02-30 07:28:45 192.0.2.30 there is no such day",
         b"2026/13/01:07:28:45 GMT ns1 there is no such month",
         b"date=2026-11-23 time=07:28:45 level=info a program of somebody's",

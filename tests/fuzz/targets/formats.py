@@ -13,7 +13,9 @@ from tests.fuzz.targets.header import WORDS as WORDS
 SENDERS = ("192.0.2.7", "2001:db8::1", "fe80::1%eth0", "local", "")
 US = "relay.example.net"
 # One that RFC 3164 can carry: behind its stamp, a number may be the year, and a word the zone.
-HOST = re.compile(rb"(?!%%|(?:19|20)\d\d\Z|%s\Z|TZ[+-])[A-Za-z0-9_.:@/%%-]{1,255}(?<![^:]:)" % ZONE)
+HOST = re.compile(
+    rb"(?!%%|(?:19|20)\d\d\Z|%s(?::|\Z)|TZ[+-])[A-Za-z0-9_.:@/%%-]{1,255}(?<![^:]:)" % ZONE
+)
 
 
 def run(data: bytes) -> None:
