@@ -15,10 +15,11 @@ from tests.bench.comparison import Comparison
 from tests.bench.host import host
 from tests.bench.program import RSYSLOG
 from tests.bench.report import as_json
-from tests.bench.rows import NAMES, rows
+from tests.bench.rows import GROUPS, NAMES, rows
 from tests.bench.syslog_ng import HELP
 
 QUICK_DIVISOR = 10
+CHOICES = [*NAMES, *GROUPS, *(name for names in GROUPS.values() for name in names)]
 
 
 @dataclass(slots=True)
@@ -40,9 +41,18 @@ class Progress:
             click.echo("\r\033[K", err=True, nl=False)
 
 
+def _list_rows(context: click.Context, _option: click.Parameter, asked: bool) -> None:
+    if asked:
+        for group, members in {"without --row": NAMES, **GROUPS}.items():
+            click.echo(f"{group}: {' '.join(members)}")
+        context.exit()
+
+
 @click.command(help=__doc__)
-@click.option("--row", "names", multiple=True, type=click.Choice(NAMES),
-              help="Only this row; may be repeated.")  # fmt: skip
+@click.option("--row", "names", multiple=True, type=click.Choice(CHOICES), metavar="NAME",
+              help="Only this row, or this group of rows; may be repeated.")  # fmt: skip
+@click.option("--list", is_flag=True, expose_value=False, is_eager=True, callback=_list_rows,
+              help="The names of all rows, by group.")  # fmt: skip
 @click.option("--quick", is_flag=True, help="A tenth of the messages, and one round.")
 @click.option(
     "--rounds", "--pairs", type=click.IntRange(1), help="Runs of each program in a row; default 3."

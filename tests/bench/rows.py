@@ -1,4 +1,4 @@
-"""All rows."""
+"""The rows that Relay is held to, and how all rows are chosen."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,6 +9,7 @@ from tests.bench.comparison import Comparison, Peer
 from tests.bench.direct import Direct
 from tests.bench.latency import Latency
 from tests.bench.load import Load
+from tests.bench.more import groups
 from tests.bench.program import (
     RELAY_DURABLE,
     RELAY_RELP,
@@ -67,12 +68,14 @@ ROWS: Sequence[Row] = (
     ),
 )
 NAMES = [row.name for row in ROWS]
+GROUPS = {group: [row.name for row in found] for group, found in groups(None).items()}
 
 
 def rows(names: Sequence[str], *, backlog: int | None, syslog_ng: Path | None) -> Sequence[Row]:
-    """Those of these names, all if there are none; a backlog of so many messages.
+    """Those of these names or groups; those that Relay is held to if there are none.
 
-    syslog-ng takes part where it is installed, or in this directory.
+    A backlog has so many messages. syslog-ng takes part where it is installed, or in
+    this directory.
     """
     found: list[Row] = []
     for row in ROWS:
@@ -83,4 +86,6 @@ def rows(names: Sequence[str], *, backlog: int | None, syslog_ng: Path | None) -
             it = replace(_DURABLE, peers=[*_DISKS, Peer(program, 4)])
         if not names or row.name in names:
             found.append(it)
+    for group, more in groups(syslog_ng).items():
+        found += [row for row in more if group in names or row.name in names]
     return found
