@@ -118,7 +118,7 @@ class SalvagingFile:
             end = max(end, *(stop for _, stop in found))
         return bytes(content[: end - offset])
 
-    def write(self, data: bytes, offset: int) -> None:
+    def write(self, data: bytes | bytearray, offset: int) -> None:
         """Written where it can be read."""
         if self.file is not None:
             for at, stop in self._sound(offset, offset + len(data)):

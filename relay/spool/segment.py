@@ -100,11 +100,17 @@ def parse_header(data: bytes) -> Header:
     return Header(version, store, first)
 
 
-def frame(store: bytes, first: int, batch: Batch) -> bytes:
-    """A batch as it is written. 0.14 µs a message of 256 octets in batches of 1,000."""
-    payload = _encode(batch)
-    crc = _crc(store, first, len(batch), payload)
-    return _FRAME.pack(_sync(store), len(payload), crc, first, len(batch)) + payload
+def frame(store: bytes, first: int, batch: Batch) -> bytearray:
+    """A batch as it is written. 0.12 µs a message of 256 octets in batches of 1,000.
+
+    The buffer is made once, with room for the fields in front: to put them there afterwards would
+    copy the payload into fresh memory, which costs as much as all else.
+    """
+    data = bytearray().join([bytes(FRAME_OCTETS), *_columns(batch), *batch.messages])
+    with memoryview(data) as view:
+        crc = _crc(store, first, len(batch), view[FRAME_OCTETS:])
+    _FRAME.pack_into(data, 0, _sync(store), len(data) - FRAME_OCTETS, crc, first, len(batch))
+    return data
 
 
 def find_frame(data: bytes, start: int, store: bytes) -> Frame | None:
@@ -172,10 +178,11 @@ def _crc(store: bytes, first: int, messages: int, payload: bytes | memoryview) -
     return zlib.crc32(payload, zlib.crc32(_COVERED.pack(first, messages), zlib.crc32(store)))
 
 
-def _encode(batch: Batch) -> bytes:
+def _columns(batch: Batch) -> list[bytes]:
+    """What stands in front of the messages."""
     listener = batch.listener.encode("utf-8", "surrogateescape")
     zone = batch.zone.encode("utf-8", "surrogateescape")
-    kinds = list(dict.fromkeys(batch.senders))
+    kinds = _kinds(batch.senders)
     fixed = _FIXED.pack(batch.notice, batch.received_ns, len(listener), len(zone), len(kinds))
     names = [kind.encode("utf-8", "surrogateescape") for kind in kinds]
     parts = [fixed, listener, zone]
@@ -185,8 +192,13 @@ def _encode(batch: Batch) -> bytes:
         place = {kind: i for i, kind in enumerate(kinds)}
         parts.append(_numbers(place[sender] for sender in batch.senders))
     parts.append(_numbers(map(len, batch.messages)))
-    parts.extend(batch.messages)
-    return b"".join(parts)
+    return parts
+
+
+def _kinds(senders: Sequence[str]) -> list[str]:
+    if senders.count(senders[0]) == len(senders):  # 0.3 ns a message, a dictionary 15
+        return [senders[0]]
+    return list(dict.fromkeys(senders))
 
 
 def _decode(data: bytes, found: Frame) -> Batch:

@@ -32,7 +32,7 @@ class SystemFile:
             data += more
         return data
 
-    def write(self, data: bytes, offset: int) -> None:
+    def write(self, data: bytes | bytearray, offset: int) -> None:
         view = memoryview(data)
         while view:
             written = os.pwrite(self._number, view, offset)

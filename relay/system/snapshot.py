@@ -144,7 +144,7 @@ class SnapshotFile:
             found += more
         return found
 
-    def write(self, data: bytes, offset: int) -> None:
+    def write(self, data: bytes | bytearray, offset: int) -> None:
         if self.read(len(data), offset) == data:
             return
         copies = self.directory.copies

@@ -172,8 +172,8 @@ def groups(unpacked: Path | None) -> Mapping[str, Sequence[Row]]:
         "rules": _rules(),
         "formats": _formats(),
         "local": _local(),
-        "dead": _dead(),
-        "reload": _reload(),
+        "isolation": _dead(),
+        "reloads": _reload(),
         "latencies": _latencies(),
         "syslog-ng": [
             Comparison("tcp-tcp-all", "one connection", TCP, RELAY, (Peer(RSYSLOG), *others))

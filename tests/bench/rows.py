@@ -8,6 +8,7 @@ from tests.bench.backlog import Backlog
 from tests.bench.comparison import Comparison, Peer
 from tests.bench.direct import Direct
 from tests.bench.latency import Latency
+from tests.bench.limits import Limits
 from tests.bench.load import Load
 from tests.bench.more import groups
 from tests.bench.program import (
@@ -66,6 +67,7 @@ ROWS: Sequence[Row] = (
         "generators into the sink",
         (_TCP, _TLS, _UDP, _UDP_FLOOD, _TRICKLE, _RELP, _RELP_QUICK),
     ),
+    Limits("limits", "what this machine does of messages of 256 octets, without any program"),
 )
 NAMES = [row.name for row in ROWS]
 GROUPS = {group: [row.name for row in found] for group, found in groups(None).items()}

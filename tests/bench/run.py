@@ -2,8 +2,8 @@
 
 import dataclasses
 import json
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 
 from tests.bench.child import Child
@@ -15,6 +15,8 @@ from tests.bench.program import Program, running
 from tests.bench.secure import certificates
 from tests.bench.sink import Expected
 from tests.bench.trail import latencies_ms
+
+Beside = AbstractContextManager[None]
 
 START_SECONDS_MAX = 20.0
 CONNECT_SECONDS_MAX = 60.0  # thousands of connections
@@ -60,8 +62,12 @@ class Run:
         return self.cpu_seconds / self.received * 1e6 if self.received else float("inf")
 
 
-def measure(program: Program | None, load: Load) -> Run:
+def measure(
+    program: Program | None, load: Load, *, beside: Callable[[int], Beside] | None = None
+) -> Run:
     """Send the load through the program to the sink; without a program, straight to it.
+
+    `beside` is told the program's process, and what it gives is entered for as long as it works.
 
     Raises:
         Silent: some part of the run failed.
@@ -93,8 +99,10 @@ def measure(program: Program | None, load: Load) -> Run:
         pids = (pid, generator.pid, sink.pid)
         before = [cpu_seconds(each) if each else 0.0 for each in pids]
         waited = waiting_seconds(pid) if pid else 0.0
-        if program and program.hup_seconds:
-            stack.enter_context(hanging_up(it.pid, program.hup_seconds))
+        if program and pid and program.hup_seconds:
+            stack.enter_context(hanging_up(pid, program.hup_seconds))
+        if beside and pid:
+            stack.enter_context(beside(pid))
         generator.say()
         sending = generator.hear(seconds_max(load))
         sink.say()

@@ -34,7 +34,9 @@ def main() -> None:
     print(json.dumps({}), flush=True)
     sys.stdin.readline()  # all is sent
     if what == "file":
-        octets, last = watch(lambda: path.stat().st_size, int(expected), FILE_SECONDS)
+        octets, last = watch(
+            lambda: path.stat().st_size if path.exists() else 0, int(expected), FILE_SECONDS
+        )
     else:
         scraper = Scraper(admin)
 

@@ -31,11 +31,11 @@ class Node:
     durable: bytes = b""
     unsynced: list[tuple[int, bytes]] = field(default_factory=list)  # writes at their offsets
 
-    def write(self, data: bytes, offset: int) -> None:
+    def write(self, data: bytes | bytearray, offset: int) -> None:
         if len(self.content) < offset:
             self.content += bytes(offset - len(self.content))
         self.content[offset : offset + len(data)] = data
-        self.unsynced.append((offset, data))
+        self.unsynced.append((offset, bytes(data)))
 
     def truncate(self, size: int) -> None:
         del self.content[size:]
@@ -286,7 +286,7 @@ class SimulatedRandomFile:
         self.directory.check()
         return bytes(self.node.content[offset : offset + octets])
 
-    def write(self, data: bytes, offset: int) -> None:
+    def write(self, data: bytes | bytearray, offset: int) -> None:
         self.directory.check()
         storage = self.directory.storage
         grows = max(0, offset + len(data) - len(self.node.content))

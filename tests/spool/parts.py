@@ -138,13 +138,13 @@ class FakeFile:
             raise OSError(errno.EIO, "Input/output error")
         return bytes(self.directory.files[self.name][offset : offset + octets])
 
-    def write(self, data: bytes, offset: int) -> None:
+    def write(self, data: bytes | bytearray, offset: int) -> None:
         try:
             self.directory.fault("write", self.name)
         except OSError:
-            self._write(data[: len(data) // 2], offset)  # any part of it may be there
+            self._write(bytes(data[: len(data) // 2]), offset)  # any part of it may be there
             raise
-        self._write(data, offset)
+        self._write(bytes(data), offset)
 
     def truncate(self, size: int) -> None:
         self.directory.fault("truncate", self.name)

@@ -42,7 +42,7 @@ class BadFile:
                 raise OSError(errno.EIO, "Input/output error")
         return bytes(content[offset:end])
 
-    def write(self, data: bytes, offset: int) -> None:
+    def write(self, data: bytes | bytearray, offset: int) -> None:
         self.directory.files["a"][offset : offset + len(data)] = data
 
     def truncate(self, size: int) -> None: ...

@@ -13,7 +13,7 @@ class RandomFile(Protocol):
     def read(self, octets: int, offset: int) -> bytes:
         """As many octets as there are (pread(2)); fewer at the end of the file alone."""
 
-    def write(self, data: bytes, offset: int) -> None:
+    def write(self, data: bytes | bytearray, offset: int) -> None:
         """All of it (pwrite(2)); after an `OSError` any part of it may be there."""
 
     def truncate(self, size: int) -> None: ...

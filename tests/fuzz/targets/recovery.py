@@ -135,7 +135,7 @@ def newer(octets: Octets, store: bytes) -> bytes:
 def frame(octets: Octets, store: bytes) -> bytes:
     first, count = octets.number(), 1 + octets.number() % 4
     messages = [octets.take(octets.number() % 16) for _ in range(count)]
-    return segment.frame(store, first, Batch.of(messages, ["local"] * count, "net", 7))
+    return bytes(segment.frame(store, first, Batch.of(messages, ["local"] * count, "net", 7)))
 
 
 def slot(octets: Octets, store: bytes) -> bytes:

@@ -51,7 +51,7 @@ def check_payload(payload: bytes, messages: int) -> None:
         return
     assert len(batch.messages) == len(batch.senders) == messages
     assert batch.octets == sum(map(len, batch.messages)) <= len(payload)
-    written = segment.frame(STORE, first, batch)
+    written = bytes(segment.frame(STORE, first, batch))
     again = segment.find_frame(written, 0, STORE)
     assert again is not None
     assert repr(segment.decode(written, again)) == repr(batch)

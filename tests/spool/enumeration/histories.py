@@ -16,8 +16,8 @@ GROWING = Surface(sector=48, grows=True)
 FOREIGN = b"\xee" * 16  # another store, whose blocks are used again
 OURS = FakeDirectory().new_identity()
 # By chance its sync word is that of ours.
-FRAME = (segment.frame(OURS, 1, make_batch(b""))[:4]
-         + segment.frame(FOREIGN, 1, make_batch(b"of another store"))[4:])  # fmt: skip
+FRAME = bytes(segment.frame(OURS, 1, make_batch(b""))[:4]
+              + segment.frame(FOREIGN, 1, make_batch(b"of another store"))[4:])  # fmt: skip
 RECYCLED = Surface(sector=64, grows=True, before=FRAME)
 
 
