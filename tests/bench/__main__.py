@@ -3,7 +3,7 @@
 import json
 import resource
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ import click
 from tests.bench.child import Silent
 from tests.bench.comparison import Comparison
 from tests.bench.host import host
+from tests.bench.overload import Overload, losses
+from tests.bench.plot import Curves, bars, bars_svg, curves_svg
 from tests.bench.program import RSYSLOG
 from tests.bench.report import as_json
 from tests.bench.rows import GROUPS, NAMES, rows
@@ -65,13 +67,17 @@ def _list_rows(context: click.Context, _option: click.Parameter, asked: bool) ->
 )
 @click.option("--json", "path", type=click.Path(path_type=Path, dir_okay=False),
               help="Write every run to this file.")  # fmt: skip
+@click.option("--plot", "plots", type=click.Path(path_type=Path, file_okay=False),
+              help="Write rate, CPU and loss as SVG to this directory.")  # fmt: skip
 def main(
+    *,
     names: Sequence[str],
     quick: bool,
     rounds: int | None,
     backlog: int | None,
     syslog_ng: Path | None,
     path: Path | None,
+    plots: Path | None,
 ) -> None:
     chosen = rows(names, backlog=backlog, syslog_ng=syslog_ng)
     if RSYSLOG.missing() and any(isinstance(row, Comparison) for row in chosen):
@@ -84,9 +90,12 @@ def main(
     click.echo("\n".join(f"{key:<11} {value}" for key, value in machine.items()))
     progress = Progress(sum(row.steps(rounds) for row in chosen))
     results: dict[str, Any] = {}
+    curves: dict[str, Curves] = {}
     try:
         for row in chosen:
             told = row.tell(rounds, progress.show)
+            if isinstance(row, Overload):
+                curves[row.name] = losses(told.runs, row.rates)
             results[row.name] = told.runs
             progress.clear()
             click.echo("\n" + "\n".join(told.lines))
@@ -95,6 +104,16 @@ def main(
         raise click.ClickException(str(fault)) from fault
     if path:
         path.write_text(json.dumps({"host": machine, "rows": results}, default=as_json, indent=1))
+    if plots:
+        _plot(plots, {name: it for name, it in results.items() if name not in curves}, curves)
+
+
+def _plot(directory: Path, results: Mapping[str, Any], curves: Mapping[str, Curves]) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    if found := list(bars(results)):
+        (directory / "rows.svg").write_text(bars_svg(found))
+    for name, shares in curves.items():
+        (directory / f"{name}.svg").write_text(curves_svg(shares))
 
 
 def _allow_descriptors() -> None:

@@ -11,6 +11,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from click.testing import CliRunner
@@ -29,6 +30,7 @@ from tests.bench.messages import DISTINCT, OCTETS, Dialect, message, messages
 from tests.bench.more import groups
 from tests.bench.overload import Overload, losses
 from tests.bench.pace import pace
+from tests.bench.plot import bars, bars_svg, curves_svg
 from tests.bench.program import (
     PORTS,
     RELAY,
@@ -268,6 +270,21 @@ def test_loss_is_told_by_program_and_rate() -> None:
     assert [run["relay"].sent for run in told.runs] == [100, 200]
     shares = losses([{"a": SLOW}, {"a": FAST}, {"a": SLOW}], (1, 2))
     assert shares["a"] == {1: Spread(0.1, 0.1, 0.1), 2: Spread(0.1, 0.1, 0.1)}
+
+
+def test_runs_become_bars_and_curves() -> None:
+    results: dict[str, list[object]] = {
+        "one": [{"relay": FAST, "a <b>": SLOW}],
+        "alone": [{"relay": FAST}],
+        "other": [FAST],
+    }
+    (bar,) = bars(results)
+    assert (bar.label, bar.rate.median, bar.cpu.median) == ("one, × a <b>", 2, 0.5)
+    drawn = ElementTree.fromstring(bars_svg([bar]))
+    assert "one, × a <b>" in [text.text for text in drawn.iter() if text.tag.endswith("text")]
+    curves = curves_svg({"a": {1: Spread(0, 0, 0), 2: Spread(0, 0.5, 1)}})
+    lines = [it for it in ElementTree.fromstring(curves).iter() if it.tag.endswith("polyline")]
+    assert lines[1].attrib["points"] == "405.0,320.0 750.0,170.0"
 
 
 def test_a_program_is_hung_up_on_until_the_end() -> None:
