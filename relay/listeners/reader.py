@@ -8,13 +8,15 @@ from relay.core.receipt import Receipt
 from relay.core.streams import Stream, UnexpectedTls
 from relay.listeners.acceptance import Acceptance
 from relay.listeners.deadlines import Late
-from relay.listeners.turn import Turn
+from relay.listeners.turn import TURN_MESSAGES, Turn
 from relay.listeners.watching import Watching
 from relay.system.ports import ConnectionBroken
 
 log = logging.getLogger("relay.listener")
 
 READ_OCTETS = 16 << 10  # of a connection at a time; more when few have something to say
+# What a message counts for at least in an address's share: so many messages fill a turn, too.
+WEIGHT_OCTETS = TURN_OCTETS // TURN_MESSAGES
 SEALED_SECONDS = 0.05  # after the seal: see `Connection.seal`
 LINGER_SECONDS = 1.5  # after our FIN a peer may say the rest; who does not hear it is sealed
 LEAVE_SECONDS = 30.0  # and so is who does not come to an end
@@ -69,15 +71,16 @@ class Reader(Watching):
         """
         share = max(READ_OCTETS, TURN_OCTETS // max(1, len(self.queue)))
         while self.queue and not turn.full:
-            stream = self.queue.pop()
-            left = self.queue.left(share)
+            stream, left = self.queue.pop(share)
+            messages = len(turn.messages)
             octets = self._serve(stream, turn, left)
-            self.queue.charge(stream, octets, share)
-            if not self._is_open(stream):
-                continue
-            if octets < left and turn.full:
+            weight = max(octets, (len(turn.messages) - messages) * WEIGHT_OCTETS)
+            over = self.queue.charge(stream, weight)
+            if not self._is_open(stream) or (octets < left and not turn.full):
+                continue  # it has nothing more to say, as far as we know
+            if not over:
                 self.queue.resume(stream)
-            elif octets >= left and self.queue.contested(stream):
+            elif self.queue.contested(stream):
                 self.queue.add(stream)
 
     def _serve(self, stream: Stream, turn: Turn, share: int) -> int:

@@ -22,7 +22,7 @@ class Rota:
         self._addresses: OrderedDict[str, Streams] = OrderedDict()
         self._connections = 0
         self._turn = ""  # the address whose turn it is
-        self._octets = 0  # that it has had in this turn
+        self._left = 0  # octets that it may still bring in this turn
 
     def __len__(self) -> int:
         """How many connections wait for their turn."""
@@ -55,26 +55,30 @@ class Rota:
         if stream in self:
             self._take(self._addresses[stream.group], stream)
 
-    def pop(self) -> Stream:
-        """Take out who is next; there must be somebody."""
+    def pop(self, share: int) -> tuple[Stream, int]:
+        """Take out who is next, and how many octets it may bring; there must be somebody.
+
+        An address whose turn begins has this `share` of octets in it.
+        """
         address, streams = next(iter(self._addresses.items()))
         if address != self._turn:
-            self._turn, self._octets = address, 0
+            self._turn, self._left = address, share
         stream = next(iter(streams))
         self._take(streams, stream)
-        return stream
+        return stream, self._left
 
-    def left(self, share: int) -> int:
-        """Of so many octets, which each address has in its turn: what is left for who is next."""
-        return share - self._octets
+    def charge(self, stream: Stream, octets: int) -> bool:
+        """This one, who was next, has brought so many. Returns whether its address's turn is over.
 
-    def charge(self, stream: Stream, octets: int, share: int) -> None:
-        """This one, who was next, was served."""
-        self._octets += octets
-        if self._octets >= share:
-            self._turn = ""
-            if stream.group in self._addresses:
-                self._addresses.move_to_end(stream.group)
+        That is so with the last of its share.
+        """
+        self._left -= octets
+        if self._left > 0:
+            return False
+        self._turn = ""
+        if stream.group in self._addresses:
+            self._addresses.move_to_end(stream.group)
+        return True
 
     def _take(self, streams: Streams, stream: Stream) -> None:
         del streams[stream]

@@ -28,8 +28,8 @@ SHARE = 100
 
 def serve(rota: Rota, octets: int = SHARE) -> Stream:
     """Who is next brings so much."""
-    stream = rota.pop()
-    rota.charge(stream, octets, SHARE)
+    stream, _ = rota.pop(SHARE)
+    rota.charge(stream, octets)
     return stream
 
 
@@ -69,6 +69,21 @@ def test_who_comes_back_is_behind_the_others_of_its_address_and_its_address_behi
     assert [serve(rota) for _ in range(3)] == [third, second, first]
 
 
+def test_a_share_lasts_as_long_as_the_turn_that_began_with_it() -> None:
+    """How large shares are depends on how many wait; nobody's rest becomes negative by that."""
+    rota = Rota()
+    first, second = streams("a", "b")
+    rota.add(first)
+    assert rota.pop(SHARE) == (first, SHARE)
+    rota.charge(first, SHARE - 1)
+    rota.add(second)
+    rota.resume(first)
+    assert rota.pop(10) == (first, 1)
+    rota.charge(first, 1)
+    rota.add(first)
+    assert rota.pop(10) == (second, 10)
+
+
 def test_an_address_is_contested_while_another_one_waits() -> None:
     rota = Rota()
     first, second, third = streams("a", "a", "b")
@@ -104,14 +119,13 @@ def test_whoever_always_has_more_to_say_gets_as_much_as_any_other_address(
     octets: Counter[str] = Counter({stream.group: 0 for stream in everybody})
     times: Counter[Stream] = Counter({it: 0 for it in everybody if it in rota})
     for number in brought:
-        stream = rota.pop()
+        stream, left = rota.pop(SHARE)
         assert rota.contested(stream)
         # Who is alone brings its share at once; who brings less has nothing more to say.
-        left = rota.left(SHARE)
         number = left if crowds[ord(stream.group) - 97] == 1 else min(left, number)
         octets[stream.group] += number
         times[stream] += 1
-        rota.charge(stream, number, SHARE)
+        rota.charge(stream, number)
         rota.add(stream)
     assert max(octets.values()) - min(octets.values()) <= SHARE
     for group in octets:
@@ -136,3 +150,18 @@ async def test_a_crowd_of_one_address_gets_no_more_than_who_is_alone(rig: Rig, c
     came = [message.endswith(b"alone") for message in rig.held()]
     furthest = max(abs(2 * came[:end].count(True) - end) for end in range(0, len(came), 100))
     assert furthest * len(line) <= 2 * READ_OCTETS
+
+
+async def test_a_crowd_with_the_shortest_of_lines_does_not_hold_up_who_is_alone(rig: Rig) -> None:
+    """A turn is full of messages before it is full of octets; both count."""
+    line, crowd, each = STAMPED.ljust(199, b".") + b"\n", 20, 8192
+    alone = (96 << 10) // len(line)
+    rig.open(listener("tcp").endpoints())
+    with ExitStack() as stack:
+        for _ in range(crowd):
+            stack.enter_context(from_address("127.0.0.1", rig)).sendall(b"a\n" * each)
+        stack.enter_context(from_address("127.0.0.9", rig)).sendall(line * alone)
+        async with rig.running(listener("tcp")):
+            await until(lambda: rig.account.accepted == crowd * each + alone)
+    last = max(place for place, message in enumerate(rig.held()) if len(message) > 100)
+    assert last < crowd * each // 8  # of which most are what nobody knew before the first reads

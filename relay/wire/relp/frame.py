@@ -1,4 +1,4 @@
-"""RELP frames: `TXNR SP COMMAND SP DATALEN [SP DATA] LF`, and the numbers of transactions.
+"""RELP frames: `TXNR SP COMMAND SP DATALEN [SP DATA] LF`.
 
 A reader takes bytes in whatever pieces they come and has three answers: a frame, None for "more is
 needed", or a `Fault` after which it reads nothing more. Sync cannot be found again in a stream
@@ -10,12 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-TXNR_MAX = 999_999_999  # the next one is 1; 0 is for hints, which nobody answers
+from relay.wire.relp.txnr import Numbered, txnrs
+
 HEADER_MAX = 9 + 1 + 32 + 1 + 9 + 1  # TXNR, COMMAND and DATALEN with their spaces
 
 _HEADER = re.compile(rb"([0-9]{1,9}) ([A-Za-z]{1,32}) ([0-9]{1,9})([ \n])")
 # What may become a header with the next octets.
 _PARTIAL = re.compile(rb"[0-9]{1,9}(?: (?:[A-Za-z]{1,32}(?: (?:[0-9]{1,9})?)?)?)?")
+_YES = Numbered(b" rsp 6 200 OK\n")
 _SHOWN = 40  # octets of a peer's mistake that the log quotes
 
 
@@ -129,19 +131,6 @@ class FrameReader:
         self.fail("protocol", f"{what}: {self.data[self.pos : self.pos + _SHOWN]!r}")
 
 
-def next_txnr(txnr: int, steps: int = 1) -> int:
-    """The number so many transactions later."""
-    return (txnr + steps - 1) % TXNR_MAX + 1
-
-
-def txnrs(first: int, count: int) -> Sequence[int]:
-    """So many numbers in a row."""
-    last = first + count - 1
-    if last <= TXNR_MAX:
-        return range(first, last + 1)
-    return [*range(first, TXNR_MAX + 1), *range(1, last - TXNR_MAX + 1)]
-
-
 def encode(txnr: int, command: bytes, data: bytes = b"") -> bytes:
     """One frame."""
     if not data:
@@ -166,4 +155,4 @@ def encode_messages(first: int, messages: Sequence[bytes]) -> bytes:
 
 def encode_answers(first: int, count: int) -> bytes:
     """A `rsp` frame that says yes for each of so many transactions from `first` on."""
-    return (b"%d rsp 6 200 OK\n" * count) % tuple(txnrs(first, count))
+    return _YES.from_(first, count)

@@ -8,27 +8,20 @@ the transactions, one each, as librelp's client counts them. A fault ends the se
 no answer by then is still the client's, and comes again in its next session.
 """
 
-from collections.abc import Mapping
-from functools import cache
 from typing import Literal
 
 from relay.wire import counting
 from relay.wire.clip import clip
 from relay.wire.framing import HOLD_EXTRA, FramingCounts
-from relay.wire.relp.frame import (
-    TXNR_MAX,
-    Fault,
-    Frame,
-    FrameReader,
-    encode,
-    encode_answers,
-    encode_messages,
-    next_txnr,
-)
+from relay.wire.relp.frame import Fault, Frame, FrameReader, encode, encode_answers
 from relay.wire.relp.offers import VERSION, has_syslog, offers, parse_offers, version_of
+from relay.wire.relp.txnr import TXNR_MAX, Numbered, next_txnr
 
 KNOWN_MAX = 2048  # octets of DATA in frames that are taken many at a time
 KNOWN_COUNTS = {b"%d" % count: count for count in range(1, KNOWN_MAX + 1)}  # as digits: 0.2 MB
+# What stands between number and DATA, by how long it is with the DATA. 0.2 MB.
+_LENGTHS = {len(b"%d " % n) + n: b"%d " % n for n in range(1, KNOWN_MAX + 1)}
+_COMMANDS = Numbered(b" syslog \n")
 _LINES_OCTETS_MIN = 1024  # fewer are not worth the preparations, 2 us
 
 
@@ -122,30 +115,37 @@ class ServerSession:
     def _lines(self, messages: list[bytes]) -> None:
         """Take all whole frames at once if they need no care, and no message has an LF in it.
 
-        Lines are cut as if they were frames, each where its length says that its DATA begins. If
-        the frames of what was cut are octet for octet what has come, they were. 0.38 us a message
-        of 256 octets in reads of 64 KiB.
+        Lines are cut as if they were frames, and what each has to begin with is taken off: the
+        number that comes next and `syslog`, and then the length that is left. If they have lost
+        as many octets as these have together, each began with its own. 0.35 us a message of 256
+        octets in reads of 64 KiB.
         """
         reader = self._reader
-        data, pos, first = reader.data, reader.pos, self._next
-        end = data.rfind(b"\n", pos) + 1
-        if not reader.between or end - pos < _LINES_OCTETS_MIN:
+        pos = reader.pos
+        if not reader.between or reader.data.rfind(b"\n", pos) + 1 - pos < _LINES_OCTETS_MIN:
             return
-        text = data[pos:end]
+        text = reader.data[pos:] if pos else reader.data
         lines = text.split(b"\n")
-        lines.pop()
-        starts = _data_starts(len(b"%d" % first))
+        end = len(text) - len(lines.pop())
+        commands = _COMMANDS.from_(self._next, len(lines))
+        begun = list(map(bytes.removeprefix, lines, commands.split(b"\n")))
         try:
-            taken = [line[starts[len(line)] :] for line in lines]
+            lengths = list(map(_LENGTHS.__getitem__, map(len, begun)))
         except KeyError:
             return
-        if (b"\0" in text and b"\0\n" in text) or max(map(len, taken)) > self._message_max:
+        taken = list(map(bytes.removeprefix, begun, lengths))
+        expected = len(commands) + sum(map(len, lengths))  # with an LF for each frame
+        if end - sum(map(len, taken)) != expected or self._need_care(text, taken):
             return
-        if encode_messages(first, taken) != text:
-            return
-        reader.pos = end
-        self._next = next_txnr(first, len(taken))
+        reader.pos = pos + end
+        self._next = next_txnr(self._next, len(taken))
         self._add(taken, messages)
+
+    def _need_care(self, text: bytes, taken: list[bytes]) -> bool:
+        """Whether one of these has a terminator of its own, or may be too long."""
+        if b"\0" in text and b"\0\n" in text:
+            return True
+        return self._message_max < KNOWN_MAX and max(map(len, taken)) > self._message_max
 
     def _add(self, taken: list[bytes], messages: list[bytes]) -> None:
         self._counts.octet += len(taken)
@@ -231,13 +231,3 @@ class ServerSession:
 
     def _fail(self, text: str) -> None:
         self._reader.fail("protocol", text)
-
-
-@cache
-def _data_starts(digits: int) -> Mapping[int, int]:
-    """Where DATA begins in a `syslog` frame, by its length without LF. 0.2 MB for each `digits`.
-
-    `digits` are those of the transaction's number.
-    """
-    heads = {count: digits + len(b" syslog %d " % count) for count in range(1, KNOWN_MAX + 1)}
-    return {head + count: head for count, head in heads.items()}

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from relay.wire.framing import FramingCounts
 from relay.wire.relp.client import ClientSession
-from relay.wire.relp.frame import TXNR_MAX, encode, encode_answers
+from relay.wire.relp.frame import encode, encode_answers
 from relay.wire.relp.server import ServerSession
+from relay.wire.relp.txnr import TXNR_MAX
 from tests.wire.relp.parts import OFFER, OPENED, SERVERCLOSE, STREAM, cuts, pieces
 
 

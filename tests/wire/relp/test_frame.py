@@ -1,35 +1,16 @@
 """Frames and the numbers of transactions."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.wire.relp.frame import (
-    TXNR_MAX,
     Fault,
     FrameReader,
     encode,
     encode_answers,
     encode_messages,
-    next_txnr,
-    txnrs,
 )
-
-
-@pytest.mark.parametrize(
-    ("txnr", "steps", "later"),
-    [(1, 1, 2), (TXNR_MAX, 1, 1), (TXNR_MAX - 1, 1, TXNR_MAX), (1, -1, TXNR_MAX), (5, 0, 5),
-     (TXNR_MAX, 0, TXNR_MAX), (3, -5, TXNR_MAX - 2)],
-)  # fmt: skip
-def test_the_number_some_transactions_later(txnr: int, steps: int, later: int) -> None:
-    assert next_txnr(txnr, steps) == later
-
-
-def test_numbers_in_a_row() -> None:
-    assert list(txnrs(7, 3)) == [7, 8, 9]
-    assert list(txnrs(TXNR_MAX - 1, 4)) == [TXNR_MAX - 1, TXNR_MAX, 1, 2]
-    assert list(txnrs(TXNR_MAX, 1)) == [TXNR_MAX]
-    assert list(txnrs(1, 0)) == []
+from relay.wire.relp.txnr import TXNR_MAX, txnrs
 
 
 def test_frames_as_they_are_written() -> None:

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.wire.framing import FramingCounts
-from relay.wire.relp.frame import HEADER_MAX, TXNR_MAX, encode, encode_messages
+from relay.wire.relp.frame import HEADER_MAX, encode, encode_messages
 from relay.wire.relp.server import ServerSession
+from relay.wire.relp.txnr import TXNR_MAX
 from tests.wire.relp.parts import OFFER, OPEN, OPENED, SERVERCLOSE, STREAM, YES, cuts, pieces
 
 MESSAGE_MAX = 64
@@ -28,12 +29,15 @@ class Served:
     counts: FramingCounts
 
 
-def serve(parts: Sequence[bytes]) -> Served:
+def serve(parts: Sequence[bytes], first: int = 0) -> Served:
+    """Feed these; `first`: what follows the first of them goes on from this number."""
     counts = FramingCounts()
     session = ServerSession(MESSAGE_MAX, DATA_MAX, counts)
     messages: list[bytes] = []
     for part in parts:
         messages += session.feed(part)
+        if part is parts[0] and first:
+            session._next = first
         assert session.buffered <= MESSAGE_MAX + HEADER_MAX
     reason = session.fault.reason if session.fault else ""
     return Served(
@@ -263,6 +267,35 @@ def test_many_frames_of_any_length_are_taken_whole() -> None:
     for at in range(0, len(data), 65536):
         found += session.feed(data[at : at + 65536])
     assert found == messages
+
+
+@given(
+    st.one_of(st.integers(1, 1100), st.integers(TXNR_MAX - 100, TXNR_MAX)),
+    st.lists(st.binary(min_size=1, max_size=MESSAGE_MAX), min_size=1, max_size=5),
+    st.lists(
+        st.tuples(
+            st.integers(0, 1 << 16),
+            st.integers(0, 2),
+            st.one_of(st.sampled_from([b"\n", b"\0\n", b"0", b" ", b"\n7 syslog 1 "]), st.binary()),
+        ),
+        max_size=3,
+    ),
+    st.lists(st.integers(0, 1 << 16), max_size=3),
+)
+def test_many_frames_at_once_are_what_they_are_one_by_one_whatever_stands_among_them(
+    first: int,
+    messages: list[bytes],
+    changes: list[tuple[int, int, bytes]],
+    places: list[int],
+) -> None:
+    """Frames of which some octets are taken out, or others put in: at once, and in small pieces."""
+    data = encode_messages(first, (messages * 200)[:200])
+    for place, octets, instead in changes:
+        at = place % len(data)
+        data = data[:at] + instead + data[at + octets :]
+    one_by_one = serve([OPEN, *[data[i : i + 500] for i in range(0, len(data), 500)]], first)
+    assert serve([OPEN, data], first) == one_by_one
+    assert serve([OPEN, *cuts(data, places)], first) == one_by_one
 
 
 @given(st.booleans(), STREAM, st.lists(st.integers(0, 1 << 16), max_size=6))
