@@ -3,7 +3,7 @@
 import json
 import resource
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,15 @@ from tests.bench.comparison import Comparison
 from tests.bench.counting import best
 from tests.bench.guard import AUTO, CASES, default_commit, git, guard, steps
 from tests.bench.host import host
+from tests.bench.overload import Overload, losses
+from tests.bench.plot import Curves, bars, bars_svg, curves_svg
 from tests.bench.program import RSYSLOG
 from tests.bench.report import as_json
-from tests.bench.rows import NAMES, rows
+from tests.bench.rows import GROUPS, NAMES, rows
 from tests.bench.syslog_ng import HELP
 
 QUICK_DIVISOR = 10
+CHOICES = [*NAMES, *GROUPS, *(name for names in GROUPS.values() for name in names)]
 
 
 @dataclass(slots=True)
@@ -42,9 +45,18 @@ class Progress:
             click.echo("\r\033[K", err=True, nl=False)
 
 
+def _list_rows(context: click.Context, _option: click.Parameter, asked: bool) -> None:
+    if asked:
+        for group, members in {"without --row": NAMES, **GROUPS}.items():
+            click.echo(f"{group}: {' '.join(members)}")
+        context.exit()
+
+
 @click.command(help=__doc__)
-@click.option("--row", "names", multiple=True, type=click.Choice(NAMES),
-              help="Only this row; may be repeated.")  # fmt: skip
+@click.option("--row", "names", multiple=True, type=click.Choice(CHOICES), metavar="NAME",
+              help="Only this row, or this group of rows; may be repeated.")  # fmt: skip
+@click.option("--list", is_flag=True, expose_value=False, is_eager=True, callback=_list_rows,
+              help="The names of all rows, by group.")  # fmt: skip
 @click.option("--quick", is_flag=True, help="A tenth of the messages, and one round.")
 @click.option(
     "--rounds", "--pairs", type=click.IntRange(1), help="Runs of each program in a row; default 3."
@@ -62,6 +74,8 @@ class Progress:
 )  # fmt: skip
 @click.option("--json", "path", type=click.Path(path_type=Path, dir_okay=False),
               help="Write every run to this file.")  # fmt: skip
+@click.option("--plot", "plots", type=click.Path(path_type=Path, file_okay=False),
+              help="Write rate, CPU and loss as SVG to this directory.")  # fmt: skip
 def main(
     *,
     names: Sequence[str],
@@ -71,6 +85,7 @@ def main(
     syslog_ng: Path | None,
     commit: str | None,
     path: Path | None,
+    plots: Path | None,
 ) -> None:
     if commit is not None:
         _guard(names, commit, path)
@@ -86,9 +101,12 @@ def main(
     click.echo("\n".join(f"{key:<11} {value}" for key, value in machine.items()))
     progress = Progress(sum(row.steps(rounds) for row in chosen))
     results: dict[str, Any] = {}
+    curves: dict[str, Curves] = {}
     try:
         for row in chosen:
             told = row.tell(rounds, progress.show)
+            if isinstance(row, Overload):
+                curves[row.name] = losses(told.runs, row.rates)
             results[row.name] = told.runs
             progress.clear()
             click.echo("\n" + "\n".join(told.lines))
@@ -97,6 +115,16 @@ def main(
         raise click.ClickException(str(fault)) from fault
     if path:
         path.write_text(json.dumps({"host": machine, "rows": results}, default=as_json, indent=1))
+    if plots:
+        _plot(plots, {name: it for name, it in results.items() if name not in curves}, curves)
+
+
+def _plot(directory: Path, results: Mapping[str, Any], curves: Mapping[str, Curves]) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    if found := list(bars(results)):
+        (directory / "rows.svg").write_text(bars_svg(found))
+    for name, shares in curves.items():
+        (directory / f"{name}.svg").write_text(curves_svg(shares))
 
 
 def _guard(names: Sequence[str], commit: str, path: Path | None) -> None:

@@ -56,7 +56,7 @@ def drain(program: Program, load: Load) -> Drain:
         sending = _fill(it, load, stack)
         peak, memory, before = memory_peak(it.pid), memory_now(it.pid), cpu_seconds(it.pid)
         forget_memory_peak(it.pid)
-        expected = Expected("tcp", counted_octets(load.messages), port)
+        expected = Expected("tcp", counted_octets(load.messages), port=port)
         sink = stack.enter_context(Child("sink", json.dumps(dataclasses.asdict(expected))))
         sink.hear(START_SECONDS_MAX)
         arrived = sink.hear(seconds_max(load) + BACKOFF_SECONDS_MAX)

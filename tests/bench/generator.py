@@ -1,5 +1,6 @@
 """The process that sends: prepares everything, says so, waits for the word, sends, reports."""
 
+import itertools
 import json
 import socket
 import sys
@@ -16,6 +17,7 @@ from tests.bench.pace import Send, pace
 from tests.bench.relp import Sender
 
 HOST = "127.0.0.1"
+PIECE = 64  # messages in one send where many connections are as fast as they go
 
 
 Trail = list[tuple[int, float]]  # how many messages were on their way, and since when
@@ -53,11 +55,14 @@ def connections(load: Load, port: int, certificates: Path | None = None) -> Sequ
 
 def sender(load: Load, sockets: Sequence[socket.socket]) -> Send:
     """What sends any messages of the load over these connections."""
+    row = messages(load.octets, load.dialect)
     if load.transport == "udp":
-        return _send_datagrams(sockets[0], segmented=load.segmented)
+        return _send_datagrams(sockets[0], row, segmented=load.segmented)
     if load.transport == "relp":
-        return Sender(sockets[0], messages(), quick=load.quick).send
-    return _send_lines(sockets)
+        return Sender(sockets[0], row, quick=load.quick).send
+    if len(sockets) == 1 or load.rate is None:
+        return _send_buffers(sockets, row)
+    return _send_lines(sockets, row)
 
 
 def _timed(send: Send, trail: Trail) -> Send:
@@ -68,25 +73,35 @@ def _timed(send: Send, trail: Trail) -> Send:
     return timed
 
 
-def _send_lines(sockets: Sequence[socket.socket]) -> Send:
-    """On one connection large buffers; on many one message a call, each connection in turn."""
-    lines = [each + b"\n" for each in messages()]
-    buffer = memoryview(b"".join(lines))
-    sends = [sock.send for sock in sockets]
+def _send_buffers(sockets: Sequence[socket.socket], row: Sequence[bytes]) -> Send:
+    """On one connection all that there is, on many a small buffer on each in turn."""
+    size = len(row[0])
+    buffer = memoryview(b"".join([each + b"\n" for each in row]))
+    most = DISTINCT if len(sockets) == 1 else PIECE
+    turns = itertools.cycle(sockets)
 
     def flood(start: int, stop: int) -> None:
-        for piece in pieces(start, stop, DISTINCT):
-            sockets[0].sendall(buffer[line_octets(piece.start) : line_octets(piece.stop)])
+        for piece in pieces(start, stop, most):
+            octets = slice(line_octets(piece.start, size), line_octets(piece.stop, size))
+            next(turns).sendall(buffer[octets])
+
+    return flood
+
+
+def _send_lines(sockets: Sequence[socket.socket], row: Sequence[bytes]) -> Send:
+    """One message a call, each connection in turn."""
+    lines = [each + b"\n" for each in row]
+    sends = [sock.send for sock in sockets]
 
     def trickle(start: int, stop: int) -> None:
         for number in range(start, stop):
             sends[number % len(sends)](lines[number % DISTINCT])
 
-    return flood if len(sockets) == 1 else trickle
+    return trickle
 
 
-def _send_datagrams(sock: socket.socket, *, segmented: bool) -> Send:
-    datagrams = (SegmentedDatagrams if segmented else SingleDatagrams)(sock, messages())
+def _send_datagrams(sock: socket.socket, row: Sequence[bytes], *, segmented: bool) -> Send:
+    datagrams = (SegmentedDatagrams if segmented else SingleDatagrams)(sock, row)
 
     def send(start: int, stop: int) -> None:
         for piece in pieces(start, stop, DISTINCT):

@@ -53,7 +53,7 @@ CASES: Sequence[Case] = (
     Case("tcp-tcp", Load("tcp", 20_000)),
     Case("udp-tcp", Load("udp", 10_000, segmented=True), together=64),
     Case("tls-tls", Load("tls", 20_000), RELAY_TLS),
-    Case("trickle", Load("tcp", 5_000, connections=900), together=100),
+    Case("trickle", Load("tcp", 5_000, connections=900, rate=20_000), together=100),
     Case("durable", Load("tcp", 60_000), RELAY_DURABLE),
     Case("relp", Load("relp", RELP_PIECE * 160), RELAY_RELP),
 )

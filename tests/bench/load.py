@@ -3,6 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from tests.bench.messages import OCTETS, Dialect
+
 RELP_PIECE = 128  # messages in one send; of these a window of 1,024 holds eight
 
 Transport = Literal["tcp", "tls", "udp", "relp"]
@@ -19,6 +21,8 @@ class Load:
     # A RELP sender acknowledges what it gets at once. Of itself a kernel waits for up to 40 ms, and
     # so does with it whoever sends answers in small pieces and does not set TCP_NODELAY.
     quick: bool = False
+    octets: int = OCTETS  # of each message
+    dialect: Dialect = "rfc5424"
     timed: bool = False  # it is recorded when each message was sent, and came
 
     @property

@@ -10,15 +10,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Literal
 
+from tests.bench import outputs
 from tests.bench.child import ROOT, Silent
 from tests.bench.generator import HOST
 
 HERE = Path(__file__).parent
-PORTS = ("tcp", "many", "tls", "udp", "relp", "admin")  # "many" is for many connections at once
+# "many" is for many connections at once, on "dead" nobody listens.
+PORTS = ("tcp", "many", "tls", "udp", "relp", "admin", "dead")
 READY_SECONDS_MAX = 20.0
 STOP_SECONDS_MAX = 20.0
 _LISTENING = "0A"  # the state of a listening socket in /proc/net/tcp: include/net/tcp_states.h
+
+
+# How messages are seen to have left: as octets at the sink, which are known; as lines there, where
+# their sizes are not; in a file; or in the ledger, which only Relay has.
+Ends = Literal["sink", "lines", "file", "ledger"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +35,11 @@ class Program:
     template: Path  # a configuration with @names@ to fill in
     command: tuple[str, ...]  # the same names
     bound: tuple[tuple[str, str], ...]  # when ready: kinds of socket, and the names of their ports
-    values: tuple[tuple[str, str], ...] = ()  # more names of its template, and what they stand for
+    # More names of its template, and what they stand for; which may hold names again.
+    values: tuple[tuple[str, str], ...] = ()
+    copies: int = 1  # of each message leave it
+    ends: Ends = "sink"
+    hup_seconds: float | None = None  # it gets a SIGHUP so often
     tree: Path = ROOT  # where it is started: from here Python takes the package `relay`
     ready_seconds_max: float = READY_SECONDS_MAX
 
@@ -45,6 +57,7 @@ RELAY = Program(
     HERE / "relay.toml",
     _RELAY_COMMAND,
     (("tcp", "tcp"), ("tcp", "many"), ("udp", "udp"), _ADMIN),
+    (("outputs", outputs.relay("sink", outputs.TO_SINK)),),
 )
 RELAY_DURABLE = Program("relay", HERE / "durable.toml", _RELAY_COMMAND, (("tcp", "tcp"), _ADMIN))
 RELAY_RELP = Program("relay", HERE / "relp.toml", _RELAY_COMMAND, (("tcp", "relp"), _ADMIN))
@@ -55,6 +68,7 @@ RSYSLOG = Program(
     HERE / "rsyslog.conf",
     _RSYSLOG_COMMAND,
     (("tcp", "tcp"), ("tcp", "many"), ("udp", "udp")),
+    (("outputs", outputs.rsyslog()),),
 )
 RSYSLOG_DISK = Program(
     "rsyslog, disk queue",
@@ -110,11 +124,11 @@ def running(program: Program, sink_port: int, **more: str) -> Iterator[Running]:
         ports = {name: _free_port() for name in PORTS}
         configuration = Path(directory, program.template.name)
         values = {
+            **dict(program.values),
             "configuration": str(configuration),
             "directory": directory,
             "sink": str(sink_port),
             **{name: str(port) for name, port in ports.items()},
-            **dict(program.values),
             **more,
         }
         configuration.write_text(filled(program.template.read_text(), values))

@@ -1,4 +1,4 @@
-"""All rows."""
+"""The rows that Relay is held to, and how all rows are chosen."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,6 +10,7 @@ from tests.bench.direct import Direct
 from tests.bench.latency import Latency
 from tests.bench.limits import Limits
 from tests.bench.load import Load
+from tests.bench.more import groups
 from tests.bench.program import (
     RELAY_DURABLE,
     RELAY_RELP,
@@ -69,12 +70,14 @@ ROWS: Sequence[Row] = (
     Limits("limits", "what this machine does of messages of 256 octets, without any program"),
 )
 NAMES = [row.name for row in ROWS]
+GROUPS = {group: [row.name for row in found] for group, found in groups(None).items()}
 
 
 def rows(names: Sequence[str], *, backlog: int | None, syslog_ng: Path | None) -> Sequence[Row]:
-    """Those of these names, all if there are none; a backlog of so many messages.
+    """Those of these names or groups; those that Relay is held to if there are none.
 
-    syslog-ng takes part where it is installed, or in this directory.
+    A backlog has so many messages. syslog-ng takes part where it is installed, or in
+    this directory.
     """
     found: list[Row] = []
     for row in ROWS:
@@ -85,4 +88,6 @@ def rows(names: Sequence[str], *, backlog: int | None, syslog_ng: Path | None) -
             it = replace(_DURABLE, peers=[*_DISKS, Peer(program, 4)])
         if not names or row.name in names:
             found.append(it)
+    for group, more in groups(syslog_ng).items():
+        found += [row for row in more if group in names or row.name in names]
     return found

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from tests.bench.child import Child
 from tests.bench.cost import cpu_seconds, memory_peak, waiting_seconds
+from tests.bench.hanging_up import hanging_up
 from tests.bench.load import Load, Transport
-from tests.bench.messages import OCTETS, counted_octets, line_octets
+from tests.bench.messages import counted_octets, line_octets
 from tests.bench.program import Program, running
 from tests.bench.secure import certificates
 from tests.bench.sink import Expected
@@ -18,6 +19,7 @@ from tests.bench.trail import latencies_ms
 Beside = AbstractContextManager[None]
 
 START_SECONDS_MAX = 20.0
+CONNECT_SECONDS_MAX = 60.0  # thousands of connections
 RUN_SECONDS_MAX = 120.0
 SLOWEST_RATE = 20_000  # of a load that takes longer than that
 
@@ -70,25 +72,35 @@ def measure(
     Raises:
         Silent: some part of the run failed.
     """
-    octets = arriving_octets(load.messages, load, forwarded=program is not None)
-    expected = Expected(_arriving_over(load, program), octets, timed=load.timed)
+    one = _counted_for_one(load, program)
+    expected = Expected(
+        _arriving_over(load, program),
+        one * load.messages,
+        lines=program is not None and program.ends == "lines",
+        timed=load.timed,
+    )
     with ExitStack() as stack:
         directory = ""
         if load.transport == "tls":
             directory = str(stack.enter_context(certificates()))
-        what = json.dumps(dataclasses.asdict(expected))
-        sink = stack.enter_context(Child("sink", what, directory))
-        port = sink.hear(START_SECONDS_MAX)["port"]
+        sink = Child("sink", json.dumps(dataclasses.asdict(expected)), directory)
+        port = stack.enter_context(sink).hear(START_SECONDS_MAX)["port"]
         pid = None
         if program:
             it = stack.enter_context(running(program, port, certificates=directory))
             pid, port = it.pid, it.ports[load.port]
+            if program.ends in ("file", "ledger"):
+                where = (str(it.directory / "out"), str(it.ports["admin"]))
+                sink = Child("watcher", program.ends, *where, str(expected.octets))
+                stack.enter_context(sink).hear(START_SECONDS_MAX)
         what = json.dumps(dataclasses.asdict(load))
         generator = stack.enter_context(Child("generator", what, str(port), directory))
-        generator.hear(START_SECONDS_MAX)
+        generator.hear(CONNECT_SECONDS_MAX)
         pids = (pid, generator.pid, sink.pid)
         before = [cpu_seconds(each) if each else 0.0 for each in pids]
         waited = waiting_seconds(pid) if pid else 0.0
+        if program and pid and program.hup_seconds:
+            stack.enter_context(hanging_up(pid, program.hup_seconds))
         if beside and pid:
             stack.enter_context(beside(pid))
         generator.say()
@@ -97,7 +109,6 @@ def measure(
         arrived = sink.hear(seconds_max(load))
         after = [cpu_seconds(each) if each else 0.0 for each in pids]
         costs = [then - now for then, now in zip(after, before, strict=True)]
-        one = arriving_octets(1, load, forwarded=program is not None)
         return Run(
             sent=load.messages,
             received=arrived["octets"] // one,
@@ -112,11 +123,15 @@ def measure(
         )
 
 
-def arriving_octets(messages: int, load: Load, *, forwarded: bool) -> int:
-    """What so many messages are at the sink: all programs forward them octet counted."""
-    if load.transport == "relp" or (load.transport == "udp" and not forwarded):
-        return messages * OCTETS
-    return counted_octets(messages) if forwarded else line_octets(messages)
+def _counted_for_one(load: Load, program: Program | None) -> int:
+    """What the sink counts for a message."""
+    if program and program.ends in ("lines", "ledger"):
+        return program.copies
+    if load.transport == "relp" or (load.transport == "udp" and not program):
+        return load.octets
+    if not program or program.ends == "file":
+        return line_octets(1, load.octets)
+    return program.copies * counted_octets(1, load.octets)  # all programs count octets
 
 
 def _arriving_over(load: Load, program: Program | None) -> Transport:

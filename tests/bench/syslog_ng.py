@@ -37,14 +37,34 @@ def command(prefix: Sequence[str], unpacked: Path | None) -> tuple[str, ...]:
     )  # fmt: skip
 
 
+_DISK_BUFFER = """disk-buffer(reliable(yes) disk-buf-size(8589934592) mem-buf-size(163840000)
+            dir("@directory@"))"""
+
+
 def durable_syslog_ng(unpacked: Path | None) -> Program | None:
     """With a reliable disk buffer; None when it is not there."""
+    return _program(unpacked, "syslog-ng, reliable disk-buffer", "tcp", _DISK_BUFFER)
+
+
+def plain_syslog_ng(unpacked: Path | None) -> Program | None:
+    """TCP to TCP, with its queue in memory: as much of it as there may be on the way."""
+    return _program(unpacked, "syslog-ng", "tcp", "log-fifo-size(200000)")
+
+
+def datagram_syslog_ng(unpacked: Path | None) -> Program | None:
+    """UDP to TCP. It asks for the receive buffer in a way that `net.core.rmem_max` limits."""
+    return _program(unpacked, "syslog-ng", "udp", "log-fifo-size(200000)")
+
+
+def _program(unpacked: Path | None, name: str, transport: str, queue: str) -> Program | None:
     before = prefix(unpacked)
     if before is None:
         return None
+    flags = "so-rcvbuf(16777216)" if transport == "udp" else "log-iw-size(100000)"
     return Program(
-        "syslog-ng, reliable disk-buffer",
-        HERE / "durable-syslog-ng.conf",
+        name,
+        HERE / "syslog-ng.conf",
         command(before, unpacked),
-        (("tcp", "tcp"),),
+        ((transport, transport),),
+        (("port", f"@{transport}@"), ("transport", transport), ("source", flags), ("queue", queue)),
     )

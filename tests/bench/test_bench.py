@@ -5,11 +5,13 @@ No figure of a run is asserted: how fast a machine is under test is nobody's bug
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from click.testing import CliRunner
@@ -21,10 +23,14 @@ from tests.bench.child import Child, Silent
 from tests.bench.comparison import Comparison, Peer
 from tests.bench.direct import Direct
 from tests.bench.generator import pieces
+from tests.bench.hanging_up import hanging_up
 from tests.bench.latency import Latency
 from tests.bench.load import Load
-from tests.bench.messages import DISTINCT, OCTETS, message, messages
+from tests.bench.messages import DISTINCT, OCTETS, Dialect, message, messages
+from tests.bench.more import groups
+from tests.bench.overload import Overload, losses
 from tests.bench.pace import pace
+from tests.bench.plot import bars, bars_svg, curves_svg
 from tests.bench.program import (
     PORTS,
     RELAY,
@@ -44,10 +50,12 @@ from tests.bench.program import (
 )
 from tests.bench.ratio import Spread, ratios
 from tests.bench.report import as_json, comparison_lines, direct_lines
-from tests.bench.rows import NAMES, rows
+from tests.bench.rows import GROUPS, NAMES, rows
 from tests.bench.run import Run, measure
 from tests.bench.start import Start
 from tests.bench.trail import PERCENTILES, latencies_ms
+from tests.bench.watcher import watch
+from tests.scenarios.harness.waiting import until
 
 SLOW = Run(
     sent=1000, received=900, sending_seconds=1, seconds=2, cpu_seconds=0.009, memory_peak=1 << 20
@@ -204,7 +212,96 @@ def test_a_peak_of_memory_can_be_forgotten() -> None:
 @pytest.mark.parametrize("program", [*RELAYS, *RSYSLOGS, *RSYSLOG_TLS])
 def test_configurations_have_nothing_left_to_fill_in(program: Program) -> None:
     values = dict.fromkeys(("configuration", "directory", "certificates", "sink", *PORTS), "1")
-    assert "@" not in filled(program.template.read_text(), values | dict(program.values))
+    assert "@" not in filled(program.template.read_text(), dict(program.values) | values)
+
+
+MORE = [row for found in groups(None).values() for row in found]
+COMPARISONS = {row.name: row for row in MORE if isinstance(row, Comparison)}
+
+
+@pytest.mark.parametrize("octets", [64, 256, 8192])
+@pytest.mark.parametrize("dialect", ["rfc5424", "rfc3164"])
+def test_messages_have_the_size_that_is_asked_for(octets: int, dialect: Dialect) -> None:
+    found = messages(octets, dialect)
+    assert {len(each) for each in found} == {octets}
+    assert len(set(found)) == DISTINCT
+
+
+def test_every_row_is_in_one_group_and_chosen_by_either_name() -> None:
+    names = [*NAMES, *(row.name for row in MORE)]
+    assert len(set(names)) == len(names)
+    assert not set(names) & set(GROUPS)
+    for group, members in GROUPS.items():
+        assert [row.name for row in rows([group], backlog=None, syslog_ng=None)] == members
+    assert [row.name for row in rows(["size-64"], backlog=None, syslog_ng=None)] == ["size-64"]
+    listed = CliRunner().invoke(main, ["--list"]).output
+    assert all(name in listed for name in names)
+
+
+@pytest.mark.parametrize("row", COMPARISONS.values(), ids=COMPARISONS)
+def test_configurations_of_more_rows_have_nothing_left_to_fill_in(row: Comparison) -> None:
+    values = dict.fromkeys(("configuration", "directory", "certificates", "sink", *PORTS), "1")
+    for program in (row.relay, *(peer.program for peer in row.peers)):
+        assert "@" not in filled(program.template.read_text(), dict(program.values) | values)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["size-64", "connections-10", "fan-out-3", "rules-10", "to-json", "file", "memory", "dead"],
+)
+def test_relay_carries_all_of_one_row_of_each_group(name: str) -> None:
+    row = COMPARISONS[name]
+    run = measure(row.relay, replace(row.load, messages=2000))
+    assert (run.received, run.lost) == (2000, 0)
+    assert run.seconds > 0
+
+
+@pytest.mark.skipif(RSYSLOG.missing(), reason="rsyslogd is not installed")
+@pytest.mark.parametrize("name", ["fan-out-3", "rules-10", "to-rfc5424", "file", "dead"])
+def test_rsyslog_carries_all_of_them_as_well(name: str) -> None:
+    row = COMPARISONS[name]
+    run = measure(row.peers[-1].program, replace(row.load, messages=2000))
+    assert (run.received, run.lost) == (2000, 0)
+
+
+def test_loss_is_told_by_program_and_rate() -> None:
+    row = Overload("a", "b", Load("udp", 0, burst=100), (1000, 2000), (RELAY,))
+    told = row.part(30).tell(1, lambda _: None)
+    assert [run["relay"].sent for run in told.runs] == [100, 200]
+    shares = losses([{"a": SLOW}, {"a": FAST}, {"a": SLOW}], (1, 2))
+    assert shares["a"] == {1: Spread(0.1, 0.1, 0.1), 2: Spread(0.1, 0.1, 0.1)}
+
+
+def test_runs_become_bars_and_curves() -> None:
+    results: dict[str, list[object]] = {
+        "one": [{"relay": FAST, "a <b>": SLOW}],
+        "alone": [{"relay": FAST}],
+        "other": [FAST],
+    }
+    (bar,) = bars(results)
+    assert (bar.label, bar.rate.median, bar.cpu.median) == ("one, × a <b>", 2, 0.5)
+    drawn = ElementTree.fromstring(bars_svg([bar]))
+    assert "one, × a <b>" in [text.text for text in drawn.iter() if text.tag.endswith("text")]
+    curves = curves_svg({"a": {1: Spread(0, 0, 0), 2: Spread(0, 0.5, 1)}})
+    lines = [it for it in ElementTree.fromstring(curves).iter() if it.tag.endswith("polyline")]
+    assert lines[1].attrib["points"] == "405.0,320.0 750.0,170.0"
+
+
+def test_a_program_is_hung_up_on_until_the_end() -> None:
+    came: list[int] = []
+    before = signal.signal(signal.SIGHUP, lambda number, _: came.append(number))
+    try:
+        with hanging_up(os.getpid(), 0.01):
+            until(lambda: len(came) >= 2, "two signals come")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_watch_ends_when_nothing_more_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.bench.watcher.QUIET_SECONDS", 0.05)
+    counts = iter([3, 5])
+    assert watch(lambda: next(counts), 5, 0.001)[0] == 5
+    assert watch(lambda: 4, 5, 0.001)[0] == 4
 
 
 def test_every_row_has_its_own_name() -> None:
