@@ -56,6 +56,7 @@ class Stream:
     identity: Identity | None = None
     tls: TlsSettings | None = None  # under which its peer was let in; None: in the clear
     certified: str = ""  # its sender's name, of one that has proved who it is
+    group: str = ""  # whom it counts for, as long as it lives; see `group_of`
 
     @property
     def sender(self) -> str:
@@ -162,7 +163,7 @@ class Streams:
 
     def add(self, stream: Stream) -> None:
         self.table[stream.connection] = stream
-        self._count(stream.connection)
+        stream.group = self._count(stream.connection)
 
     def begin(self, handshake: Handshake) -> None:
         self.handshakes[handshake.connection] = handshake
@@ -202,9 +203,10 @@ class Streams:
     def largest(self) -> Stream:
         return max(self.table.values(), key=lambda stream: stream.buffered)
 
-    def _count(self, connection: Connection) -> None:
+    def _count(self, connection: Connection) -> str:
         group = group_of(connection.peer, self.ipv6_prefix)
         self.addresses[group] = self.addresses.get(group, 0) + 1
+        return group
 
     def _discount(self, connection: Connection) -> None:
         group = group_of(connection.peer, self.ipv6_prefix)

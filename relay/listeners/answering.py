@@ -115,7 +115,7 @@ class AnsweringReader(Reader):
             conversation = _conversation(stream)
             if not conversation.read:
                 ready_set.discard(stream.connection)
-                self.queue.pop(stream, None)
+                self.queue.discard(stream)
             if conversation.unsent:
                 sending_set.add(stream.connection, writable=True)
 
@@ -173,7 +173,7 @@ class AnsweringReader(Reader):
             conversation.waited = True
         elif conversation.read and not read:
             self.ready_set.discard(connection)
-            self.queue.pop(stream, None)
+            self.queue.discard(stream)
         conversation.read = read
 
     def _read(self, stream: Stream, turn: Turn, octets_max: int) -> int:

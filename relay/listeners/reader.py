@@ -8,13 +8,15 @@ from relay.core.receipt import Receipt
 from relay.core.streams import Stream, UnexpectedTls
 from relay.listeners.acceptance import Acceptance
 from relay.listeners.deadlines import Late
-from relay.listeners.turn import Turn
+from relay.listeners.turn import TURN_MESSAGES, Turn
 from relay.listeners.watching import Watching
 from relay.system.ports import ConnectionBroken
 
 log = logging.getLogger("relay.listener")
 
-READ_OCTETS = 16 << 10  # of each connection in one turn; more when few have something to say
+READ_OCTETS = 16 << 10  # of a connection at a time; more when few have something to say
+# What a message counts for at least in an address's share: so many messages fill a turn, too.
+WEIGHT_OCTETS = TURN_OCTETS // TURN_MESSAGES
 SEALED_SECONDS = 0.05  # after the seal: see `Connection.seal`
 LINGER_SECONDS = 1.5  # after our FIN a peer may say the rest; who does not hear it is sealed
 LEAVE_SECONDS = 30.0  # and so is who does not come to an end
@@ -54,30 +56,45 @@ class Reader(Watching):
         if self.pacing is not None:
             for waited in self.pacing.due(now):
                 self._resume(waited)
-                self.queue.setdefault(waited)
+                self.queue.add(waited)
         for source in self.ready_set.ready():
             stream = streams.get(source)  # type: ignore[arg-type]
             if stream is None:
                 acceptance.accept(source, now)  # type: ignore[arg-type]
             else:
-                self.queue.setdefault(stream)
+                self.queue.add(stream)
 
     def _serve_queue(self, turn: Turn) -> None:
+        """A share for each connection, addresses in turn; while they contend, again and again.
+
+        So an address with one connection gets as much of a full turn as one with hundreds.
+        """
         share = max(READ_OCTETS, TURN_OCTETS // max(1, len(self.queue)))
         while self.queue and not turn.full:
-            stream = next(iter(self.queue))
-            del self.queue[stream]
-            self._serve(stream, turn, share)
+            stream, left = self.queue.pop(share)
+            messages = len(turn.messages)
+            octets = self._serve(stream, turn, left)
+            weight = max(octets, (len(turn.messages) - messages) * WEIGHT_OCTETS)
+            over = self.queue.charge(stream, weight)
+            if not self._is_open(stream) or (octets < left and not turn.full):
+                continue  # it has nothing more to say, as far as we know
+            if not over:
+                self.queue.resume(stream)
+            elif self.queue.contested(stream):
+                self.queue.add(stream)
 
-    def _serve(self, stream: Stream, turn: Turn, share: int) -> None:
-        while share and not turn.full and self._is_open(stream):
+    def _serve(self, stream: Stream, turn: Turn, share: int) -> int:
+        """Returns the octets that it brought: all of its share, and it may have more to say."""
+        left = share
+        while left and not turn.full and self._is_open(stream):
             if self.pacing is not None and self._must_wait(self.pacing, stream, turn.now):
-                return
-            asked = min(share, stream.read_octets)
+                break
+            asked = min(left, stream.read_octets)
             read = self._read(stream, turn, asked)
-            share -= read
+            left -= read
             if read < asked:
-                return
+                break
+        return share - left
 
     def _end_late(self, turn: Turn) -> None:
         """Connections that have missed a deadline get our FIN.

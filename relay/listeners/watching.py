@@ -10,6 +10,7 @@ from relay.listeners.limits import Limits
 from relay.listeners.offences import Offences
 from relay.listeners.pacing import Pacing
 from relay.listeners.resets import Resets
+from relay.listeners.rota import Rota
 from relay.system.ports import ConnectionBroken, ReadySet, TlsFault
 
 log = logging.getLogger("relay.listener")
@@ -27,7 +28,7 @@ class Watching:
         self.ready_set = ready_set
         self.resets = Resets(intake.listener)
         self.offences = Offences(intake.listener)
-        self.queue: dict[Stream, None] = {}  # ready, in the order in which they are served
+        self.queue = Rota()
         self.leaving: dict[Stream, None] = {}
         self.pacing: Pacing | None = None
         if limits.buckets is not None:
@@ -54,7 +55,7 @@ class Watching:
         """A connection that has proved who it is, and may have said something already."""
         self.intake.streams.add(stream)
         self.ready_set.add(stream.connection)
-        self.queue[stream] = None
+        self.queue.add(stream)
         self._sleep.cancel()
 
     def end(self, stream: Stream, now: float) -> None:
@@ -88,7 +89,7 @@ class Watching:
     def _look(self, stream: Stream) -> None:
         """Whoever is watched has its turn also for what it has said already."""
         if stream.pending:
-            self.queue.setdefault(stream)
+            self.queue.add(stream)
             self._sleep.cancel()
 
     def _must_wait(self, pacing: Pacing, stream: Stream, now: float) -> bool:
@@ -96,7 +97,7 @@ class Watching:
         if stream.ended_at is not None or not pacing.holds(stream, now):
             return False
         self.ready_set.discard(stream.connection)
-        self.queue.pop(stream, None)
+        self.queue.discard(stream)
         account = self.intake.account
         account.connections_paced += 1
         account.connections_waiting = len(pacing.waiting)
@@ -139,7 +140,7 @@ class Watching:
         self._close(stream)
 
     def _close(self, stream: Stream) -> None:
-        self.queue.pop(stream, None)
+        self.queue.discard(stream)
         self.leaving.pop(stream, None)
         if self.pacing is not None:
             self.pacing.forget(stream)

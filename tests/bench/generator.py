@@ -25,6 +25,16 @@ def sending(
     load: Load, port: int, trail: Trail, certificates: Path | None = None
 ) -> Callable[[], None]:
     """Connect, and return what sends the whole load; if it is timed, with a trail."""
+    send = sender(load, connections(load, port, certificates))
+    if load.timed:
+        send = _timed(send, trail)
+    if load.rate is None:
+        return partial(send, 0, load.messages)
+    return partial(pace, load.messages, load.rate, load.burst, send)
+
+
+def connections(load: Load, port: int, certificates: Path | None = None) -> Sequence[socket.socket]:
+    """As many as the load has."""
     kind = socket.SOCK_DGRAM if load.transport == "udp" else socket.SOCK_STREAM
     sockets: Sequence[socket.socket]
     sockets = [socket.socket(type=kind) for _ in range(load.connections)]
@@ -38,17 +48,16 @@ def sending(
         assert certificates is not None
         context = secure.client(certificates)
         sockets = [context.wrap_socket(it, server_hostname=secure.NAME) for it in sockets]
+    return sockets
+
+
+def sender(load: Load, sockets: Sequence[socket.socket]) -> Send:
+    """What sends any messages of the load over these connections."""
     if load.transport == "udp":
-        send = _send_datagrams(sockets[0], segmented=load.segmented)
-    elif load.transport == "relp":
-        send = Sender(sockets[0], messages(), quick=load.quick).send
-    else:
-        send = _send_lines(sockets)
-    if load.timed:
-        send = _timed(send, trail)
-    if load.rate is None:
-        return partial(send, 0, load.messages)
-    return partial(pace, load.messages, load.rate, load.burst, send)
+        return _send_datagrams(sockets[0], segmented=load.segmented)
+    if load.transport == "relp":
+        return Sender(sockets[0], messages(), quick=load.quick).send
+    return _send_lines(sockets)
 
 
 def _timed(send: Send, trail: Trail) -> Send:

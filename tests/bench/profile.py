@@ -5,8 +5,11 @@ CPU per message of the same run. Samples are by wall clock: where the cores are 
 look a little longer than they are.
 """
 
+import os
+import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -31,7 +34,7 @@ COMPARED = {row.name: row for row in ROWS if isinstance(row, Comparison)}
 @contextmanager
 def sampling(pid: int, to: Path) -> Iterator[None]:
     """Samples of a process while inside, in py-spy's raw format: `frame;frame;… number`."""
-    command = ["py-spy", "record", "--pid", str(pid), "--format", "raw", "--output", str(to),
+    command = [_sampler(), "record", "--pid", str(pid), "--format", "raw", "--output", str(to),
                "--rate", str(SAMPLES_PER_SECOND), "--duration", "unlimited"]  # fmt: skip
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as spy:
         try:
@@ -41,6 +44,14 @@ def sampling(pid: int, to: Path) -> Iterator[None]:
             _, said = spy.communicate()
     if not to.exists():
         raise click.ClickException(f"py-spy: {said.decode(errors='replace').strip()}")
+
+
+def _sampler() -> str:
+    """Beside this interpreter, whose environment need not be active, or wherever it is."""
+    found = shutil.which("py-spy", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    if found is None:
+        raise click.ClickException("py-spy is not installed: pip install -e '.[bench]'")
+    return found
 
 
 def counted(samples: str) -> Counter[str]:

@@ -28,6 +28,8 @@ class Program:
     command: tuple[str, ...]  # the same names
     bound: tuple[tuple[str, str], ...]  # when ready: kinds of socket, and the names of their ports
     values: tuple[tuple[str, str], ...] = ()  # more names of its template, and what they stand for
+    tree: Path = ROOT  # where it is started: from here Python takes the package `relay`
+    ready_seconds_max: float = READY_SECONDS_MAX
 
     def missing(self) -> bool:
         return shutil.which(self.command[0]) is None
@@ -118,9 +120,10 @@ def running(program: Program, sink_port: int, **more: str) -> Iterator[Running]:
         configuration.write_text(filled(program.template.read_text(), values))
         command = [filled(word, values) for word in program.command]
         with Path(directory, "log").open("w+") as log:
-            process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
+            process = subprocess.Popen(command, cwd=program.tree, stdout=log, stderr=log)
             try:
-                _wait_until_ready(process, [(kind, ports[name]) for kind, name in program.bound])
+                bound = [(kind, ports[name]) for kind, name in program.bound]
+                _wait_until_ready(process, bound, program.ready_seconds_max)
                 yield Running(process.pid, ports, Path(directory))
             except Silent as silent:
                 log.seek(0)
@@ -144,14 +147,16 @@ def _free_port() -> int:
         return port
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], sockets: Sequence[tuple[str, int]]) -> None:
+def _wait_until_ready(
+    process: subprocess.Popen[bytes], sockets: Sequence[tuple[str, int]], seconds_max: float
+) -> None:
     """Until all are bound: without a connection or a message, which would be counted."""
-    deadline = time.monotonic() + READY_SECONDS_MAX
+    deadline = time.monotonic() + seconds_max
     while not all(_is_bound(transport, port) for transport, port in sockets):
         if process.poll() is not None:
             raise Silent(f"ended with {process.returncode}")
         if time.monotonic() > deadline:
-            raise Silent(f"not ready after {READY_SECONDS_MAX:g} s")
+            raise Silent(f"not ready after {seconds_max:g} s")
         time.sleep(0.02)
 
 

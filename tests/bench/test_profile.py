@@ -25,7 +25,7 @@ RUN = Run(sent=10, received=10, sending_seconds=1, seconds=1, cpu_seconds=20e-6)
         ("worker (trio/_threads.py:1);commit_group (relay/spool/group.py:60);"
          "Store.append (relay/spool/store.py:120)", "spool"),
         (f"{TRIO};{READER};checkpoint (trio/_core/_run.py:1)", "Trio"),
-        (f"{TRIO};EpollIOManager.get_events (trio/_core/_io_epoll.py:243)", "Trio"),
+        (f"{TRIO};EpollIOManager.get_events (trio/_core/_io_epoll.py:243)", None),
         ("<module> (relay/__main__.py:9)", OTHER),
         ("run (threading.py:1);WorkerThread._work (trio/_core/_thread_cache.py:211)", None),
     ],

@@ -234,6 +234,7 @@ ABUSES = {
     ),
     "all-places": Abuse(attacks.all_places, refused("connections-per-address-max", "net")),
     "storm": Abuse(attacks.storm, refused("accept-rate", "limited")),
+    "flood": Abuse(attacks.flood, more("received", "net")),
     "endless-lines": Abuse(
         attacks.endless_lines,
         both(more("truncated_bytes", "net", "programs"), failed("protocol", "relp")),

@@ -4,6 +4,7 @@ import random
 import resource
 import socket
 import ssl
+import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -158,15 +159,30 @@ def endless_lines(victim: Victim, _: int) -> Iterator[None]:
         yield
 
 
+FLOOD = (HEAD + b"h app - - - flood".ljust(200, b".") + b"\n") * 300
+
+
+@contextmanager
+def flood(victim: Victim, count: int) -> Iterator[None]:
+    """Messages as they should be, as fast as they are taken, over hundreds of connections."""
+    with many(victim.to_tcp, min(count, 300)) as socks:
+        for sock in socks:  # a reset at the end: what waits in the kernel is not for who comes next
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+        def go_on(_: int) -> None:
+            for sock in socks:
+                say(sock, FLOOD)
+
+        with Load(go_on):
+            yield
+
+
 _BEHIND = 100, 1000, 10_000, len(CHUNK)
 
 
 @contextmanager
 def count_bombs(victim: Victim, count: int) -> Iterator[None]:
-    """Counts of what is still believed, and of gigabytes, and little behind them.
-
-    Not more octets than a listener reads: its connections have equal shares, however many are his.
-    """
+    """Counts of what is still believed, and of gigabytes, and little behind them."""
     bombs = b"1048576 <13>", b"4294967295 <13>", b"999999999 <13>", b"9" * 5000 + b" <13>"
 
     def throw(turn: int) -> None:

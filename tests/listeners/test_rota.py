@@ -1,0 +1,167 @@
+"""Whose turn it is."""
+
+from collections import Counter
+from contextlib import ExitStack
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay.core.account import ListenerAccount
+from relay.core.streams import Stream
+from relay.listeners.reader import READ_OCTETS
+from relay.listeners.rota import Rota
+from relay.wire.framing import Framer
+from tests.listeners.conftest import Rig
+from tests.listeners.test_network import from_address, listener
+from tests.listeners.test_tcp import STAMPED, until
+
+
+def streams(*groups: str) -> list[Stream]:
+    """One of each address; nothing but that is looked at."""
+    framer = Framer("auto", 64, 1024, ListenerAccount("in").frames)
+    return [Stream(None, framer, 0.0, group=group) for group in groups]  # type: ignore[arg-type]
+
+
+SHARE = 100
+
+
+def serve(rota: Rota, octets: int = SHARE) -> Stream:
+    """Who is next brings so much."""
+    stream, _ = rota.pop(SHARE)
+    rota.charge(stream, octets)
+    return stream
+
+
+def served(rota: Rota, octets: int = SHARE) -> str:
+    return "".join(serve(rota, octets).group for _ in range(len(rota)))
+
+
+@pytest.mark.parametrize(
+    ("added", "octets", "order"),
+    [
+        ("", 100, ""),
+        ("abc", 100, "abc"),
+        ("abc", 0, "abc"),
+        ("aaab", 100, "abaa"),
+        ("aabbc", 200, "abcab"),
+        ("aaabb", 50, "aabba"),  # two of them have a share together
+        ("aaabb", 1, "aaabb"),
+    ],
+)
+def test_addresses_take_turns_of_so_many_octets(added: str, octets: int, order: str) -> None:
+    rota = Rota()
+    for stream in streams(*added):
+        rota.add(stream)
+    assert len(rota) == len(added)
+    assert served(rota, octets) == order
+    assert not rota
+
+
+def test_who_comes_back_is_behind_the_others_of_its_address_and_its_address_behind_others() -> None:
+    rota = Rota()
+    first, second, third = streams("a", "a", "b")
+    for stream in (first, second, third):
+        rota.add(stream)
+    assert serve(rota) is first
+    rota.add(first)
+    rota.add(second)  # it is there already, and keeps its place
+    assert [serve(rota) for _ in range(3)] == [third, second, first]
+
+
+def test_a_share_lasts_as_long_as_the_turn_that_began_with_it() -> None:
+    """How large shares are depends on how many wait; nobody's rest becomes negative by that."""
+    rota = Rota()
+    first, second = streams("a", "b")
+    rota.add(first)
+    assert rota.pop(SHARE) == (first, SHARE)
+    rota.charge(first, SHARE - 1)
+    rota.add(second)
+    rota.resume(first)
+    assert rota.pop(10) == (first, 1)
+    rota.charge(first, 1)
+    rota.add(first)
+    assert rota.pop(10) == (second, 10)
+
+
+def test_an_address_is_contested_while_another_one_waits() -> None:
+    rota = Rota()
+    first, second, third = streams("a", "a", "b")
+    rota.add(second)
+    assert not rota.contested(first)
+    rota.add(third)
+    assert rota.contested(first)
+    rota.discard(third)
+    rota.discard(third)
+    assert not rota.contested(first)
+    rota.discard(second)
+    assert not rota.contested(first)
+    assert not rota
+
+
+@given(
+    crowds=st.lists(st.integers(1, 9), min_size=2, max_size=6),
+    brought=st.lists(st.integers(1, SHARE), min_size=1, max_size=200),
+    leaving=st.sets(st.integers(0, 50)),
+)
+def test_whoever_always_has_more_to_say_gets_as_much_as_any_other_address(
+    crowds: list[int], brought: list[int], leaving: set[int]
+) -> None:
+    """Whatever the sizes of the crowds, and however little each of them brings at a time."""
+    everybody = streams(*[chr(97 + n) for n, size in enumerate(crowds) for _ in range(size)])
+    rota = Rota()
+    for stream in everybody:
+        rota.add(stream)
+    for place in leaving:  # of the larger crowds some go
+        if place < len(everybody) and crowds[ord(everybody[place].group) - 97] > 1:
+            crowds[ord(everybody[place].group) - 97] -= 1
+            rota.discard(everybody[place])
+    octets: Counter[str] = Counter({stream.group: 0 for stream in everybody})
+    times: Counter[Stream] = Counter({it: 0 for it in everybody if it in rota})
+    for number in brought:
+        stream, left = rota.pop(SHARE)
+        assert rota.contested(stream)
+        # Who is alone brings its share at once; who brings less has nothing more to say.
+        number = left if crowds[ord(stream.group) - 97] == 1 else min(left, number)
+        octets[stream.group] += number
+        times[stream] += 1
+        rota.charge(stream, number)
+        rota.add(stream)
+    assert max(octets.values()) - min(octets.values()) <= SHARE
+    for group in octets:
+        each = [number for it, number in times.items() if it.group == group]
+        assert max(each) - min(each) <= 1
+    assert len(rota) == len(times)
+
+
+@pytest.mark.parametrize("crowd", [15, 40])
+async def test_a_crowd_of_one_address_gets_no_more_than_who_is_alone(rig: Rig, crowd: int) -> None:
+    """The kernel is full of both when the listener begins: they come half and half."""
+    line = STAMPED.ljust(200, b".")
+    octets = 96 << 10  # less than what the kernel holds of one connection that nobody reads
+    alone, many = octets // len(line), octets // len(line) // crowd
+    rig.open(listener("tcp").endpoints())
+    with ExitStack() as stack:
+        for _ in range(crowd):
+            stack.enter_context(from_address("127.0.0.1", rig)).sendall((line + b"many\n") * many)
+        stack.enter_context(from_address("127.0.0.9", rig)).sendall((line + b"alone\n") * alone)
+        async with rig.running(listener("tcp")):
+            await until(lambda: rig.account.accepted == crowd * many + alone)
+    came = [message.endswith(b"alone") for message in rig.held()]
+    furthest = max(abs(2 * came[:end].count(True) - end) for end in range(0, len(came), 100))
+    assert furthest * len(line) <= 2 * READ_OCTETS
+
+
+async def test_a_crowd_with_the_shortest_of_lines_does_not_hold_up_who_is_alone(rig: Rig) -> None:
+    """A turn is full of messages before it is full of octets; both count."""
+    line, crowd, each = STAMPED.ljust(199, b".") + b"\n", 20, 8192
+    alone = (96 << 10) // len(line)
+    rig.open(listener("tcp").endpoints())
+    with ExitStack() as stack:
+        for _ in range(crowd):
+            stack.enter_context(from_address("127.0.0.1", rig)).sendall(b"a\n" * each)
+        stack.enter_context(from_address("127.0.0.9", rig)).sendall(line * alone)
+        async with rig.running(listener("tcp")):
+            await until(lambda: rig.account.accepted == crowd * each + alone)
+    last = max(place for place, message in enumerate(rig.held()) if len(message) > 100)
+    assert last < crowd * each // 8  # of which most are what nobody knew before the first reads
