@@ -12,6 +12,8 @@ import click
 
 from tests.bench.child import Silent
 from tests.bench.comparison import Comparison
+from tests.bench.counting import best
+from tests.bench.guard import AUTO, CASES, default_commit, git, guard, steps
 from tests.bench.host import host
 from tests.bench.overload import Overload, losses
 from tests.bench.plot import Curves, bars, bars_svg, curves_svg
@@ -65,6 +67,11 @@ def _list_rows(context: click.Context, _option: click.Parameter, asked: bool) ->
 @click.option(
     "--syslog-ng", type=click.Path(path_type=Path, exists=True, file_okay=False), help=HELP
 )
+@click.option(
+    "--guard", "commit", is_flag=False, flag_value=AUTO, metavar="[COMMIT]",
+    help="Compare what a message costs with this commit, and fail when it is over 10 % more;"
+    " default where the branch left main, or on main what was committed before.",
+)  # fmt: skip
 @click.option("--json", "path", type=click.Path(path_type=Path, dir_okay=False),
               help="Write every run to this file.")  # fmt: skip
 @click.option("--plot", "plots", type=click.Path(path_type=Path, file_okay=False),
@@ -76,9 +83,13 @@ def main(
     rounds: int | None,
     backlog: int | None,
     syslog_ng: Path | None,
+    commit: str | None,
     path: Path | None,
     plots: Path | None,
 ) -> None:
+    if commit is not None:
+        _guard(names, commit, path)
+        return
     chosen = rows(names, backlog=backlog, syslog_ng=syslog_ng)
     if RSYSLOG.missing() and any(isinstance(row, Comparison) for row in chosen):
         raise click.ClickException("rsyslogd is not installed")
@@ -114,6 +125,33 @@ def _plot(directory: Path, results: Mapping[str, Any], curves: Mapping[str, Curv
         (directory / "rows.svg").write_text(bars_svg(found))
     for name, shares in curves.items():
         (directory / f"{name}.svg").write_text(curves_svg(shares))
+
+
+def _guard(names: Sequence[str], commit: str, path: Path | None) -> None:
+    cases = [case for case in CASES if not names or case.name in names]
+    if missing := set(names) - {case.name for case in CASES}:
+        known = ", ".join(case.name for case in CASES)
+        raise click.UsageError(f"--guard has no row {', '.join(sorted(missing))} (known: {known})")
+    _allow_descriptors()
+    counter = best()
+    progress = Progress(steps(cases, counter))
+    judged = []
+    try:
+        name = default_commit(git) if commit == AUTO else commit
+        click.echo(f"this tree against {git('log', '-1', '--format=%h %s', name)}")
+        click.echo(f"{counter.unit}, {counter.about}")
+        for row in guard(cases, name, counter, progress.show):
+            judged.append(row)
+            progress.clear()
+            click.echo(row.line())
+    except Silent as fault:
+        progress.clear()
+        raise click.ClickException(str(fault)) from fault
+    if path:
+        found = {"counter": counter.about, "commit": name, "rows": judged}
+        path.write_text(json.dumps(found, default=as_json, indent=1))
+    if any(row.failed for row in judged):
+        raise SystemExit(1)
 
 
 def _allow_descriptors() -> None:

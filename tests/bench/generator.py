@@ -27,6 +27,16 @@ def sending(
     load: Load, port: int, trail: Trail, certificates: Path | None = None
 ) -> Callable[[], None]:
     """Connect, and return what sends the whole load; if it is timed, with a trail."""
+    send = sender(load, connections(load, port, certificates))
+    if load.timed:
+        send = _timed(send, trail)
+    if load.rate is None:
+        return partial(send, 0, load.messages)
+    return partial(pace, load.messages, load.rate, load.burst, send)
+
+
+def connections(load: Load, port: int, certificates: Path | None = None) -> Sequence[socket.socket]:
+    """As many as the load has."""
     kind = socket.SOCK_DGRAM if load.transport == "udp" else socket.SOCK_STREAM
     sockets: Sequence[socket.socket]
     sockets = [socket.socket(type=kind) for _ in range(load.connections)]
@@ -40,20 +50,19 @@ def sending(
         assert certificates is not None
         context = secure.client(certificates)
         sockets = [context.wrap_socket(it, server_hostname=secure.NAME) for it in sockets]
+    return sockets
+
+
+def sender(load: Load, sockets: Sequence[socket.socket]) -> Send:
+    """What sends any messages of the load over these connections."""
     row = messages(load.octets, load.dialect)
     if load.transport == "udp":
-        send = _send_datagrams(sockets[0], row, segmented=load.segmented)
-    elif load.transport == "relp":
-        send = Sender(sockets[0], row, quick=load.quick).send
-    elif len(sockets) == 1 or load.rate is None:
-        send = _send_buffers(sockets, row)
-    else:
-        send = _send_lines(sockets, row)
-    if load.timed:
-        send = _timed(send, trail)
-    if load.rate is None:
-        return partial(send, 0, load.messages)
-    return partial(pace, load.messages, load.rate, load.burst, send)
+        return _send_datagrams(sockets[0], row, segmented=load.segmented)
+    if load.transport == "relp":
+        return Sender(sockets[0], row, quick=load.quick).send
+    if len(sockets) == 1 or load.rate is None:
+        return _send_buffers(sockets, row)
+    return _send_lines(sockets, row)
 
 
 def _timed(send: Send, trail: Trail) -> Send:

@@ -40,6 +40,8 @@ class Program:
     copies: int = 1  # of each message leave it
     ends: Ends = "sink"
     hup_seconds: float | None = None  # it gets a SIGHUP so often
+    tree: Path = ROOT  # where it is started: from here Python takes the package `relay`
+    ready_seconds_max: float = READY_SECONDS_MAX
 
     def missing(self) -> bool:
         return shutil.which(self.command[0]) is None
@@ -132,9 +134,10 @@ def running(program: Program, sink_port: int, **more: str) -> Iterator[Running]:
         configuration.write_text(filled(program.template.read_text(), values))
         command = [filled(word, values) for word in program.command]
         with Path(directory, "log").open("w+") as log:
-            process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
+            process = subprocess.Popen(command, cwd=program.tree, stdout=log, stderr=log)
             try:
-                _wait_until_ready(process, [(kind, ports[name]) for kind, name in program.bound])
+                bound = [(kind, ports[name]) for kind, name in program.bound]
+                _wait_until_ready(process, bound, program.ready_seconds_max)
                 yield Running(process.pid, ports, Path(directory))
             except Silent as silent:
                 log.seek(0)
@@ -158,14 +161,16 @@ def _free_port() -> int:
         return port
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], sockets: Sequence[tuple[str, int]]) -> None:
+def _wait_until_ready(
+    process: subprocess.Popen[bytes], sockets: Sequence[tuple[str, int]], seconds_max: float
+) -> None:
     """Until all are bound: without a connection or a message, which would be counted."""
-    deadline = time.monotonic() + READY_SECONDS_MAX
+    deadline = time.monotonic() + seconds_max
     while not all(_is_bound(transport, port) for transport, port in sockets):
         if process.poll() is not None:
             raise Silent(f"ended with {process.returncode}")
         if time.monotonic() > deadline:
-            raise Silent(f"not ready after {READY_SECONDS_MAX:g} s")
+            raise Silent(f"not ready after {seconds_max:g} s")
         time.sleep(0.02)
 
 
