@@ -135,8 +135,9 @@ def test_the_link_to_the_receiver_is_cut(mode: str, prepare: Prepare, tmp_path: 
         linked("10.231.15") as link,
         Recorder(tmp_path / "siem", host=link.far, launcher=link.launcher) as receiver,
     ):
-        # An epoch that lasts until the link is cut: the next one would find no route at all.
-        keys = MODES[mode].replace("200ms", "3s")
+        # An epoch that lasts until the link is cut, by size and by time: the next one would find no
+        # route at all.
+        keys = MODES[mode].replace("64KiB", "1MiB").replace("200ms", "4s")
         relay = forward(prepare, receiver, keys + '\ndead_after = "2s"')
         send(relay, 0, BEFORE)
         receiver.wait_messages(BEFORE)
