@@ -1,0 +1,81 @@
+r"""One message as a line of JSON, in three pieces: what stands before its text, the text, the end.
+
+Escaped is what JSON demands and no more. Octets that are not UTF-8 become `\xff`.
+"""
+
+import json
+from collections.abc import Sequence
+
+from relay.wire.message import elements
+from relay.wire.priority import PRI_BY_PREFIX, facility_name, severity_name
+from relay.wire.sender import address_of, certificate_of
+from relay.wire.timestamp import rfc3339
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_SPECIAL = bytes(range(0x20)) + b'"\\'
+_PRIORITIES = {
+    pri: b'{"priority":%d,"facility":"%b","severity":"%b","timestamp":'
+    % (value, facility_name(value // 8).encode(), severity_name(value % 8).encode())
+    for pri, value in PRI_BY_PREFIX.items()
+}
+_PLAIN = b'%b"%b","host":"%b","program":"%b","procid":"%b","msgid":"%b"'
+
+
+def quoted(text: bytes) -> bytes:
+    """A string of JSON. What needs no escaping, 256 octets long, takes 0.25 µs, the rest 0.5."""
+    if text.isascii() and len(text.translate(None, _SPECIAL)) == len(text):
+        return b'"%b"' % text
+    return _encode(text.decode("utf-8", "backslashreplace")).encode()
+
+
+def named(name: str) -> bytes:
+    """As `quoted`, for what we know as text."""
+    return _encode(name).encode("utf-8", "backslashreplace")
+
+
+def before_text(
+    pri: bytes, stamp: bytes | None, fields: Sequence[bytes], data: bytes = b"{}"
+) -> bytes:
+    """`fields` are host, program, process id and message id; they and `data` are JSON already."""
+    return b'%b%b,"host":%b,"program":%b,"procid":%b,"msgid":%b,"structured_data":%b,"message":' % (
+        _PRIORITIES[pri], b'"%b"' % stamp if stamp else b"null", *fields, data,
+    )  # fmt: skip
+
+
+def plain_before_text(pri: bytes, stamp: bytes, fields: Sequence[bytes]) -> bytes:
+    """As `before_text`, of octets in which nothing is to be escaped; NILVALUE is `null`.
+
+    `fields` are host, program, process id, message id and structured data, as in RFC 5424.
+    """
+    *names, data = fields
+    front = (_PLAIN % (_PRIORITIES[pri], stamp, *names)).replace(b'"-"', b"null")
+    return b'%b,"structured_data":%b,"message":' % (front, structured(data))
+
+
+def behind_text(received_ns: int, sender: str) -> bytes:
+    end = b',"received":"%b","sender":%b' % (rfc3339(received_ns), named(address_of(sender)))
+    certificate = certificate_of(sender)
+    return b'%b,"peer_certificate":%b}' % (end, named(certificate)) if certificate else end + b"}"
+
+
+def structured(data: bytes | None) -> bytes:
+    """Elements by id, values by name; a name that comes again (RFC 5424 §6.3.3) has a list."""
+    if not data or data == b"-":
+        return b"{}"
+    found: dict[bytes, dict[bytes, list[bytes]]] = {}
+    for name, parameters in elements(data):
+        element = found.setdefault(name, {})
+        for key, value in parameters:
+            element.setdefault(key, []).append(quoted(value))
+    return _object({name: _object(_values(element)) for name, element in found.items()})
+
+
+def _values(element: dict[bytes, list[bytes]]) -> dict[bytes, bytes]:
+    return {
+        key: values[0] if len(values) == 1 else b"[%b]" % b",".join(values)
+        for key, values in element.items()
+    }
+
+
+def _object(members: dict[bytes, bytes]) -> bytes:
+    return b"{%b}" % b",".join([b"%b:%b" % (quoted(key), it) for key, it in members.items()])

@@ -1,0 +1,122 @@
+"""The short way to another format gives what the exact one does, and remembers little."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay.wire.formats import EXACT, Form, Receipt, convert
+from relay.wire.fronts import Fronts, Kind, fronts
+from relay.wire.timestamp import zone
+from tests.wire.headers import MESSAGES
+from tests.wire.moments import MOMENTS, ns
+
+KINDS: tuple[Kind, ...] = ("rfc5424", "rfc3164", "json")
+ZONES = [zone(name) for name in ("UTC", "Europe/Berlin", "America/St_Johns", "-11:00")]
+SENDERS = ("192.0.2.7", "local", "", "fw1@2001:db8::1")
+UTC = zone("UTC")
+RECEIVED = ns("2026-11-23T07:28:45")
+MIDNIGHTS = st.sampled_from([ns("2026-11-23T07:28:45"), ns("2027-01-01") - 1, ns("2027-01-01")])
+
+
+@given(
+    st.lists(MESSAGES, min_size=1, max_size=4),
+    MIDNIGHTS | MOMENTS,
+    st.sampled_from(ZONES),
+    st.data(),
+)
+def test_the_short_way_gives_what_the_exact_one_does(
+    some: list[bytes], received: int, at: object, data: st.DataObject
+) -> None:
+    """Messages come again in a batch, and from others."""
+    messages = data.draw(st.lists(st.sampled_from(some), min_size=1, max_size=8))
+    senders = data.draw(
+        st.lists(st.sampled_from(SENDERS), min_size=len(messages), max_size=len(messages))
+    )
+    receipt = Receipt("edge01", received, at)  # type: ignore[arg-type]
+    for kind in KINDS:
+        converted = convert(
+            messages, senders, Form(kind, "edge01"), received_ns=received, zone=receipt.zone
+        )
+        for message, sender, found in zip(messages, senders, converted, strict=True):
+            expected = EXACT[kind](message, sender, receipt)
+            assert found == expected
+            assert (found is message) == (expected is message)
+
+
+@pytest.mark.parametrize(
+    ("message", "kind", "front"),
+    [
+        (b"<34>Oct 11 22:14:15 h su[7]: x", "rfc5424",
+         b"<34>1 2026-10-11T22:14:15.000Z h su 7 - - "),
+        (b"<34>Oct 11 22:14:15 h su: x", "rfc3164", b""),
+        (b"<34>2026-10-11T22:14:15.5+02:00 h su: x", "rfc5424",
+         b"<34>1 2026-10-11T22:14:15.5+02:00 h su - - - "),
+        (b"<34>2026-10-11T22:14:15.5+02:00 h su: x", "rfc3164", b"<34>Oct 11 20:14:15 h su: "),
+        (b"<34>1 2026-10-11T22:14:15Z h - 7 I [a] x", "rfc3164",
+         b"<34>Oct 11 22:14:15 h -[7]: I [a] "),
+        (b"<34>1 2026-10-11T22:14:15Z h - - - - \xef\xbb\xbfx", "rfc3164",
+         b"<34>Oct 11 22:14:15 h "),
+        (b"<34>1 2026-10-11T22:14:15Z h - - - - x", "rfc5424", b""),
+    ],
+)  # fmt: skip
+def test_a_front(message: bytes, kind: Kind, front: bytes) -> None:
+    assert Fronts(kind, RECEIVED // 10**9, UTC).look(message) == (front, b"x")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        b"<34>Oct 11 22:14:15 h su: ",
+        b"<34>1 2026-10-11T22:14:15Z h a - - - \xef\xbb\xbf",
+        b"<34>Oct 32 22:14:15 h su: x",
+        b"<34>1 2026-02-29T22:14:15Z h a - - - x",
+        b"no header",
+        b"",
+    ],
+)
+def test_without_a_text_or_a_plain_header_there_is_none(message: bytes) -> None:
+    for kind in KINDS:
+        known = Fronts(kind, RECEIVED // 10**9, UTC)
+        assert known.look(message) is None
+        assert not known.by_head
+
+
+def test_a_stamp_that_means_another_year_within_the_second_is_not_remembered() -> None:
+    """Half a year away from two years' days, and nearer to the later one by and by."""
+    midway = ns("2026-11-23T19:28:45")
+    message = b"<13>May 25 07:28:45 h su: x"
+    years = [
+        convert([message], ["::1"], Form("rfc5424", "us"), received_ns=received, zone=UTC)[0][6:10]
+        for received in (midway - 1, midway, midway + 1, midway + 10**9)
+    ]
+    assert years == [b"2026", b"2026", b"2027", b"2027"]
+    assert Fronts("rfc5424", midway // 10**9, UTC).look(message) is None
+
+
+def test_hostile_headers_take_no_more_memory_than_a_few() -> None:
+    known = fronts("json", RECEIVED // 10**9, UTC)
+    most = 0
+    for number in range(10_000):
+        known.look(
+            b"<13>Nov 23 07:%02d:%02d host%d su: x" % (number // 60 % 60, number % 60, number)
+        )
+        known.look(
+            b"<13>2026-11-23T%02d:%02d:%02dZ h su: x"
+            % (number // 3600, number // 60 % 60, number % 60)
+        )
+        most = max(most, len(known.by_head), len(known._stamps))
+    assert most <= 2048
+    known.by_head.clear()
+    assert known.look(b"<13>Nov 23 07:28:45 %b su: x" % (b"h" * 250)) is not None
+    assert not known.by_head
+    assert fronts.cache_info().maxsize == 16
+
+
+def test_what_is_remembered_holds_for_a_second_of_receipt() -> None:
+    message = b"<13>Nov 23 07:28:45 h su: x"
+    for received, year in ((RECEIVED, b"2026"), (ns("2031-11-23"), b"2031")):
+        for _ in range(2):
+            (found,) = convert(
+                [message], ["::1"], Form("rfc5424", "us"), received_ns=received, zone=UTC
+            )
+            assert found[6:10] == year
