@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 from datetime import tzinfo
 from typing import Literal, NamedTuple
 
+from relay.wire import json_line
 from relay.wire.fronts import Kind, fronts
 from relay.wire.hop import Hop
-from relay.wire.json_line import before_text, behind_text, named, quoted, structured
+from relay.wire.json_line import quoted
 from relay.wire.message import HeaderView, exact_view, join_tag, well_formed, well_formed_data
 from relay.wire.sender import LOCAL, address_of
 from relay.wire.timestamp import Stamp, bsd, rfc3339
@@ -79,7 +80,7 @@ def _converted(
         head, _, text = message.partition(b": ")
         front = front_of(head)
         if front is None or not text:
-            found = plain.look(message)
+            found = plain.look(message, head, text)
             if found is None:
                 converted.append(exact(message, sender, receipt))
                 continue
@@ -157,13 +158,13 @@ def _json(message: bytes, sender: str, receipt: Receipt) -> bytes:
     header = exact_view(message)
     stamp = _utc(header.stamp, receipt, digits_max=9) if header.stamp else None
     fields = [
-        quoted(header.host) if header.host else named(receipt.host(sender)),
+        quoted(header.host) if header.host else json_line.named(receipt.host(sender)),
         *(b"null" if it is None else quoted(it)
           for it in (header.program, header.procid, header.msgid)),
     ]  # fmt: skip
-    pri, data = b"<%d>" % _priority(header), structured(header.structured_data)
-    text = quoted(header.text)
-    return before_text(pri, stamp, fields, data) + text + behind_text(receipt.received_ns, sender)
+    opening = json_line.opening(b"<%d>" % _priority(header), stamp)
+    names = json_line.names(fields, json_line.structured(header.structured_data))
+    return opening + names + quoted(header.text) + json_line.end(receipt.received_ns, sender)
 
 
 EXACT: dict[Kind, Callable[[bytes, str, Receipt], bytes]] = {
@@ -175,7 +176,7 @@ EXACT: dict[Kind, Callable[[bytes, str, Receipt], bytes]] = {
 
 
 def _ends(senders: Sequence[str], receipt: Receipt) -> dict[str, bytes]:
-    return {sender: behind_text(receipt.received_ns, sender) for sender in set(senders)}
+    return {sender: json_line.end(receipt.received_ns, sender) for sender in set(senders)}
 
 
 def _priority(header: HeaderView) -> int:

@@ -1,8 +1,12 @@
 """What plain headers become: the short way to another format, which nearly all messages take.
 
 `formats` has the exact conversions, for all headers. What is found here is the same octet for octet
-(tests/wire/test_fronts.py). Many messages of a second have the same RFC 3164 header, so what
-becomes of that is remembered.
+(tests/wire/test_fronts.py).
+
+Headers repeat, and what becomes of them is remembered. Of RFC 3164 the whole of it, as the messages
+that a process writes in one second have the same; then its halves, as those of a second have the
+same opening (PRI and stamp) and those of a process the same names (host, program, process id). Of
+RFC 5424, where hardly a stamp comes twice, the names.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,98 +14,140 @@ from datetime import tzinfo
 from functools import lru_cache
 from typing import Literal
 
-from relay.wire.json_line import plain_before_text
+from relay.wire import json_line
 from relay.wire.notation import whole_stamp
 from relay.wire.plain import PLAIN3164, PLAIN5424
 from relay.wire.timestamp import bsd, rfc3339
 
 Kind = Literal["rfc5424", "rfc3164", "json"]
+Found = tuple[bytes, bytes]
 
 _NS = 10**9
 _BOM = b"\xef\xbb\xbf"
-_ENTRIES_MAX = 2048
-_HEAD_OCTETS_MAX = 160  # so at most 1.3 MiB, with the JSON of the longest
+_BSD_OCTETS = len(b">Mmm dd hh:mm:ss ")
+_MILLISECONDS_OCTETS = len(b"2026-11-23T07:28:45.123Z")
+_OCTETS_MAX = 160  # longer heads and names are not remembered
+_HEADS_MAX = 2048  # and as many openings and stamps: 1.5 MiB at most
+_NAMES_MAX = 4096  # in each format: 2.5 MiB, twice as much if all octets have to be escaped
 
 
 class Fronts:
     """What stands in front of the text in one format, of messages received in one second.
 
-    Invariant: at most `_ENTRIES_MAX` heads and as many stamps are remembered.
+    Invariant: at most `_HEADS_MAX` heads and openings, and `_NAMES_MAX` names, are remembered.
     """
 
     def __init__(self, kind: Kind, second: int, zone: tzinfo) -> None:
         self.by_head: dict[bytes, bytes] = {}
         """By what stands before the first `: `; empty where the message stays as it is."""
         self._kind = kind
-        self._front = _FRONTS[kind]
-        self._second = second
-        self._zone = zone
-        self._stamps: dict[bytes, bytes] = {}  # empty where there is no moment
+        self._opening, self._render = _RENDERINGS[kind]
+        self._stamps = _Stamps(kind, second, zone)
+        self._openings: dict[bytes, bytes] = {}
+        self._names = _NAMES[kind]
 
-    def look(self, message: bytes) -> tuple[bytes, bytes] | None:
-        """Front and text of one message; None: its header is not plain, or it has no text."""
+    def look(self, message: bytes, head: bytes, text: bytes) -> Found | None:
+        """Front and text of a message, which is cut at its first `: `.
+
+        None: its header is not plain, or it has no text.
+        """
         if message.find(b">1 ", 2, 7) > 0:
             return self._look5424(message)
+        middle = head.find(b">") + _BSD_OCTETS
+        opening, names = self._openings.get(head[:middle]), self._names.get(head[middle:])
+        if opening is None or names is None or not text:
+            return self._look3164(message)
+        front = b"" if self._kind == "rfc3164" else opening + names
+        if len(self.by_head) < _HEADS_MAX and len(head) <= _OCTETS_MAX:
+            self.by_head[head] = front
+        return front, text
+
+    def _look3164(self, message: bytes) -> Found | None:
         found = PLAIN3164.match(message)
         if found is None:
             return None
-        pri, bsd_stamp, stamp, host, program, procid = found.groups()
-        written = self._bsd(bsd_stamp) if bsd_stamp else self._rfc3339(stamp)
-        end = found.end()
-        if not written or end == len(message):
+        pri, bsd_stamp, rfc3339_stamp, host, program, procid = found.groups(b"-")
+        is_bsd, end = rfc3339_stamp == b"-", found.end()
+        stamp = self._stamps.bsd(bsd_stamp) if is_bsd else self._stamps.rfc3339(rfc3339_stamp)
+        if not stamp or end == len(message):
             return None
-        if bsd_stamp and self._kind == "rfc3164":
-            front = b""
-        else:
-            front = self._front(pri, written, (host, program, procid or b"-", b"-", b"-"))
-        if bsd_stamp and end <= _HEAD_OCTETS_MAX:  # others, with a fraction, come once
-            _remember(self.by_head, message[: end - len(b": ")], front)
-        return front, message[end:]
+        opening = self._opening(pri, stamp)
+        if is_bsd and len(self._openings) < _HEADS_MAX:
+            self._openings[b"%b%b " % (pri, bsd_stamp)] = opening
+        key = message[found.start(4) : end - len(b": ")]
+        names = self._names.get(key) or self._learn(key, (host, program, procid, b"-", b"-"))
+        return b"" if is_bsd and self._kind == "rfc3164" else opening + names, message[end:]
 
-    def _look5424(self, message: bytes) -> tuple[bytes, bytes] | None:
+    def _look5424(self, message: bytes) -> Found | None:
         found = PLAIN5424.match(message)
         if found is None:
             return None
-        pri, stamp, *fields = found.groups()
-        written = self._rfc3339(stamp)
+        stamp = self._stamps.rfc3339(found[2])
         text = message[found.end() :].removeprefix(_BOM)
-        if not written or not text:
+        if not stamp or not text:
             return None
         if self._kind == "rfc5424":
             return b"", text
-        return self._front(pri, written, fields), text
+        key = message[found.start(3) : found.end()]
+        names = self._names.get(key) or self._learn(key, found.groups()[2:])
+        return self._opening(found[1], stamp) + names, text
 
-    def _bsd(self, text: bytes) -> bytes:
-        written = self._stamps.get(text)
-        if written is None:
-            written = self._written(text)
-            _remember(self._stamps, text, written)
-        return written
+    def _learn(self, key: bytes, fields: Sequence[bytes]) -> bytes:
+        names = self._render(fields)
+        if len(key) <= _OCTETS_MAX:
+            if len(self._names) >= _NAMES_MAX:
+                self._names.clear()
+            self._names[key] = names
+        return names
 
-    def _rfc3339(self, text: bytes) -> bytes:
-        """Remembered is the second. No stamp here has more than six digits of a fraction."""
+
+class _Stamps:
+    """Stamps as a format has them; empty for those that are none, or not the same all the second.
+
+    Invariant: at most `_HEADS_MAX` are remembered.
+    """
+
+    def __init__(self, kind: Kind, second: int, zone: tzinfo) -> None:
+        self._kind = kind
+        self._received_ns = second * _NS
+        self._zone = zone
+        self._known: dict[bytes, bytes] = {}  # whole seconds
+        self._utc: set[bytes] = set()  # of these those to which milliseconds are added, and no more
+
+    def bsd(self, text: bytes) -> bytes:
+        written = self._known.get(text)
+        return self._learn(text) if written is None else written
+
+    def rfc3339(self, text: bytes) -> bytes:
+        """One with at most six digits of a fraction."""
+        if len(text) == _MILLISECONDS_OCTETS and text[:19] in self._utc:
+            return text
         zone_at = -1 if text.endswith(b"Z") else -6
-        second = text[:19] + text[zone_at:]
-        written = self._stamps.get(second)
-        if written is None:
-            written = self._written(second)
-            _remember(self._stamps, second, written)
-        if not written or self._kind == "rfc3164":
-            return written
+        whole = self.bsd(text[:19] + text[zone_at:])
+        if not whole or self._kind == "rfc3164":
+            return whole
         if self._kind == "rfc5424":
             return text  # with the origin's own precision and offset
         fraction = text[20:zone_at].rstrip(b"0")
-        return b"%b%bZ" % (written[:20], fraction.ljust(3 if len(fraction) <= 3 else 6, b"0"))
+        return b"%b%bZ" % (whole[:20], fraction.ljust(3 if len(fraction) <= 3 else 6, b"0"))
+
+    def _learn(self, text: bytes) -> bytes:
+        written = self._written(text)
+        if len(self._known) < _HEADS_MAX:
+            self._known[text] = written
+            if written and text.endswith(b"Z") and self._kind != "rfc3164":
+                self._utc.add(text[:-1])
+        return written
 
     def _written(self, text: bytes) -> bytes:
-        """The moment of a whole second; empty where it is none, or not the same for all batches."""
         stamp = whole_stamp(text)
         if stamp is None:
             return b""
-        moment = stamp.to_ns(self._second * _NS, self._zone)
-        if moment != stamp.to_ns(self._second * _NS + _NS - 1, self._zone):
+        first = stamp.to_ns(self._received_ns, self._zone)
+        last = stamp.to_ns(self._received_ns + _NS - 1, self._zone)
+        if first != last:  # the year is the nearest, and half a year later another one
             return b""
-        return bsd(moment, self._zone) if self._kind == "rfc3164" else rfc3339(moment)
+        return bsd(first, self._zone) if self._kind == "rfc3164" else rfc3339(first)
 
 
 @lru_cache(maxsize=16)  # formats and zones, of this second and the last
@@ -109,24 +155,38 @@ def fronts(kind: Kind, second: int, zone: tzinfo) -> Fronts:
     return Fronts(kind, second, zone)
 
 
-def _remember(known: dict[bytes, bytes], key: bytes, value: bytes) -> None:
-    if len(known) >= _ENTRIES_MAX:
-        known.clear()
-    known[key] = value
+def _opening5424(pri: bytes, stamp: bytes) -> bytes:
+    return b"%b1 %b " % (pri, stamp)
 
 
-def _rfc5424(pri: bytes, stamp: bytes, fields: Sequence[bytes]) -> bytes:
-    return b"%b1 %b %b %b %b %b %b " % (pri, stamp, *fields)
+def _opening3164(pri: bytes, stamp: bytes) -> bytes:
+    return b"%b%b " % (pri, stamp)
 
 
-def _rfc3164(pri: bytes, stamp: bytes, fields: Sequence[bytes]) -> bytes:
+# Of host, program, process id, message id and structured data; of the last four with NILVALUE.
+def _names5424(fields: Sequence[bytes]) -> bytes:
+    return b"%b " % b" ".join(fields)
+
+
+def _names3164(fields: Sequence[bytes]) -> bytes:
     host, program, procid, msgid, data = fields
-    number = b"[%b]" % procid if procid != b"-" else b""
-    tag = b"%b%b: " % (program, number) if number or program != b"-" else b""
-    more = b"".join([b"%b " % it for it in (msgid, data) if it != b"-"])
-    return b"%b%b %b %b%b" % (pri, stamp, host, tag, more)
+    number = b"" if procid == b"-" else b"[%b]" % procid
+    tag = b"%b%b:" % (program, number) if number or program != b"-" else b"-"
+    return b"".join([b"%b " % field for field in (host, tag, msgid, data) if field != b"-"])
 
 
-_FRONTS: dict[Kind, Callable[[bytes, bytes, Sequence[bytes]], bytes]] = {
-    "rfc5424": _rfc5424, "rfc3164": _rfc3164, "json": plain_before_text,
-}  # fmt: skip
+def _names_json(fields: Sequence[bytes]) -> bytes:
+    *names, data = fields
+    values = [b"null" if name == b"-" else b'"%b"' % name for name in names]
+    return json_line.names(values, json_line.structured(data))
+
+
+_RENDERINGS: dict[
+    Kind, tuple[Callable[[bytes, bytes], bytes], Callable[[Sequence[bytes]], bytes]]
+] = {
+    "rfc5424": (_opening5424, _names5424),
+    "rfc3164": (_opening3164, _names3164),
+    "json": (json_line.opening, _names_json),
+}
+# By host and tag of RFC 3164, or all that stands between stamp and text of RFC 5424.
+_NAMES: dict[Kind, dict[bytes, bytes]] = {kind: {} for kind in _RENDERINGS}

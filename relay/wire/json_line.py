@@ -1,4 +1,4 @@
-r"""One message as a line of JSON, in three pieces: what stands before its text, the text, the end.
+r"""One message as a line of JSON, piece by piece: its opening, its names, the text, the end.
 
 Escaped is what JSON demands and no more. Octets that are not UTF-8 become `\xff`.
 """
@@ -18,7 +18,6 @@ _PRIORITIES = {
     % (value, facility_name(value // 8).encode(), severity_name(value % 8).encode())
     for pri, value in PRI_BY_PREFIX.items()
 }
-_PLAIN = b'%b"%b","host":"%b","program":"%b","procid":"%b","msgid":"%b"'
 
 
 def quoted(text: bytes) -> bytes:
@@ -33,29 +32,22 @@ def named(name: str) -> bytes:
     return _encode(name).encode("utf-8", "backslashreplace")
 
 
-def before_text(
-    pri: bytes, stamp: bytes | None, fields: Sequence[bytes], data: bytes = b"{}"
-) -> bytes:
-    """`fields` are host, program, process id and message id; they and `data` are JSON already."""
-    return b'%b%b,"host":%b,"program":%b,"procid":%b,"msgid":%b,"structured_data":%b,"message":' % (
-        _PRIORITIES[pri], b'"%b"' % stamp if stamp else b"null", *fields, data,
+def opening(pri: bytes, stamp: bytes | None) -> bytes:
+    """The line up to the stamp."""
+    return _PRIORITIES[pri] + (b'"%b"' % stamp if stamp else b"null")
+
+
+def names(fields: Sequence[bytes], data: bytes) -> bytes:
+    """From there to the text, of JSON: host, program, process id, message id; structured data."""
+    return b',"host":%b,"program":%b,"procid":%b,"msgid":%b,"structured_data":%b,"message":' % (
+        *fields, data,
     )  # fmt: skip
 
 
-def plain_before_text(pri: bytes, stamp: bytes, fields: Sequence[bytes]) -> bytes:
-    """As `before_text`, of octets in which nothing is to be escaped; NILVALUE is `null`.
-
-    `fields` are host, program, process id, message id and structured data, as in RFC 5424.
-    """
-    *names, data = fields
-    front = (_PLAIN % (_PRIORITIES[pri], stamp, *names)).replace(b'"-"', b"null")
-    return b'%b,"structured_data":%b,"message":' % (front, structured(data))
-
-
-def behind_text(received_ns: int, sender: str) -> bytes:
-    end = b',"received":"%b","sender":%b' % (rfc3339(received_ns), named(address_of(sender)))
+def end(received_ns: int, sender: str) -> bytes:
+    line = b',"received":"%b","sender":%b' % (rfc3339(received_ns), named(address_of(sender)))
     certificate = certificate_of(sender)
-    return b'%b,"peer_certificate":%b}' % (end, named(certificate)) if certificate else end + b"}"
+    return b'%b,"peer_certificate":%b}' % (line, named(certificate)) if certificate else line + b"}"
 
 
 def structured(data: bytes | None) -> bytes:

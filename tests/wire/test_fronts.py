@@ -1,11 +1,13 @@
 """The short way to another format gives what the exact one does, and remembers little."""
 
+from collections.abc import Sized
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.wire.formats import EXACT, Form, Receipt, convert
-from relay.wire.fronts import Fronts, Kind, fronts
+from relay.wire.fronts import Fronts, Kind
 from relay.wire.timestamp import zone
 from tests.wire.headers import MESSAGES
 from tests.wire.moments import MOMENTS, ns
@@ -60,7 +62,7 @@ def test_the_short_way_gives_what_the_exact_one_does(
     ],
 )  # fmt: skip
 def test_a_front(message: bytes, kind: Kind, front: bytes) -> None:
-    assert Fronts(kind, RECEIVED // 10**9, UTC).look(message) == (front, b"x")
+    assert look(Fronts(kind, RECEIVED // 10**9, UTC), message) == (front, b"x")
 
 
 @pytest.mark.parametrize(
@@ -77,7 +79,7 @@ def test_a_front(message: bytes, kind: Kind, front: bytes) -> None:
 def test_without_a_text_or_a_plain_header_there_is_none(message: bytes) -> None:
     for kind in KINDS:
         known = Fronts(kind, RECEIVED // 10**9, UTC)
-        assert known.look(message) is None
+        assert look(known, message) is None
         assert not known.by_head
 
 
@@ -90,26 +92,49 @@ def test_a_stamp_that_means_another_year_within_the_second_is_not_remembered() -
         for received in (midway - 1, midway, midway + 1, midway + 10**9)
     ]
     assert years == [b"2026", b"2026", b"2027", b"2027"]
-    assert Fronts("rfc5424", midway // 10**9, UTC).look(message) is None
+    assert look(Fronts("rfc5424", midway // 10**9, UTC), message) is None
 
 
 def test_hostile_headers_take_no_more_memory_than_a_few() -> None:
-    known = fronts("json", RECEIVED // 10**9, UTC)
-    most = 0
+    known = Fronts("json", RECEIVED // 10**9, UTC)
+    most = [0] * 5
     for number in range(10_000):
-        known.look(
-            b"<13>Nov 23 07:%02d:%02d host%d su: x" % (number // 60 % 60, number % 60, number)
-        )
-        known.look(
-            b"<13>2026-11-23T%02d:%02d:%02dZ h su: x"
-            % (number // 3600, number // 60 % 60, number % 60)
-        )
-        most = max(most, len(known.by_head), len(known._stamps))
-    assert most <= 2048
-    known.by_head.clear()
-    assert known.look(b"<13>Nov 23 07:28:45 %b su: x" % (b"h" * 250)) is not None
+        time = b"%02d:%02d" % (number // 60 % 60, number % 60)
+        for message in (b"<13>Nov 23 07:%b host%d su: x", b"<13>2026-11-23T07:%bZ host%d su: x"):
+            assert look(known, message % (time, number))
+            assert look(known, message % (time, number))
+        most = list(map(max, most, map(len, remembered(known))))
+    assert most == [2048, 2048, 2048, 1024, 4096]
+
+
+def test_long_headers_are_not_remembered() -> None:
+    known = Fronts("json", RECEIVED // 10**9, UTC)
+    known._names.clear()
+    for _ in range(3):
+        assert look(known, b"<13>Nov 23 07:28:45 %b su: x" % (b"h" * 250))
+    assert [*known.by_head, *known._names] == []
+
+
+def test_what_comes_often_is_remembered_by_halves_and_then_as_a_whole() -> None:
+    known = Fronts("rfc5424", RECEIVED // 10**9, UTC)
+    known._names.clear()
+    for message in (b"<13>Nov 23 07:28:45 a su: x", b"<14>Nov 23 07:28:45 b su: x"):
+        assert look(known, message)
     assert not known.by_head
-    assert fronts.cache_info().maxsize == 16
+    assert look(known, b"<14>Nov 23 07:28:45 a su: x")
+    assert known.by_head == {
+        b"<14>Nov 23 07:28:45 a su": b"<14>1 2026-11-23T07:28:45.000Z a su - - - "
+    }
+
+
+def remembered(known: Fronts) -> list[Sized]:
+    stamps = known._stamps
+    return [known.by_head, known._openings, stamps._known, stamps._utc, known._names]
+
+
+def look(known: Fronts, message: bytes) -> tuple[bytes, bytes] | None:
+    head, _, text = message.partition(b": ")
+    return known.look(message, head, text)
 
 
 def test_what_is_remembered_holds_for_a_second_of_receipt() -> None:

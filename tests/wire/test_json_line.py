@@ -5,14 +5,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.wire.json_line import (
-    before_text,
-    behind_text,
-    named,
-    plain_before_text,
-    quoted,
-    structured,
-)
+from relay.wire.json_line import end, named, names, opening, quoted, structured
 from relay.wire.message import elements
 
 encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -76,8 +69,12 @@ def test_no_structured_data_is_an_empty_object() -> None:
 
 
 def test_a_line() -> None:
-    front = before_text(b"<165>", b"2026-11-23T07:28:45.123Z", [b'"h"', b'"p"', b"null", b"null"])
-    line = front + quoted(b'say "x"') + behind_text(1795418925_123_000_000, "fw1@192.0.2.7")
+    line = (
+        opening(b"<165>", b"2026-11-23T07:28:45.123Z")
+        + names([b'"h"', b'"p"', b"null", b"null"], b"{}")
+        + quoted(b'say "x"')
+        + end(1795418925_123_000_000, "fw1@192.0.2.7")
+    )
     assert line == encode(json.loads(line)).encode()
     assert json.loads(line) == {
         "priority": 165, "facility": "local4", "severity": "notice",
@@ -88,11 +85,6 @@ def test_a_line() -> None:
 
 
 def test_without_a_stamp_it_is_null() -> None:
-    assert b'"timestamp":null,' in before_text(b"<0>", None, [b"1"] * 4)
-
-
-def test_of_plain_fields_the_nilvalue_is_null() -> None:
-    fields = [b"h", b"-", b"-", b"a-", b'[a b="-"]']
-    text = plain_before_text(b"<0>", b"-", fields)
-    assert b'"host":"h","program":null,"procid":null,"msgid":"a-",' in text
-    assert b'"structured_data":{"a":{"b":"-"}},"message":' in text
+    assert opening(b"<0>", None) == (
+        b'{"priority":0,"facility":"kern","severity":"emerg","timestamp":null'
+    )
