@@ -10,7 +10,7 @@ from datetime import tzinfo
 from typing import Literal, NamedTuple
 
 from relay.wire import json_line
-from relay.wire.fronts import Kind, fronts
+from relay.wire.fronts import Kind, fronts, is_versioned
 from relay.wire.hop import Hop
 from relay.wire.json_line import quoted
 from relay.wire.message import HeaderView, exact_view, join_tag, well_formed, well_formed_data
@@ -28,6 +28,7 @@ _MSGID = re.compile(rb"[!-~]{1,32}")
 _STAMP = re.compile(
     rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:[0-5]\d(?:\.\d{1,6})?)\d*(Z|[+-]\d\d:\d\d)"
 )  # fmt: skip
+_UNCUT = (b"", b"", b"")
 _PLAIN = re.compile(rb"<\d{1,3}>[A-Z][a-z]{2} [ 1-3]\d [\d:]{8} (?! )")
 
 
@@ -75,9 +76,11 @@ def _converted(
     plain = fronts(kind, receipt.received_ns // 10**9, receipt.zone)
     front_of = plain.by_head.get
     ends = _ends(senders, receipt) if kind == "json" else None
+    # In RFC 5424 it would be looked for in vain, which takes 0.2 µs; senders of a batch are alike.
+    cut = not (messages and is_versioned(messages[0]))
     converted: list[bytes] = []
     for message, sender in zip(messages, senders, strict=True):
-        head, _, text = message.partition(b": ")
+        head, _, text = message.partition(b": ") if cut else _UNCUT
         front = front_of(head)
         if front is None or not text:
             found = plain.look(message, head, text)

@@ -31,6 +31,11 @@ _HEADS_MAX = 2048  # and as many openings and stamps: 1.5 MiB at most
 _NAMES_MAX = 4096  # in each format: 2.5 MiB, twice as much if all octets have to be escaped
 
 
+def is_versioned(message: bytes) -> bool:
+    """Whether a PRI part and the version of RFC 5424 stand in front."""
+    return message.find(b">1 ", 2, 7) > 0
+
+
 class Fronts:
     """What stands in front of the text in one format, of messages received in one second.
 
@@ -47,11 +52,11 @@ class Fronts:
         self._names = _NAMES[kind]
 
     def look(self, message: bytes, head: bytes, text: bytes) -> Found | None:
-        """Front and text of a message, which is cut at its first `: `.
+        """Front and text of a message, which may be cut at its first `: `.
 
         None: its header is not plain, or it has no text.
         """
-        if message.find(b">1 ", 2, 7) > 0:
+        if is_versioned(message):
             return self._look5424(message)
         middle = head.find(b">") + _BSD_OCTETS
         opening, names = self._openings.get(head[:middle]), self._names.get(head[middle:])
