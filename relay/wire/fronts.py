@@ -29,7 +29,7 @@ _NS = 10**9
 _BOM = b"\xef\xbb\xbf"
 _BSD_OCTETS = len(b">Mmm dd hh:mm:ss ")
 _MILLISECONDS_OCTETS = len(b"2026-11-23T07:28:45.123Z")
-_OCTETS_MAX = 160  # longer heads and names are not remembered
+_OCTETS_MAX = 160  # longer names are not remembered, and so no head of theirs
 _HEADS_MAX = 2048  # and as many openings and stamps: 3 MB at most, of one format and zone
 _NAMES_MAX = 4096  # in each format: 4 MB at most, if all octets have to be escaped
 
@@ -74,7 +74,7 @@ class Fronts:
         if opening is None or names is None or not text:
             return self._look3164(message)
         front = b"" if self._kind == "rfc3164" else opening + names
-        if len(self.by_head) < _HEADS_MAX and len(head) <= _OCTETS_MAX:
+        if len(self.by_head) < _HEADS_MAX:
             self.by_head[head] = front
         return front, text
 

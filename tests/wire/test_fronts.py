@@ -115,6 +115,12 @@ def test_long_headers_are_not_remembered() -> None:
     assert [*known.by_head, *known._names] == []
 
 
+def test_a_text_that_is_missing_leaves_no_space_behind_a_header_that_is_known() -> None:
+    messages = [b"<13>Nov 23 07:28:45 a su: x", b"<13>Nov 23 07:28:45 a su: "] * 3
+    found = convert(messages, ["::1"] * 6, Form("rfc5424", "us"), received_ns=RECEIVED, zone=UTC)
+    assert found[1::2] == [b"<13>1 2026-11-23T07:28:45.000Z a su - - -"] * 3
+
+
 def test_what_comes_often_is_remembered_by_halves_and_then_as_a_whole() -> None:
     known = at("rfc5424", RECEIVED)
     known._names.clear()
