@@ -29,7 +29,8 @@ _NS = 10**9
 _BOM = b"\xef\xbb\xbf"
 _BSD_OCTETS = len(b">Mmm dd hh:mm:ss ")
 _MILLISECONDS_OCTETS = len(b"2026-11-23T07:28:45.123Z")
-_OCTETS_MAX = 160  # longer names are not remembered, and so no head of theirs
+_NAMES_OCTETS_MAX = 160  # longer ones are not remembered
+_HEAD_OCTETS_MAX = len(b"<191>Mmm dd hh:mm:ss ") + _NAMES_OCTETS_MAX
 _HEADS_MAX = 2048  # and as many openings and stamps: 3 MB at most, of one format and zone
 _NAMES_MAX = 4096  # in each format: 4 MB at most, if all octets have to be escaped
 
@@ -69,6 +70,8 @@ class Fronts:
         """
         if is_versioned(message):
             return self._look5424(message)
+        if len(head) > _HEAD_OCTETS_MAX:
+            return self._look3164(message)
         middle = head.find(b">") + _BSD_OCTETS
         opening, names = self._openings.get(head[:middle]), self._names.get(head[middle:])
         if opening is None or names is None or not text:
@@ -110,7 +113,7 @@ class Fronts:
 
     def _learn(self, key: bytes, fields: Sequence[bytes]) -> bytes:
         names = self._render(fields)
-        if len(key) <= _OCTETS_MAX:
+        if len(key) <= _NAMES_OCTETS_MAX:
             if len(self._names) >= _NAMES_MAX:
                 self._names.clear()
             self._names[key] = names

@@ -5,6 +5,7 @@ Escaped is what JSON demands and no more. Octets that are not UTF-8 become `\xff
 
 import json
 from collections.abc import Sequence
+from functools import lru_cache
 
 from relay.wire.message import elements
 from relay.wire.priority import PRI_BY_PREFIX, facility_name, severity_name
@@ -44,6 +45,7 @@ def names(fields: Sequence[bytes], data: bytes) -> bytes:
     )  # fmt: skip
 
 
+@lru_cache(maxsize=256)  # the same for all messages of a sender in a batch
 def end(received_ns: int, sender: str) -> bytes:
     line = b',"received":"%b","sender":%b' % (rfc3339(received_ns), named(address_of(sender)))
     certificate = certificate_of(sender)
