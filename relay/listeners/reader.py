@@ -61,8 +61,8 @@ class Reader(Watching):
             stream = streams.get(source)  # type: ignore[arg-type]
             if stream is None:
                 acceptance.accept(source, now)  # type: ignore[arg-type]
-            else:
-                self.queue.add(stream)
+            elif not self.queue.add(stream):
+                self._excuse(stream)
 
     def _serve_queue(self, turn: Turn) -> None:
         """A share for each connection, addresses in turn; while they contend, again and again.
@@ -76,12 +76,13 @@ class Reader(Watching):
             octets = self._serve(stream, turn, left)
             weight = max(octets, (len(turn.messages) - messages) * WEIGHT_OCTETS)
             over = self.queue.charge(stream, weight)
-            if not self._is_open(stream) or (octets < left and not turn.full):
-                continue  # it has nothing more to say, as far as we know
-            if not over:
-                self.queue.resume(stream)
-            elif self.queue.contested(stream):
-                self.queue.add(stream)
+            if self._is_open(stream) and (octets >= left or turn.full):  # it may have more to say
+                if not over:
+                    self.queue.resume(stream)
+                elif self.queue.contested(stream):
+                    self.queue.add(stream)
+            if stream in self.excused and stream not in self.queue:
+                self._watch_again(stream)
 
     def _serve(self, stream: Stream, turn: Turn, share: int) -> int:
         """Returns the octets that it brought: all of its share, and it may have more to say."""

@@ -1,6 +1,7 @@
 """Whose turn it is."""
 
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import ExitStack
 
 import pytest
@@ -11,6 +12,8 @@ from relay.core.account import ListenerAccount
 from relay.core.streams import Stream
 from relay.listeners.reader import READ_OCTETS
 from relay.listeners.rota import Rota
+from relay.system.ports import Acceptor, Connection
+from relay.system.readyset import EpollReadySet
 from relay.wire.framing import Framer
 from tests.listeners.conftest import Rig
 from tests.listeners.test_network import from_address, listener
@@ -64,8 +67,8 @@ def test_who_comes_back_is_behind_the_others_of_its_address_and_its_address_behi
     for stream in (first, second, third):
         rota.add(stream)
     assert serve(rota) is first
-    rota.add(first)
-    rota.add(second)  # it is there already, and keeps its place
+    assert rota.add(first)
+    assert not rota.add(second)  # it is there already, and keeps its place
     assert [serve(rota) for _ in range(3)] == [third, second, first]
 
 
@@ -165,3 +168,30 @@ async def test_a_crowd_with_the_shortest_of_lines_does_not_hold_up_who_is_alone(
             await until(lambda: rig.account.accepted == crowd * each + alone)
     last = max(place for place, message in enumerate(rig.held()) if len(message) > 100)
     assert last < crowd * each // 8  # of which most are what nobody knew before the first reads
+
+
+async def test_who_waits_for_its_turn_is_not_told_of_at_every_turn(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twice for each of its turns, however long all of them take; and its end is seen."""
+    line, crowd = STAMPED.ljust(255, b".") + b"\n", 150
+    each = 2 * READ_OCTETS // len(line)
+    told: Counter[object] = Counter()
+    ready = EpollReadySet.ready
+
+    def counted(ready_set: EpollReadySet) -> Sequence[Connection | Acceptor]:
+        found = ready(ready_set)
+        told.update(found)
+        return found
+
+    monkeypatch.setattr(EpollReadySet, "ready", counted)
+    rig.open(listener("tcp").endpoints())
+    with ExitStack() as stack:
+        for _ in range(crowd):
+            stack.enter_context(from_address("127.0.0.1", rig)).sendall(line * each)
+        async with rig.running(listener("tcp")):
+            await until(lambda: rig.account.accepted == crowd * each)
+            stack.close()
+            await until(lambda: rig.account.connections_open == 0)
+    assert len(told) == crowd + 1  # all of them and the acceptor
+    assert max(told.values()) <= 2 * (4)
