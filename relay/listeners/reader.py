@@ -14,7 +14,9 @@ from relay.system.ports import ConnectionBroken
 
 log = logging.getLogger("relay.listener")
 
-READ_OCTETS = 16 << 10  # of a connection at a time; more when few have something to say
+# Of a connection at a time; more when few have something to say. 16 KiB, which leave a part of it
+# in the kernel, cost 0.2 µs more for each message of 100 or 5,000 busy connections.
+READ_OCTETS = 64 << 10
 # What a message counts for at least in an address's share: so many messages fill a turn, too.
 WEIGHT_OCTETS = TURN_OCTETS // TURN_MESSAGES
 SEALED_SECONDS = 0.05  # after the seal: see `Connection.seal`
@@ -90,7 +92,7 @@ class Reader(Watching):
         while left and not turn.full and self._is_open(stream):
             if self.pacing is not None and self._must_wait(self.pacing, stream, turn.now):
                 break
-            asked = min(left, stream.read_octets)
+            asked = min(left, stream.read_octets, turn.left)
             read = self._read(stream, turn, asked)
             left -= read
             if read < asked:
