@@ -31,7 +31,10 @@ class Ledger:
         return account
 
     def listener(self, name: str) -> ListenerAccount:
-        return self.listeners.setdefault(name, ListenerAccount(name))
+        account = self.listeners.get(name)
+        if account is None:
+            account = self.listeners[name] = ListenerAccount(name)
+        return account
 
     def residual(self) -> int:
         """Messages offered that reached no pipe's book: 0, or there is a bug.

@@ -1,10 +1,15 @@
-"""The cost account: which stage a sample counts for."""
+"""The cost account: which stage a sample counts for, and where the stages are."""
+
+import re
+from pathlib import Path
 
 import pytest
 
 from tests.bench.profile import counted, lines
 from tests.bench.run import Run
-from tests.bench.stages import OTHER, stage_of
+from tests.bench.stages import OTHER, STAGES, stage_of
+
+ROOT = Path(__file__).parents[2]
 
 TRIO = "unrolled_run (trio/_core/_run.py:2430)"
 READER = "Reader._read (relay/listeners/reader.py:141)"
@@ -44,3 +49,14 @@ def test_shares_are_scaled_to_the_cost_of_a_message() -> None:
     assert found == {"the listener's turn": 3, "Trio": 1}
     assert list(lines(found, RUN))[2:] == ["| the listener's turn | 1,500 | 75% |",
                                            "| Trio | 500 | 25% |"]  # fmt: skip
+
+
+def test_every_stage_is_on_the_map() -> None:
+    """docs/architecture.md says of each where it is, in files that exist; Trio is not ours."""
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    table = text.partition("### The stages")[2].partition("\n## ")[0]
+    rows = [line.split(" | ") for line in table.splitlines() if line.startswith("| ")][2:]
+    assert {row[0].removeprefix("| ") for row in rows} == STAGES.keys() - {"Trio"}
+    files = [name for row in rows for name in re.findall(r"`(relay/.*?)`", row[1])]
+    assert len(files) >= len(rows)
+    assert all((ROOT / name).is_file() for name in files)
