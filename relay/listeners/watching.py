@@ -91,7 +91,7 @@ class Watching:
     def _excuse(self, stream: Stream) -> None:
         """The ready set need not tell again of who waits for its turn.
 
-        It did at each turn, of up to 512, which was a quarter of all that a message costs where
+        It did at each turn, of up to 512, which was a fifth of what a message costs where
         5,000 connections are busy. Now it tells twice of each turn, and takes two calls, 1 µs.
         """
         self.ready_set.mute(stream.connection)
