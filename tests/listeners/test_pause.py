@@ -2,7 +2,7 @@
 
 import pytest
 
-from relay.listeners.pause import BUSY_SECONDS, FULL_OCTETS, Pause
+from relay.listeners.pause import BUSY_SECONDS, FULL_OCTETS, SECONDS_MIN, Pause
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,29 @@ def test_what_is_full_is_the_callers_to_say() -> None:
     subject.after(1, 99, 100.0)
     assert subject.after(1, FULL_OCTETS + 1, 100.001) == 0.005
     assert subject.after(1, FULL_OCTETS + 2, 100.002) == 0.0
+
+
+def test_a_pause_that_a_turn_was_full_behind_was_too_long() -> None:
+    """The next is half of it, as short as a task can sleep, and grows again behind small turns."""
+    subject = Pause(0.005, 100)
+    subject.after(1, 99, 100.0)
+    turns = (1, 100, 1, 100, 1, 100, 1, 100, 1, 1, 1, 1)
+    pauses = [subject.after(messages, 99, 100.001) for messages in turns]
+    shorter = [0.005, 0.0, 0.0025, 0.0, 0.00125, 0.0, SECONDS_MIN, 0.0]
+    assert pauses == [*shorter, SECONDS_MIN, 0.002, 0.004, 0.005]
+
+
+def test_a_full_turn_that_no_pause_was_before_says_nothing_of_it() -> None:
+    subject = Pause(0.005, 100)
+    subject.after(1, 99, 100.0)
+    for messages in (100, 100, 100):
+        assert subject.after(messages, 99, 100.001) == 0.0
+    assert subject.after(1, 99, 100.002) == 0.005
+
+
+def test_a_pause_is_never_longer_than_it_may_be() -> None:
+    """Also where that is shorter than a task can sleep: a small buffer for datagrams."""
+    subject = Pause(SECONDS_MIN / 2, 100)
+    subject.after(1, 99, 100.0)
+    for messages in (1, 100, 1, 1):
+        assert subject.after(messages, 99, 100.001) in (0.0, SECONDS_MIN / 2)
