@@ -53,16 +53,13 @@ class Changes:
         return batch
 
     def _change(self, views: Views, counts: Counter[str]) -> Batch:
-        batch = views.batch
-        for number, rewriting in enumerate(self.rewritings):
-            if views.batch is not batch:
+        rules: Sequence[Rewriting | Masking] = [*self.rewritings, *self.maskings]
+        for name, rule in zip(self.names, rules, strict=True):
+            batch, changed = rule.apply(views)
+            counts[name] += changed
+            if batch is not views.batch:
                 views = Views(batch)
-            batch, changed = rewriting.apply(views)
-            counts[f"rewrite[{number}]"] += changed
-        for number, masking in enumerate(self.maskings):
-            batch, changed = masking.apply(batch)
-            counts[f"mask[{number}]"] += changed
-        return batch
+        return views.batch
 
     def _one_by_one(self, batch: Batch, counts: Counter[str], account: PipeAccount) -> Batch | None:
         """The messages on which no rule fails, in order."""
