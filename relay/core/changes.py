@@ -53,12 +53,14 @@ class Changes:
         return batch
 
     def _change(self, views: Views, counts: Counter[str]) -> Batch:
-        rules: Sequence[Rewriting | Masking] = [*self.rewritings, *self.maskings]
-        for name, rule in zip(self.names, rules, strict=True):
-            batch, changed = rule.apply(views)
-            counts[name] += changed
-            if batch is not views.batch:
-                views = Views(batch)
+        for number, rewriting in enumerate(self.rewritings):
+            batch, changed = rewriting.apply(views)
+            counts[f"rewrite[{number}]"] += changed
+            views = views if batch is views.batch else Views(batch)
+        for number, masking in enumerate(self.maskings):
+            batch, changed = masking.apply(views)
+            counts[f"mask[{number}]"] += changed
+            views = views if batch is views.batch else Views(batch)
         return views.batch
 
     def _one_by_one(self, batch: Batch, counts: Counter[str], account: PipeAccount) -> Batch | None:

@@ -32,6 +32,7 @@ from relay.listeners.gate import Gate
 from relay.system.machine import SystemMachine
 from relay.wire.formats import Form
 from relay.wire.hop import Hop
+from tests.bench.outputs import absent
 
 ROUNDS = 15
 BATCHES = 40
@@ -41,7 +42,7 @@ CARD = r"\b\d{4}[ -]?\d{4}[ -]?\d{4}[ -]?\d{4}\b"
 MAIL = r"[\w.+-]+@[\w-]+\.[\w.]+"
 EVERY = "web01.example.net"
 RARE = "number 77"  # in one message of 100
-ABSENT = [f"{number:03}-is-absent" for number in range(100)]  # texts with no beginning in common
+ABSENT = absent(100)
 FEW = {"one_in": 10, "match": {"not": {"severity": "warning"}}}
 CASES: Mapping[str, Mapping[str, Any]] = {
     "`match = { severity = \"info\" }`": {"match": {"severity": "info"}},
