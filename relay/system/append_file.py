@@ -94,6 +94,8 @@ def _write(number: int, octets: bytes) -> tuple[int, OSError | None]:
 
 
 def _up_to_octets_max(lines: Sequence[bytes]) -> Sequence[bytes]:
+    if sum(map(len, lines)) <= _OCTETS_MAX:
+        return lines
     octets = 0
     for count, line in enumerate(lines):
         octets += len(line)

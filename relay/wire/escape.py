@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 
 _CONTROLS = bytes(octet for octet in range(0x20) if octet != 0x09) + b"\x7f"
+_NO_CONTROLS = bytes.maketrans(_CONTROLS, b"#" * len(_CONTROLS))  # changes nothing else
 _C1 = re.compile(rb"\xc2[\x80-\x9f]")
 
 
@@ -42,8 +43,9 @@ def escape_text(messages: Sequence[bytes]) -> Sequence[bytes]:
 
 
 def _is_clean(text: bytes) -> bool:
-    # 0.16 µs for 256 octets of ASCII and 0.46 for other UTF-8, in batches of 64 KiB.
-    if len(text.translate(None, _CONTROLS)) != len(text):
+    # 0.10 µs for 256 octets of ASCII and 0.37 for other UTF-8, in batches of 64 KiB; to delete the
+    # controls and compare the lengths costs 0.03 more, RE2 three times as much.
+    if text.translate(_NO_CONTROLS) != text:
         return False
     if text.isascii():
         return True

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from relay.wire import priority as pri
 from relay.wire.dialects import Dialect, place, read_host, read_tag
-from relay.wire.notation import parse_rfc3339
+from relay.wire.notation import is_moment, parse_rfc3339, whole_stamp
+from relay.wire.plain import ELEMENT, NAME, PLAIN3164, STRICT_DATA
 from relay.wire.timestamp import Stamp
 
 Elements = list[tuple[bytes, list[tuple[bytes, bytes]]]]
@@ -24,21 +25,17 @@ _HEAD5424 = re.compile(
     rb"(-|\d{4}-[\d-]{5}T[\d:]{8}[Z\d:.+-]{0,32}) %s %s %s %s (?=\[|-(?: |\Z))"
     % (_HOST_FIELD, _FIELD, _FIELD, _FIELD)
 )
-_NAME = rb'[^\x00-\x20\x7f-\xff="\]]'
-# §6.3.3: a backslash in front of anything but `"`, `\` and `]` is a plain backslash.
-_ELEMENT = rb'\[(?:%s)(?: (?:%s)="(?:[^"\\\]]++|\\.)*+")*+\]'
 _STRUCTURED = re.compile(
-    rb"(?:-|(?:%s)++)(?= |\Z)" % (_ELEMENT % (_NAME + rb"++", _NAME + rb"++")), re.DOTALL
+    rb"(?:-|(?:%s)++)(?= |\Z)" % (ELEMENT % (NAME + rb"++", NAME + rb"++")), re.DOTALL
 )
-_STRICT_DATA = rb"(?:-|(?:%s)++)(?= |\Z)" % (_ELEMENT % (_NAME + rb"{1,32}", _NAME + rb"{1,32}"))
 _STRICT = re.compile(
     rb"<(?:0|[1-9]\d?|1[0-8]\d|19[01])>1 "
     rb"(?:-|(\d{4}-(?:0[1-9]|1[0-2])-\d\dT(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d"
     rb"(?:\.\d{1,6})?(?:Z|[+-](?:[01]\d|2[0-3]):[0-5]\d))) "
-    rb"[!-~]{1,255}(?<![^:]:) [!-~]{1,48} [!-~]{1,128} [!-~]{1,32} " + _STRICT_DATA,
+    rb"[!-~]{1,255}(?<![^:]:) [!-~]{1,48} [!-~]{1,128} [!-~]{1,32} " + STRICT_DATA + rb"(?= |\Z)",
     re.DOTALL,
 )
-_WHOLE_ELEMENT = re.compile(_ELEMENT % (rb"(" + _NAME + rb"++)", _NAME + rb"++"), re.DOTALL)
+_WHOLE_ELEMENT = re.compile(ELEMENT % (rb"(" + NAME + rb"++)", NAME + rb"++"), re.DOTALL)
 _PARAMETER = re.compile(rb' ([^=]+)="((?:[^"\\\]]++|\\.)*+)"', re.DOTALL)
 _NILVALUES = {b"-": None}
 _ESCAPED = re.compile(rb'\\(["\\\]])')
@@ -64,6 +61,13 @@ class HeaderView(NamedTuple):
 
 
 def view(message: bytes) -> HeaderView:
+    if message.find(b">1 ", 2, 7) < 0 and (found := PLAIN3164.match(message)):
+        return _plain(message, found) or exact_view(message)
+    return exact_view(message)
+
+
+def exact_view(message: bytes) -> HeaderView:
+    """As `view`, a step at a time: what a plain header means, too, is decided here."""
     value, at = pri.priority(message)
     return _rfc5424(message, value, at) or _rfc3164(message, value, at)
 
@@ -112,12 +116,12 @@ def stamp_span(message: bytes, at: int) -> tuple[int, int] | None:
 def well_formed(message: bytes) -> bool:
     """Whether this is an RFC 5424 message to the letter of §6, field lengths included."""
     found = _STRICT.match(message)
-    return found is not None and (found[1] is None or parse_rfc3339(found[1]) is not None)
+    return found is not None and (found[1] is None or is_moment(found[1]))
 
 
 def well_formed_data(structured_data: bytes) -> bool:
     """Whether this is STRUCTURED-DATA to the letter of §6.3."""
-    return re.fullmatch(_STRICT_DATA, structured_data, re.DOTALL) is not None
+    return re.fullmatch(STRICT_DATA, structured_data, re.DOTALL) is not None
 
 
 def split_data(text: bytes) -> tuple[list[tuple[bytes, bytes]], bytes]:
@@ -141,7 +145,9 @@ def elements(structured_data: bytes) -> Elements:
     for part in _WHOLE_ELEMENT.finditer(structured_data):
         name, element = part[1], part[0][1:-1]
         parameters = _PARAMETER.findall(element, len(name))
-        found.append((name, [(key, _ESCAPED.sub(rb"\1", value)) for key, value in parameters]))
+        if b"\\" in element:
+            parameters = [(key, _ESCAPED.sub(rb"\1", value)) for key, value in parameters]
+        found.append((name, parameters))
     return found
 
 
@@ -174,6 +180,23 @@ def split_tag(text: bytes) -> tuple[bytes | None, bytes | None, bytes]:
     """Program, process id and the rest of a text that may begin with a tag, as in RFC 3164."""
     _, program, procid, front, end = read_tag(text, 0)
     return program, procid, front + text[end:]
+
+
+def join_tag(program: bytes | None, procid: bytes | None) -> bytes:
+    """`PROGRAM[PROCID]:`, of which at least one is there."""
+    return b"%b%b:" % (program or b"-", b"[%b]" % procid if procid is not None else b"")
+
+
+def _plain(message: bytes, found: re.Match[bytes]) -> HeaderView | None:
+    prefix, bsd_stamp, rfc3339_stamp, host, program, procid = found.groups()
+    stamp = whole_stamp(bsd_stamp or rfc3339_stamp)
+    if stamp is None:
+        return None
+    value = pri.PRI_BY_PREFIX[prefix]
+    text = message[found.end() :]
+    return HeaderView(
+        value, value >> 3, value & 7, "rfc3164", stamp, host, program, procid, None, None, text
+    )
 
 
 def _rfc5424(message: bytes, value: int | None, at: int) -> HeaderView | None:

@@ -83,6 +83,18 @@ def parse_rfc3339(message: bytes, at: int = 0) -> Found | None:
     return Stamp(*start, _nanosecond(fraction), message[at:end], *named), end
 
 
+@lru_cache(maxsize=256)  # the same for all messages of one second
+def whole_stamp(text: bytes) -> Stamp | None:
+    """The stamp that this text is, as a whole."""
+    found = parse_stamp(text)
+    return found[0] if found and found[1] == len(text) else None
+
+
+def is_moment(text: bytes) -> bool:
+    """Whether a text in the form of RFC 3339 begins with a date and time that exist."""
+    return _rfc3339_start(text[:19]) is not None
+
+
 def parse_epoch(message: bytes, at: int = 0) -> Found | None:
     """As `parse_stamp`, seconds since 1970 with a fraction, as Meraki writes them."""
     found = _EPOCH.match(message, at)

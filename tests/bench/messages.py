@@ -5,7 +5,8 @@ from typing import Literal
 OCTETS = 256
 DISTINCT = 4096  # 1 MiB of them, sent over and over; a run counts octets, not numbers
 
-Dialect = Literal["rfc5424", "rfc3164"]
+Dialect = Literal["rfc5424", "rfc3164", "fleet"]
+"""`fleet` is RFC 3164, and no two messages are of the same host and process."""
 
 
 def message(number: int, octets: int = OCTETS, dialect: Dialect = "rfc5424") -> bytes:
@@ -15,6 +16,10 @@ def message(number: int, octets: int = OCTETS, dialect: Dialect = "rfc5424") -> 
     stamp = b"2026-11-23T07:28:%02d.%03dZ" % (second, millisecond)
     if dialect == "rfc3164":
         head = b"<%d>Nov 23 07:28:%02d bench generator[4711]: " % (priority, second)
+    elif dialect == "fleet":
+        distinct = number % DISTINCT
+        names = distinct, 4711 + distinct
+        head = b"<%d>Nov 23 07:28:%02d bench%04d generator[%d]: " % (priority, second, *names)
     else:
         head = b"<%d>1 %b bench generator 4711 ID47 - " % (priority, stamp)
     text = b"number %010d " % number

@@ -11,14 +11,20 @@ from tests.bench import outputs
 from tests.bench.comparison import Comparison, Peer
 from tests.bench.latency import Latency
 from tests.bench.load import Load
+from tests.bench.messages import Dialect
 from tests.bench.overload import Overload
 from tests.bench.program import RELAY, RSYSLOG, Program
 from tests.bench.row import Row
 from tests.bench.syslog_ng import datagram_syslog_ng, plain_syslog_ng
 
 TCP = Load("tcp", 1_000_000)
-RFC3164 = replace(TCP, messages=300_000, dialect="rfc3164")
 UDP = Load("udp", 0, burst=100)
+RFC5424_OUT, JSON_OUT = ("rfc5424", "RFC 5424"), ("json", "JSON")
+CONVERSIONS: Sequence[tuple[Dialect, str, str, Sequence[tuple[str, str]]]] = (
+    ("rfc3164", "", "RFC 3164", (RFC5424_OUT, JSON_OUT)),
+    ("fleet", "-fleet", "RFC 3164, each of another host and process,", (RFC5424_OUT, JSON_OUT)),
+    ("rfc5424", "-rfc5424", "RFC 5424", (JSON_OUT,)),
+)
 OFFERED = (50_000, 100_000, 150_000, 200_000, 300_000, 400_000)  # datagrams a second
 HUP_SECONDS = 1.0
 
@@ -94,13 +100,14 @@ def _rules() -> Sequence[Row]:
 def _formats() -> Sequence[Row]:
     return [
         pair(
-            f"to-{name}",
-            f"RFC 3164 in, {about} out, one a line",
-            RFC3164,
+            f"to-{name}{suffix}",
+            f"{came} in, {about} out, one a line",
+            replace(TCP, dialect=dialect),
             replace(variant(RELAY, outputs.relay_format(name)), ends="lines"),
             replace(variant(RSYSLOG, outputs.rsyslog_format(name)), ends="lines"),
         )
-        for name, about in (("rfc5424", "RFC 5424"), ("json", "JSON"))
+        for dialect, suffix, came, to in CONVERSIONS
+        for name, about in to
     ]
 
 

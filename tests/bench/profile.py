@@ -20,6 +20,7 @@ from pathlib import Path
 import click
 
 from tests.bench.comparison import Comparison
+from tests.bench.more import groups
 from tests.bench.rows import ROWS
 from tests.bench.run import Run, measure
 from tests.bench.stages import stage_of
@@ -28,7 +29,8 @@ SAMPLES_PER_SECOND = 500
 LONGER = 3  # than the row: so many samples as to tell a hundredth from noise
 ROUNDS_UP = 0.005  # of the whole: less is not worth a line
 
-COMPARED = {row.name: row for row in ROWS if isinstance(row, Comparison)}
+_MORE = [row for group in groups(None).values() for row in group]
+COMPARED = {row.name: row for row in (*ROWS, *_MORE) if isinstance(row, Comparison)}
 
 
 @contextmanager

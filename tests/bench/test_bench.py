@@ -220,7 +220,7 @@ COMPARISONS = {row.name: row for row in MORE if isinstance(row, Comparison)}
 
 
 @pytest.mark.parametrize("octets", [64, 256, 8192])
-@pytest.mark.parametrize("dialect", ["rfc5424", "rfc3164"])
+@pytest.mark.parametrize("dialect", ["rfc5424", "rfc3164", "fleet"])
 def test_messages_have_the_size_that_is_asked_for(octets: int, dialect: Dialect) -> None:
     found = messages(octets, dialect)
     assert {len(each) for each in found} == {octets}

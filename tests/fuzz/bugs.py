@@ -18,7 +18,18 @@ from relay.destinations import template
 from relay.spool import cursor, reader, recovery, segment
 from relay.spool.page import Slot
 from relay.system.tls import identity
-from relay.wire import attribution, escape, formats, kmsg, lines, message, normalise, rewrite
+from relay.wire import (
+    attribution,
+    escape,
+    formats,
+    fronts,
+    kmsg,
+    lines,
+    message,
+    normalise,
+    plain,
+    rewrite,
+)
 from relay.wire.framing import Framer
 from relay.wire.hop import Hop
 from relay.wire.relp import client
@@ -116,8 +127,11 @@ BUGS = [
     Bug("kern is kept", "normalise", normalise, "_without_kern", instead(lambda it: it)),
     Bug("fields of any length are written", "formats", formats, "_fits", instead(lambda *_: True)),
     Bug("a host may be anything", "formats", formats, "_HOST", instead(re.compile(b"(?s).*"))),
-    Bug("lines in JSON are not escaped", "formats", formats, "_encode",
-        answers(lambda text: text + "\n")),
+    Bug("lines in JSON are not escaped", "formats", formats, "quoted",
+        answers(lambda text: text + b"\n")),
+    Bug("the short way keeps a mark of byte order", "formats", fronts, "_BOM", instead(b"")),
+    Bug("a zone is a host", "header", message, "PLAIN3164",
+        lambda shipped: re.compile(shipped.pattern.replace(plain._NO_HOST, b""))),
     Bug("everything is plain", "formats", formats, "_is_plain", instead(lambda *_: True)),
     Bug("C1 controls are left", "escape", escape, "_C1", instead(re.compile(b"(?!)"))),
     Bug("terminators are left", "escape", escape, "_octal", instead(lambda octets: octets)),

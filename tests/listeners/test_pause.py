@@ -25,3 +25,11 @@ def test_pause(gap: float, messages: int, octets: int, pause: float) -> None:
 
 def test_the_first_turn_never_waits() -> None:
     assert Pause(0.005, 100).after(1, 99, 0.0) == 0.0
+
+
+def test_what_is_full_is_the_callers_to_say() -> None:
+    """Datagrams wait in the kernel alone, so that a turn that has emptied the socket may wait."""
+    subject = Pause(0.005, 100, full_octets=FULL_OCTETS + 2)
+    subject.after(1, 99, 100.0)
+    assert subject.after(1, FULL_OCTETS + 1, 100.001) == 0.005
+    assert subject.after(1, FULL_OCTETS + 2, 100.002) == 0.0

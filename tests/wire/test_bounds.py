@@ -5,14 +5,14 @@ from types import ModuleType
 
 import pytest
 
-from relay.wire import dialects, message, notation
+from relay.wire import dialects, message, notation, plain
 from relay.wire.dialects import named_host
 from relay.wire.message import view
 from relay.wire.normalise import normalise
 
 # Structured data has no length of its own (RFC 5424 §6.3). These take each octet once: their
 # repetitions give nothing back.
-WHOLE_DATA = {"_STRUCTURED", "_STRICT", "_PARAMETER", "_WHOLE_ELEMENT"}
+WHOLE_DATA = {"_STRUCTURED", "_STRICT", "_PARAMETER", "_WHOLE_ELEMENT", "PLAIN5424"}
 LOOK_OCTETS_MAX = 12 * (32 + 1 + 257 + 2)  # the fields of a firewall
 
 
@@ -21,7 +21,8 @@ def patterns(module: ModuleType) -> list[tuple[str, re.Pattern[bytes]]]:
 
 
 @pytest.mark.parametrize(
-    ("name", "pattern"), [it for module in (dialects, message, notation) for it in patterns(module)]
+    ("name", "pattern"),
+    [it for module in (dialects, message, notation, plain) for it in patterns(module)],
 )
 def test_no_pattern_takes_more_than_a_bounded_prefix(name: str, pattern: re.Pattern[bytes]) -> None:
     _, most = re._parser.parse(pattern.pattern, pattern.flags).getwidth()  # type: ignore[attr-defined]

@@ -10,7 +10,7 @@ from relay.spool.page import RECORD_OCTETS, CrashPage
 from tests.fuzz.target import Octets
 
 WORDS = (b"relaypag", page.MAGIC + b"\2\0\0\0boot", b"\xff" * 8, bytes(16), cursor.MAGIC)
-HELD_MAX = 1 << 61  # what is added to more is not believed, and no process holds so much
+HELD_MAX = 1 << 61  # what is added to more is not believed, and no process holds or owes so much
 log = logging.getLogger("relay.spool")
 
 
@@ -76,7 +76,7 @@ def check_page(content: bytes, *, whole: bool) -> None:
         content = b"".join(_with_crc(row, RECORD_OCTETS) for row in rows)
     file = Page(content)
     found = CrashPage(file, "boot")
-    if max((before.held for before in found.before.values()), default=0) > HELD_MAX:
+    if max((max(it.held, it.owed) for it in found.before.values()), default=0) > HELD_MAX:
         return
     for name in list(found.before):
         found.known(name)

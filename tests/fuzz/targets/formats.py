@@ -2,7 +2,7 @@ import json
 import re
 from collections.abc import Callable
 
-from relay.wire.formats import Form, Format, convert
+from relay.wire.formats import EXACT, Form, Format, Receipt, convert
 from relay.wire.message import view, well_formed
 from relay.wire.notation import ZONE
 from relay.wire.timestamp import zone
@@ -22,7 +22,8 @@ def run(data: bytes) -> None:
     """A conversion never raises, gives one well-formed message or line, and loses no word.
 
     What has come in the format goes out unchanged, so that nothing grows from hop to hop; nor does
-    it on a way through hops that write one format and the other.
+    it on a way through hops that write one format and the other. The short way to a format gives
+    what the exact one does.
     """
     octets = Octets(data)
     sender = octets.choice(SENDERS)
@@ -34,6 +35,8 @@ def run(data: bytes) -> None:
         [found] = convert([text], [sender], form, received_ns=received, zone=at_zone)
         return found
 
+    for kind, exact in EXACT.items():
+        assert converted(message, kind) == exact(message, sender, Receipt(US, received, at_zone))
     header = view(message)
     rfc5424, rfc3164 = converted(message, "rfc5424"), converted(message, "rfc3164")
     assert well_formed(rfc5424)

@@ -6,6 +6,7 @@ from relay.wire.dialects import named_host
 from relay.wire.message import (
     data5424,
     elements,
+    exact_view,
     header_places,
     recognised,
     split_tag,
@@ -37,6 +38,7 @@ def run(data: bytes) -> None:
     received, at_zone = octets.choice(MOMENTS), octets.choice(ZONES)
     message = octets.rest()
     header = view(message)
+    assert header == exact_view(message)
     value, at = priority(message)
     assert header.priority == value
     assert value is None or 0 <= value <= PRIORITY_MAX

@@ -1,0 +1,218 @@
+"""What plain headers become: the short way to another format, which nearly all messages take.
+
+`formats` has the exact conversions, for all headers. What is found here is the same octet for octet
+(tests/wire/test_fronts.py).
+
+Headers repeat, and what becomes of them is remembered. Of RFC 3164 the whole of it, as the messages
+that a process writes in one second have the same; then its halves, as those of a second have the
+same opening (PRI and stamp) and those of a process the same names (host, program, process id). Of
+RFC 5424, where hardly a stamp comes twice, the names.
+
+From RFC 3164 to RFC 5424, batches of 1,024 messages of 256 octets, a message takes 0.2 µs where the
+whole is known, 0.75 where the halves are and 2.1 where nothing is; the exact way takes 8.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import tzinfo
+from functools import lru_cache
+from typing import Literal
+
+from relay.wire import json_line
+from relay.wire.notation import whole_stamp
+from relay.wire.plain import PLAIN3164, PLAIN5424
+from relay.wire.timestamp import bsd, rfc3339
+
+Kind = Literal["rfc5424", "rfc3164", "json"]
+Found = tuple[bytes, bytes]
+
+_NS = 10**9
+_BOM = b"\xef\xbb\xbf"
+_BSD_OCTETS = len(b">Mmm dd hh:mm:ss ")
+_MILLISECONDS_OCTETS = len(b"2026-11-23T07:28:45.123Z")
+_NAMES_OCTETS_MAX = 160  # longer ones are not remembered
+_HEAD_OCTETS_MAX = len(b"<191>Mmm dd hh:mm:ss ") + _NAMES_OCTETS_MAX
+_HEADS_MAX = 2048  # and as many openings and stamps: 3 MB at most, of one format and zone
+_NAMES_MAX = 4096  # in each format: 4 MB at most, if all octets have to be escaped
+
+
+def is_versioned(message: bytes) -> bool:
+    """Whether a PRI part and the version of RFC 5424 stand in front."""
+    return message.find(b">1 ", 2, 7) > 0
+
+
+class Fronts:
+    """What stands in front of the text in one format, of messages received in one second.
+
+    Invariant: at most `_HEADS_MAX` heads and openings, and `_NAMES_MAX` names, are remembered.
+    """
+
+    def __init__(self, kind: Kind, zone: tzinfo) -> None:
+        self.by_head: dict[bytes, bytes] = {}
+        """By what stands before the first `: `; empty where the message stays as it is."""
+        self._kind = kind
+        self._zone = zone
+        self._opening, self._render = _RENDERINGS[kind]
+        self._openings: dict[bytes, bytes] = {}
+        self._names = _NAMES[kind]
+        self.begin(0)
+
+    def begin(self, second: int) -> None:
+        """Of messages received in this second from now on."""
+        self.second = second
+        self._stamps = _Stamps(self._kind, second, self._zone)
+        self._openings.clear()
+        self.by_head.clear()
+
+    def look(self, message: bytes, head: bytes, text: bytes) -> Found | None:
+        """Front and text of a message, which may be cut at its first `: `.
+
+        None: its header is not plain, or it has no text.
+        """
+        if is_versioned(message):
+            return self._look5424(message)
+        if len(head) > _HEAD_OCTETS_MAX:
+            return self._look3164(message)
+        middle = head.find(b">") + _BSD_OCTETS
+        opening, names = self._openings.get(head[:middle]), self._names.get(head[middle:])
+        if opening is None or names is None or not text:
+            return self._look3164(message)
+        front = b"" if self._kind == "rfc3164" else opening + names
+        if len(self.by_head) < _HEADS_MAX:
+            self.by_head[head] = front
+        return front, text
+
+    def _look3164(self, message: bytes) -> Found | None:
+        found = PLAIN3164.match(message)
+        if found is None:
+            return None
+        pri, bsd_stamp, rfc3339_stamp, host, program, procid = found.groups(b"-")
+        is_bsd, end = rfc3339_stamp == b"-", found.end()
+        stamp = self._stamps.bsd(bsd_stamp) if is_bsd else self._stamps.rfc3339(rfc3339_stamp)
+        if not stamp or end == len(message):
+            return None
+        opening = self._opening(pri, stamp)
+        if is_bsd and len(self._openings) < _HEADS_MAX:
+            self._openings[b"%b%b " % (pri, bsd_stamp)] = opening
+        key = message[found.start(4) : end - len(b": ")]
+        names = self._names.get(key) or self._learn(key, (host, program, procid, b"-", b"-"))
+        return b"" if is_bsd and self._kind == "rfc3164" else opening + names, message[end:]
+
+    def _look5424(self, message: bytes) -> Found | None:
+        found = PLAIN5424.match(message)
+        if found is None:
+            return None
+        stamp = self._stamps.rfc3339(found[2])
+        text = message[found.end() :].removeprefix(_BOM)
+        if not stamp or not text:
+            return None
+        if self._kind == "rfc5424":
+            return b"", text
+        key = message[found.start(3) : found.end()]
+        names = self._names.get(key) or self._learn(key, found.groups()[2:])
+        return self._opening(found[1], stamp) + names, text
+
+    def _learn(self, key: bytes, fields: Sequence[bytes]) -> bytes:
+        names = self._render(fields)
+        if len(key) <= _NAMES_OCTETS_MAX:
+            if len(self._names) >= _NAMES_MAX:
+                self._names.clear()
+            self._names[key] = names
+        return names
+
+
+class _Stamps:
+    """Stamps as a format has them; empty for those that are none, or not the same all the second.
+
+    Invariant: at most `_HEADS_MAX` are remembered.
+    """
+
+    def __init__(self, kind: Kind, second: int, zone: tzinfo) -> None:
+        self._kind = kind
+        self._received_ns = second * _NS
+        self._zone = zone
+        self._known: dict[bytes, bytes] = {}  # whole seconds
+        self._utc: set[bytes] = set()  # of these those to which milliseconds are added, and no more
+
+    def bsd(self, text: bytes) -> bytes:
+        written = self._known.get(text)
+        return self._learn(text) if written is None else written
+
+    def rfc3339(self, text: bytes) -> bytes:
+        """One with at most six digits of a fraction."""
+        if len(text) == _MILLISECONDS_OCTETS and text[:19] in self._utc:
+            return text
+        zone_at = -1 if text.endswith(b"Z") else -6
+        whole = self.bsd(text[:19] + text[zone_at:])
+        if not whole or self._kind == "rfc3164":
+            return whole
+        if self._kind == "rfc5424":
+            return text  # with the origin's own precision and offset
+        fraction = text[20:zone_at].rstrip(b"0")
+        return b"%b%bZ" % (whole[:20], fraction.ljust(3 if len(fraction) <= 3 else 6, b"0"))
+
+    def _learn(self, text: bytes) -> bytes:
+        written = self._written(text)
+        if len(self._known) < _HEADS_MAX:
+            self._known[text] = written
+            if written and text.endswith(b"Z") and self._kind != "rfc3164":
+                self._utc.add(text[:-1])
+        return written
+
+    def _written(self, text: bytes) -> bytes:
+        stamp = whole_stamp(text)
+        if stamp is None:
+            return b""
+        first = stamp.to_ns(self._received_ns, self._zone)
+        last = stamp.to_ns(self._received_ns + _NS - 1, self._zone)
+        if first != last:  # the year is the nearest, and half a year later another one
+            return b""
+        return bsd(first, self._zone) if self._kind == "rfc3164" else rfc3339(first)
+
+
+def fronts(kind: Kind, second: int, zone: tzinfo) -> Fronts:
+    found = _fronts(kind, zone)
+    if found.second != second:
+        found.begin(second)
+    return found
+
+
+@lru_cache(maxsize=8)  # formats and zones that are in use together
+def _fronts(kind: Kind, zone: tzinfo) -> Fronts:
+    return Fronts(kind, zone)
+
+
+def _opening5424(pri: bytes, stamp: bytes) -> bytes:
+    return b"%b1 %b " % (pri, stamp)
+
+
+def _opening3164(pri: bytes, stamp: bytes) -> bytes:
+    return b"%b%b " % (pri, stamp)
+
+
+# Of host, program, process id, message id and structured data; of the last four with NILVALUE.
+def _names5424(fields: Sequence[bytes]) -> bytes:
+    return b"%b " % b" ".join(fields)
+
+
+def _names3164(fields: Sequence[bytes]) -> bytes:
+    host, program, procid, msgid, data = fields
+    number = b"" if procid == b"-" else b"[%b]" % procid
+    tag = b"%b%b:" % (program, number) if number or program != b"-" else b"-"
+    return b"".join([b"%b " % field for field in (host, tag, msgid, data) if field != b"-"])
+
+
+def _names_json(fields: Sequence[bytes]) -> bytes:
+    *names, data = fields
+    values = [b"null" if name == b"-" else b'"%b"' % name for name in names]
+    return json_line.names(values, json_line.structured(data))
+
+
+_RENDERINGS: dict[
+    Kind, tuple[Callable[[bytes, bytes], bytes], Callable[[Sequence[bytes]], bytes]]
+] = {
+    "rfc5424": (_opening5424, _names5424),
+    "rfc3164": (_opening3164, _names3164),
+    "json": (json_line.opening, _names_json),
+}
+# By host and tag of RFC 3164, or all that stands between stamp and text of RFC 5424.
+_NAMES: dict[Kind, dict[bytes, bytes]] = {kind: {} for kind in _RENDERINGS}
