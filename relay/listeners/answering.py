@@ -173,7 +173,7 @@ class AnsweringReader(Reader):
             conversation.waited = True
         elif conversation.read and not read:
             self.ready_set.discard(connection)
-            self.queue.discard(stream)
+            self._unqueue(stream)
         conversation.read = read
 
     def _read(self, stream: Stream, turn: Turn, octets_max: int) -> int:

@@ -14,7 +14,9 @@ from relay.system.ports import ConnectionBroken
 
 log = logging.getLogger("relay.listener")
 
-READ_OCTETS = 16 << 10  # of a connection at a time; more when few have something to say
+# Of a connection at a time; more when few have something to say. 16 KiB, which leave a part of it
+# in the kernel, cost 0.2 µs more for each message of 100 or 5,000 busy connections.
+READ_OCTETS = 64 << 10
 # What a message counts for at least in an address's share: so many messages fill a turn, too.
 WEIGHT_OCTETS = TURN_OCTETS // TURN_MESSAGES
 SEALED_SECONDS = 0.05  # after the seal: see `Connection.seal`
@@ -61,8 +63,8 @@ class Reader(Watching):
             stream = streams.get(source)  # type: ignore[arg-type]
             if stream is None:
                 acceptance.accept(source, now)  # type: ignore[arg-type]
-            else:
-                self.queue.add(stream)
+            elif not self.queue.add(stream):
+                self._excuse(stream)
 
     def _serve_queue(self, turn: Turn) -> None:
         """A share for each connection, addresses in turn; while they contend, again and again.
@@ -76,12 +78,13 @@ class Reader(Watching):
             octets = self._serve(stream, turn, left)
             weight = max(octets, (len(turn.messages) - messages) * WEIGHT_OCTETS)
             over = self.queue.charge(stream, weight)
-            if not self._is_open(stream) or (octets < left and not turn.full):
-                continue  # it has nothing more to say, as far as we know
-            if not over:
-                self.queue.resume(stream)
-            elif self.queue.contested(stream):
-                self.queue.add(stream)
+            if self._is_open(stream) and (octets >= left or turn.full):  # it may have more to say
+                if not over:
+                    self.queue.resume(stream)
+                elif self.queue.contested(stream):
+                    self.queue.add(stream)
+            if stream in self.excused and stream not in self.queue:
+                self._watch_again(stream)
 
     def _serve(self, stream: Stream, turn: Turn, share: int) -> int:
         """Returns the octets that it brought: all of its share, and it may have more to say."""
@@ -89,7 +92,7 @@ class Reader(Watching):
         while left and not turn.full and self._is_open(stream):
             if self.pacing is not None and self._must_wait(self.pacing, stream, turn.now):
                 break
-            asked = min(left, stream.read_octets)
+            asked = min(left, stream.read_octets, turn.left)
             read = self._read(stream, turn, asked)
             left -= read
             if read < asked:

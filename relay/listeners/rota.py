@@ -35,14 +35,16 @@ class Rota:
         """Whether somebody of another address waits, too."""
         return len(self._addresses) > (stream.group in self._addresses)
 
-    def add(self, stream: Stream) -> None:
-        """Behind all others of its address, if it is not there."""
+    def add(self, stream: Stream) -> bool:
+        """Behind all others of its address; False if it is there already."""
         streams = self._addresses.get(stream.group)
         if streams is None:
             streams = self._addresses[stream.group] = OrderedDict()
-        if stream not in streams:
-            streams[stream] = None
-            self._connections += 1
+        if stream in streams:
+            return False
+        streams[stream] = None
+        self._connections += 1
+        return True
 
     def resume(self, stream: Stream) -> None:
         """Who was next was interrupted: it still is."""

@@ -21,6 +21,11 @@ class Turn:
     octets: int = 0
 
     @property
+    def left(self) -> int:
+        """How many octets more it may read."""
+        return TURN_OCTETS - self.octets
+
+    @property
     def full(self) -> bool:
         return self.octets >= TURN_OCTETS or len(self.messages) >= TURN_MESSAGES
 

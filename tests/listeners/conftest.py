@@ -17,6 +17,7 @@ from relay.core.memory import Memory
 from relay.core.own import OwnMessages
 from relay.core.pipe import Pipe
 from relay.core.router import Router
+from relay.listeners import reader
 from relay.system.machine import SystemMachine
 from relay.system.ports import Endpoint, Socket
 from tests.core.parts import waiting
@@ -104,3 +105,11 @@ def rig() -> Iterator[Rig]:
     yield rig
     for socket in rig.sockets:
         socket.close()
+
+
+@pytest.fixture
+def read_octets(monkeypatch: pytest.MonkeyPatch) -> int:
+    """What is read of a connection at a time: less than what the kernel holds of one for sure."""
+    octets = 16 << 10
+    monkeypatch.setattr(reader, "READ_OCTETS", octets)
+    return octets

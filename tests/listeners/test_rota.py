@@ -1,16 +1,21 @@
 """Whose turn it is."""
 
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.core.account import ListenerAccount
+from relay.core.batch import TURN_OCTETS
+from relay.core.intake import Intake
 from relay.core.streams import Stream
-from relay.listeners.reader import READ_OCTETS
 from relay.listeners.rota import Rota
+from relay.system.ports import Acceptor, Connection
+from relay.system.readyset import EpollReadySet
 from relay.wire.framing import Framer
 from tests.listeners.conftest import Rig
 from tests.listeners.test_network import from_address, listener
@@ -64,8 +69,8 @@ def test_who_comes_back_is_behind_the_others_of_its_address_and_its_address_behi
     for stream in (first, second, third):
         rota.add(stream)
     assert serve(rota) is first
-    rota.add(first)
-    rota.add(second)  # it is there already, and keeps its place
+    assert rota.add(first)
+    assert not rota.add(second)  # it is there already, and keeps its place
     assert [serve(rota) for _ in range(3)] == [third, second, first]
 
 
@@ -135,7 +140,9 @@ def test_whoever_always_has_more_to_say_gets_as_much_as_any_other_address(
 
 
 @pytest.mark.parametrize("crowd", [15, 40])
-async def test_a_crowd_of_one_address_gets_no_more_than_who_is_alone(rig: Rig, crowd: int) -> None:
+async def test_a_crowd_of_one_address_gets_no_more_than_who_is_alone(
+    rig: Rig, crowd: int, read_octets: int
+) -> None:
     """The kernel is full of both when the listener begins: they come half and half."""
     line = STAMPED.ljust(200, b".")
     octets = 96 << 10  # less than what the kernel holds of one connection that nobody reads
@@ -149,7 +156,7 @@ async def test_a_crowd_of_one_address_gets_no_more_than_who_is_alone(rig: Rig, c
             await until(lambda: rig.account.accepted == crowd * many + alone)
     came = [message.endswith(b"alone") for message in rig.held()]
     furthest = max(abs(2 * came[:end].count(True) - end) for end in range(0, len(came), 100))
-    assert furthest * len(line) <= 2 * READ_OCTETS
+    assert furthest * len(line) <= 2 * read_octets
 
 
 async def test_a_crowd_with_the_shortest_of_lines_does_not_hold_up_who_is_alone(rig: Rig) -> None:
@@ -165,3 +172,52 @@ async def test_a_crowd_with_the_shortest_of_lines_does_not_hold_up_who_is_alone(
             await until(lambda: rig.account.accepted == crowd * each + alone)
     last = max(place for place, message in enumerate(rig.held()) if len(message) > 100)
     assert last < crowd * each // 8  # of which most are what nobody knew before the first reads
+
+
+async def test_who_waits_for_its_turn_is_not_told_of_at_every_turn(
+    rig: Rig, read_octets: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twice for each of its turns, however long all of them take; and its end is seen."""
+    line, crowd = STAMPED.ljust(255, b".") + b"\n", 150
+    each = 2 * read_octets // len(line)
+    told: Counter[object] = Counter()
+    ready = EpollReadySet.ready
+
+    def counted(ready_set: EpollReadySet) -> Sequence[Connection | Acceptor]:
+        found = ready(ready_set)
+        told.update(found)
+        return found
+
+    monkeypatch.setattr(EpollReadySet, "ready", counted)
+    rig.open(listener("tcp").endpoints())
+    with ExitStack() as stack:
+        for _ in range(crowd):
+            stack.enter_context(from_address("127.0.0.1", rig)).sendall(line * each)
+        async with rig.running(listener("tcp")):
+            await until(lambda: rig.account.accepted == crowd * each)
+            stack.close()
+            await until(lambda: rig.account.connections_open == 0)
+    assert len(told) == crowd + 1  # all of them and the acceptor
+    assert max(told.values()) <= 2 * (4)
+
+
+async def test_a_turn_reads_no_more_octets_than_it_may(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of many addresses, and of long lines: it is full of octets before it is full of messages."""
+    turns: list[int] = []
+    put = Intake.put
+
+    def noted(intake: Intake, *args: Any, octets: int, **keys: Any) -> None:  # noqa: ANN401
+        turns.append(octets)
+        put(intake, *args, octets=octets, **keys)
+
+    monkeypatch.setattr(Intake, "put", noted)
+    rig.open(listener("tcp").endpoints())
+    with ExitStack() as stack:
+        for number in range(40):
+            sock = stack.enter_context(from_address(f"127.0.0.{number + 1}", rig))
+            sock.sendall((STAMPED.ljust(999, b".") + b"\n") * 50)
+        async with rig.running(listener("tcp")):
+            await until(lambda: rig.account.accepted == 40 * 50)
+    assert max(turns) == TURN_OCTETS

@@ -103,9 +103,11 @@ async def test_empty_datagrams_booked_before_under_this_name_stay_booked(rig: Ri
     assert rig.account.refused[Refusal.EMPTY] == 7
 
 
-async def test_everybody_is_served_before_anybody_is_served_again(rig: Rig) -> None:
+async def test_everybody_is_served_before_anybody_is_served_again(
+    rig: Rig, read_octets: int
+) -> None:
     """40 busy connections, which are more than one turn can serve."""
-    share = (16 << 10) // 256
+    share = read_octets // 256
     async with rig.running(tcp()):
         with ExitStack() as stack:
             socks = [stack.enter_context(connect(rig)) for _ in range(40)]
@@ -332,8 +334,9 @@ async def test_what_is_cut_finds_the_room_that_the_rest_of_the_turn_found(narrow
     assert sum(narrow.channel.account.dropped.values()) == 0
 
 
-async def test_who_waits_for_our_room_is_not_idle(narrow: Rig) -> None:
-    lines = (STAMPED + b"." * 220 + b"\n") * 128
+async def test_who_waits_for_our_room_is_not_idle(narrow: Rig, read_octets: int) -> None:
+    each = 2 * read_octets // 256  # nobody has been read to the end when the pipe is full
+    lines = (STAMPED + b"." * 220 + b"\n") * each
     async with narrow.running(tcp(idle_max="1s")):
         with ExitStack() as stack, narrow.channel.lease() as lease:
             socks = [stack.enter_context(connect(narrow)) for _ in range(40)]
@@ -341,8 +344,8 @@ async def test_who_waits_for_our_room_is_not_idle(narrow: Rig) -> None:
             for sock in socks:
                 sock.sendall(lines)
             await trio.sleep(1.5)  # blocked: the pipe holds one turn
-            assert 0 < narrow.account.accepted < 40 * 128
-            await settle(narrow, lease, 40 * 128)
+            assert 0 < narrow.account.accepted < 40 * each
+            await settle(narrow, lease, 40 * each)
             assert narrow.account.connections_failed["idle"] == 0
     assert sum(narrow.channel.account.dropped.values()) == 0
 

@@ -78,6 +78,7 @@ class SimulatedReadySet:
     """Level-triggered; who is reported goes to the end of the line."""
 
     members: dict[Member, bool] = field(default_factory=dict)  # and whether for writing
+    muted: set[Connection | Acceptor] = field(default_factory=set)
     _news: trio.lowlevel.ParkingLot = field(default_factory=trio.lowlevel.ParkingLot)
 
     def look(self) -> None:
@@ -95,7 +96,17 @@ class SimulatedReadySet:
         if source in self.members:
             assert not source.closed or (isinstance(source, End) and source.killed)
             del self.members[source]
+            self.muted.discard(source)
             source.watchers.remove(self)
+
+    def mute(self, source: Connection | Acceptor) -> None:
+        assert source in self.members
+        self.muted.add(source)
+
+    def unmute(self, source: Connection | Acceptor) -> None:
+        assert source in self.members
+        self.muted.discard(source)
+        self.look()
 
     async def wait(self) -> None:
         await trio.lowlevel.checkpoint()
@@ -117,7 +128,7 @@ class SimulatedReadySet:
         if self.members[member]:
             assert isinstance(member, End)
             return member.is_writable
-        return member.is_readable
+        return member.is_readable and member not in self.muted
 
 
 @dataclass(slots=True, eq=False)

@@ -87,6 +87,41 @@ async def test_every_member_has_its_turn(ready_set: EpollReadySet, closing: Exit
     assert len(seen) == 600
 
 
+async def test_a_muted_member_is_told_of_when_it_is_unmuted(
+    ready_set: EpollReadySet, closing: ExitStack
+) -> None:
+    first, peer = pair(closing)
+    other, others_peer = pair(closing)
+    ready_set.add(first)
+    ready_set.add(other)
+    peer.send(b"x")
+    assert ready_set.ready() == [first]
+    ready_set.mute(first)
+    peer.send(b"y")
+    others_peer.send(b"x")
+    assert ready_set.ready() == [other]
+    ready_set.unmute(first)
+    assert set(ready_set.ready()) == {first, other}
+    assert first.receive(10) == b"xy"
+    assert ready_set.ready() == [other]
+
+
+async def test_a_muted_member_may_end_be_told_of_for_that_once_and_be_discarded(
+    ready_set: EpollReadySet, closing: ExitStack
+) -> None:
+    connection, peer = pair(closing)
+    ready_set.add(connection)
+    ready_set.mute(connection)
+    peer.close()
+    assert ready_set.ready() in ([connection], [])
+    assert ready_set.ready() == []
+    ready_set.unmute(connection)
+    assert ready_set.ready() == [connection]
+    ready_set.mute(connection)
+    ready_set.discard(connection)
+    ready_set.discard(connection)
+
+
 async def test_closing_wakes_who_waits_and_is_harmless_when_repeated() -> None:
     ready_set = EpollReadySet()
 

@@ -109,6 +109,16 @@ class ReadySet(Protocol):
     def discard(self, source: Connection | Acceptor) -> None:
         """Must come before the source is closed. Harmless when it is not a member."""
 
+    def mute(self, source: Connection | Acceptor) -> None:
+        """A member that is watched for reading is not told of, until `unmute`.
+
+        But for its end or a fault, which may be told once. A tenth of what it costs to discard it
+        and to add it again.
+        """
+
+    def unmute(self, source: Connection | Acceptor) -> None:
+        """Tell of a muted member again, also of what came meanwhile."""
+
     async def wait(self) -> None:
         """Wait until at least one member is ready."""
 
