@@ -53,16 +53,15 @@ class Changes:
         return batch
 
     def _change(self, views: Views, counts: Counter[str]) -> Batch:
-        batch = views.batch
         for number, rewriting in enumerate(self.rewritings):
-            if views.batch is not batch:
-                views = Views(batch)
             batch, changed = rewriting.apply(views)
             counts[f"rewrite[{number}]"] += changed
+            views = views if batch is views.batch else Views(batch)
         for number, masking in enumerate(self.maskings):
-            batch, changed = masking.apply(batch)
+            batch, changed = masking.apply(views)
             counts[f"mask[{number}]"] += changed
-        return batch
+            views = views if batch is views.batch else Views(batch)
+        return views.batch
 
     def _one_by_one(self, batch: Batch, counts: Counter[str], account: PipeAccount) -> Batch | None:
         """The messages on which no rule fails, in order."""

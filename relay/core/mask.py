@@ -4,15 +4,18 @@ Before the channel: neither memory, nor a spool, nor a destination, nor a dead l
 has what was masked. If a mask fails, its message is dropped: see `Changes`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
 from relay.core.batch import Batch
+from relay.core.joined import worth_joining
 from relay.core.keys import Keys
-from relay.core.match import Regex, compile_pattern
+from relay.core.match import Regex, Views
+from relay.core.pattern import compile_hint, compile_pattern, hint_of_regex
 from relay.wire.priority import priority
 
 _NO_PART = (-1, -1)  # a group of another branch
@@ -48,16 +51,22 @@ class Masking:
     """One table, ready to be used."""
 
     pattern: Any  # the binding has no types
+    hint: Any
     instead: bytes
 
     @classmethod
     def of(cls, keys: Mask) -> "Masking":
-        return cls(compile_pattern(keys.regex), keys.with_.encode())
+        hint = compile_hint(hint_of_regex(keys.regex))
+        return cls(compile_pattern(keys.regex), hint, keys.with_.encode())
 
-    def apply(self, batch: Batch) -> tuple[Batch, int]:
+    def apply(self, views: Views) -> tuple[Batch, int]:
         """The batch with its messages masked, and how many were; the same one if none."""
-        search = self.pattern.search
-        found = [place for place, message in enumerate(batch.messages) if search(message)]
+        batch = views.batch
+        places = range(len(batch))
+        if self.hint is None or not worth_joining(len(batch), len(batch)):
+            found = self._found(batch.messages, places)
+        else:
+            found = views.joined.select(self.hint, places, partial(self._found, batch.messages))
         if not found:
             return batch, 0
         messages: list[bytes] = list(batch.messages)
@@ -67,6 +76,10 @@ class Masking:
             messages[place] = after = self.mask(before)
             changed += after != before
         return (batch.with_messages(messages) if changed else batch), changed
+
+    def _found(self, messages: Sequence[bytes], places: Sequence[int]) -> Sequence[int]:
+        search = self.pattern.search
+        return [place for place in places if search(messages[place])]
 
     def mask(self, message: bytes) -> bytes:
         """A message without what the expression matches in it, or without what its groups do."""

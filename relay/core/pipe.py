@@ -1,13 +1,14 @@
 """A pipe: which messages of which listeners go to one destination, through one channel."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from relay.core.account import PipeAccount
 from relay.core.batch import Batch
 from relay.core.channel import Channel
-from relay.core.match import Match, Views, select
+from relay.core.match import Match, Views
 from relay.core.rules import Rules
+from relay.core.tables import Tables
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -18,6 +19,10 @@ class Pipe:
     match: Sequence[Match]  # empty: everything
     channel: Channel
     rules: Rules | None = None  # what is done with what matches
+    _tables: Tables = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_tables", Tables(self.match))
 
     @property
     def account(self) -> PipeAccount:
@@ -28,7 +33,7 @@ class Pipe:
 
         `full`: see `Channel.put`.
         """
-        chosen = select(self.match, views) if self.match else None
+        chosen = self._tables.select(views, range(len(batch))) if self.match else None
         if chosen is not None:
             filtered = len(batch) - len(chosen)
             self.account.received += filtered

@@ -1,7 +1,7 @@
 """`rewrite`: header fields of a message that are set, and structured data that is added."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -9,7 +9,8 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from relay.core.batch import Batch
 from relay.core.keys import Keys
-from relay.core.match import Facility, Match, Severity, Views, select_in
+from relay.core.match import Facility, Match, Severity, Views
+from relay.core.tables import Tables
 from relay.core.values import listed, or_one
 from relay.wire.formats import Form, convert
 from relay.wire.rewrite import Change, rewrite
@@ -92,14 +93,14 @@ def _element(name: str, parameters: Mapping[str, str]) -> bytes:
 class Rewriting:
     """One table, ready to be used. What no header field has a place for becomes RFC 5424."""
 
-    match: Sequence[Match]
+    match: Tables
     change: Change
     our_name: str
 
     def apply(self, views: Views) -> tuple[Batch, int]:
         """The batch with its messages changed, and how many were; the same one if none."""
         batch = views.batch
-        places = select_in(self.match, views, range(len(batch)))
+        places = self.match.select(views, range(len(batch)))
         messages = list(batch.messages)
         headers = views.known_headers
         changed = 0

@@ -21,6 +21,7 @@ from relay.core.rate import Bucket, Burst, Limit, Rate, check_burst
 from relay.core.rewrite import Rewrite, Rewriting
 from relay.core.sample import Sample, Sampling
 from relay.core.shed import Shed, Shedding, fullness
+from relay.core.tables import Tables
 from relay.core.values import Duration, listed, or_one
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ def no_rules() -> dict[str, Any]:
 
 def _changes(keys: RuleKeys, our_name: str) -> Changes:
     return Changes(
-        [Rewriting(it.match, it.change(), our_name) for it in keys.rewrite],
+        [Rewriting(Tables(it.match), it.change(), our_name) for it in keys.rewrite],
         [Masking.of(it) for it in keys.mask],
     )
 

@@ -6,7 +6,8 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 from relay.core.keys import Keys
-from relay.core.match import Match, Views, select_in
+from relay.core.match import Match, Views
+from relay.core.tables import Tables
 from relay.core.values import listed, or_one
 
 
@@ -25,16 +26,16 @@ class Sampling:
     """What the tables have counted. The same messages in the same order give the same choice."""
 
     def __init__(self, tables: Sequence[Sample]) -> None:
-        self._tables = tables
+        self._tables = [(table.one_in, Tables(table.match)) for table in tables]
         self._seen = [0] * len(tables)  # messages that each has matched
 
     def keep(self, views: Views, places: Sequence[int]) -> Sequence[int]:
         """Those of the places that are kept, in order."""
         dropped: set[int] = set()
         rest = places
-        for number, table in enumerate(self._tables):
-            matched = select_in(table.match, views, rest)
-            seen, one_in = self._seen[number], table.one_in
+        for number, (one_in, match) in enumerate(self._tables):
+            matched = match.select(views, rest)
+            seen = self._seen[number]
             first = -seen % one_in  # the next to be kept
             dropped.update(matched)
             dropped.difference_update(matched[first::one_in])

@@ -13,7 +13,12 @@ STAGES: Mapping[str, tuple[str, ...]] = {
     "normalise": ("relay/wire/normalise.py",),
     "frame out": ("relay/wire/frames.py", "relay/wire/relp/client.py"),
     "convert": ("relay/wire/formats.py", "relay/wire/fronts.py", "relay/wire/json_line.py"),
-    "match": ("relay/core/match.py", "relay/core/rules.py"),
+    "match": (
+        "relay/core/match.py",
+        "relay/core/tables.py",
+        "relay/core/joined.py",
+        "relay/core/rules.py",
+    ),
     "spool": ("relay/spool/", "relay/system/directory.py", "relay/core/spooling.py"),
     "crash page": ("relay/spool/page.py", "relay/system/page_file.py"),
     "channel and books": ("relay/core/",),

@@ -31,10 +31,10 @@ class Failing:
     def __init__(self, pattern: Any, fault: type[Exception]) -> None:  # noqa: ANN401 - untyped
         self._pattern, self._fault = pattern, fault
 
-    def search(self, message: bytes) -> object:
+    def search(self, message: bytes, *bounds: int) -> object:
         if POISON in message:
             raise self._fault(f"out of stack in {message!r}")
-        return self._pattern.search(message)
+        return self._pattern.search(message, *bounds)
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._pattern, name)
@@ -47,7 +47,8 @@ def pipe_with(
     assert rules is not None
     assert rules.changes is not None
     [mask] = rules.changes.maskings
-    object.__setattr__(mask, "pattern", Failing(mask.pattern, fault))
+    for name in ("pattern", "hint"):
+        object.__setattr__(mask, name, Failing(getattr(mask, name), fault))
     return Pipe("pipe", match, channel, rules)
 
 

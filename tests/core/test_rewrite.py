@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from relay.core.match import Views
 from relay.core.rewrite import Rewrite, Rewriting
+from relay.core.tables import Tables
 from tests.core.parts import make_batch
 
 BSD = b"<13>Nov 23 07:45:25 web01 app: x"
@@ -15,7 +16,7 @@ CISCO = b"<189>89: *Mar  1 2010 00:20:10.663 UTC: %SYS-5-X: x"
 
 def rewriting(**keys: Any) -> Rewriting:  # noqa: ANN401
     table = Rewrite.model_validate(keys)
-    return Rewriting(table.match, table.change(), "relay.example.net")
+    return Rewriting(Tables(table.match), table.change(), "relay.example.net")
 
 
 def test_only_what_matches_is_changed_and_counted() -> None:

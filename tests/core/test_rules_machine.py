@@ -27,6 +27,7 @@ from relay.core.expiry import Expiry
 from relay.core.lease import ChannelLease
 from relay.core.ledger import Ledger
 from relay.core.mask import Masking
+from relay.core.match import Views
 from relay.core.memory import Memory
 from relay.core.pipe import Pipe
 from relay.core.receipt import Receipt
@@ -73,10 +74,10 @@ class Masks:
     real: Masking
     failing: bool = False
 
-    def apply(self, batch: Batch) -> tuple[Batch, int]:
+    def apply(self, views: Views) -> tuple[Batch, int]:
         if self.failing:
             raise RuntimeError("no mask today")
-        return self.real.apply(batch)
+        return self.real.apply(views)
 
 
 @dataclass(eq=False)

@@ -392,9 +392,9 @@ def begins_anew_when_it_comes_back(left: Shipped) -> Shipped:
 
 
 def masks_the_first_of_a_batch(apply: Shipped) -> Shipped:
-    def apply_wrong(self: Masking, batch: Batch) -> tuple[Batch, int]:
-        masked, changed = apply(self, batch)
-        return masked.with_messages([masked.messages[0], *batch.messages[1:]]), changed
+    def apply_wrong(self: Masking, views: Views) -> tuple[Batch, int]:
+        masked, changed = apply(self, views)
+        return masked.with_messages([masked.messages[0], *views.batch.messages[1:]]), changed
 
     return apply_wrong
 

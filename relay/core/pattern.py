@@ -1,0 +1,89 @@
+"""Patterns over the bytes of a message, read as Latin-1, by RE2: in time linear in their number."""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import re2
+
+
+def compile_pattern(pattern: str, *, captures: bool = True) -> Any:  # noqa: ANN401 - no types
+    """A pattern over the bytes of a message; without `captures` its groups are not told.
+
+    Raises:
+        ValueError: RE2 does not accept it (https://github.com/google/re2/wiki/Syntax).
+    """
+    options = re2.Options()
+    options.encoding = re2.Options.Encoding.LATIN1
+    options.never_nl = False
+    options.log_errors = False
+    options.never_capture = not captures
+    try:
+        return re2.compile(pattern.encode(), options)
+    except re2.error as exc:
+        reason = exc.args[0] if exc.args else exc
+        text = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
+        raise ValueError(f"bad regular expression {pattern!r}: {text}") from exc
+
+
+def one_of(names: Sequence[str]) -> Callable[[bytes | None], bool]:
+    """Whether a field is one of these names, `*` and `?` allowed, case ignored as in RFC 1035."""
+    plain = {name.lower().encode() for name in names if not set(name) & set("*?")}
+    globs = [compile_pattern(_glob(name)) for name in names if set(name) & set("*?")]
+
+    def is_one(field: bytes | None) -> bool:
+        if field is None:
+            return False
+        return field.lower() in plain or any(glob.fullmatch(field) for glob in globs)
+
+    return is_one
+
+
+def _glob(name: str) -> str:
+    """`fnmatch.translate` makes atomic groups, which RE2 does not have."""
+    return "(?is)" + "".join(_WILDCARDS.get(char) or re.escape(char) for char in name)
+
+
+_WILDCARDS = {"*": ".*", "?": "."}
+
+
+# Hints: what is found in every message that a key of `match` takes, as a pattern for many messages
+# at once with LF between them (`Joined`). A hint finds too much rather than too little.
+
+
+def compile_hint(hint: str | None) -> Any:  # noqa: ANN401 - no types
+    """A hint to search with; None where there is none, or where it is too large for RE2."""
+    try:
+        return None if hint is None else compile_pattern(hint, captures=False)
+    except ValueError:
+        return None
+
+
+def hint_of_texts(texts: Iterable[str]) -> str:
+    """Any of these texts."""
+    return "|".join(map(_quoted, texts))
+
+
+def hint_of_names(names: Iterable[str]) -> str | None:
+    """What a message has in which a field is `one_of` these names; None: nothing in particular.
+
+    A field is a part of its message as it stands there.
+    """
+    pieces = [max(re.split("[*?]+", name.lower()), key=len) for name in names]
+    return f"(?i:{hint_of_texts(pieces)})" if all(pieces) else None
+
+
+def hint_of_regex(regex: str) -> str | None:
+    r"""What matches wherever this does; None where it depends on what is not in the message.
+
+    With `(?m)`, `^` and `$` match beside an LF, too. Not so `\A` and `\z`, nor where the
+    expression switches that off again.
+    """
+    return None if _BOUND_TO_ENDS.search(regex) else "(?m)" + regex
+
+
+_BOUND_TO_ENDS = re.compile(r"\\[Az]|\(\?[A-Za-z]*-")
+
+
+def _quoted(text: str) -> str:
+    return "".join(f"\\x{octet:02x}" for octet in text.encode())
