@@ -15,9 +15,10 @@ from typing import Any, Protocol
 # Below so many messages joining them and searching costs more than looking at each.
 _MESSAGES_MIN = 4
 # What is left of a batch is looked at one by one when it is less than one part in so many.
-_PART_MIN = 4
+_PART_MIN = 2
 _RUN = 4  # messages that are looked at one by one where something is found, at first
 _LEAP = 16  # messages that are searched at once behind that, at first
+_READ_MAX = 2  # times that what finds read may be as long as the batch
 
 
 def worth_joining(messages: int, places: int) -> bool:
@@ -57,8 +58,9 @@ class Joined:
         """Where there is much to find, this costs little more than `among` for all of them.
 
         Behind a find a run of messages is looked at one by one, four times as many where finds are
-        close; then the search goes on in leaps, eight times as far each time in vain. So no message
-        is searched much more than twice, even by a hint that reads far beyond what it finds.
+        close; then the search goes on in leaps, eight times as far each time in vain. A hint may
+        read far beyond where its find begins, and RE2 reads that twice: when all finds together
+        have read too much, what is left is looked at one by one.
         """
         search, text = hint.search, self._text
         found = search(text)
@@ -66,8 +68,11 @@ class Joined:
             return []
         starts, messages = self._starts, len(self._messages)
         chosen: list[int] = []
-        done, run = 0, _RUN
+        done, run, read = 0, _RUN, 0
         while found is not None:
+            read += found.end() - starts[done]
+            if read > _READ_MAX * len(text):
+                return [*chosen, *among(range(done, messages))]
             at = bisect_right(starts, found.start()) - 1
             run = 4 * run if at - done < run else _RUN
             done = min(at + run, messages)

@@ -8,7 +8,7 @@ from typing import Any
 
 from relay.core.joined import worth_joining
 from relay.core.match import Match, Views
-from relay.core.pattern import compile_hint
+from relay.core.pattern import HINT_MAX, compile_hint
 
 # So many tables that each ask for a text are first asked for together: reading a batch for a set of
 # texts takes RE2 three times as long as for one.
@@ -73,13 +73,24 @@ class _Group:
 
 def _grouped(tables: Sequence[Match]) -> Iterator[_Group]:
     for hinted, group in groupby(tables, lambda table: table.text_hint is not None):
-        run = list(group)
-        if not hinted or len(run) < _TOGETHER_MIN:
-            yield _Group(run, None)
-            continue
-        for start in range(0, len(run), _TOGETHER_MAX):
-            part = run[start : start + _TOGETHER_MAX]
-            yield _Group(part, compile_hint("|".join(it.text_hint or "" for it in part)))
+        for part in _parts(list(group)):
+            together = hinted and len(part) >= _TOGETHER_MIN
+            hint = "|".join(it.text_hint or "" for it in part) if together else None
+            yield _Group(part, compile_hint(hint))
+
+
+def _parts(tables: Sequence[Match]) -> Iterator[Sequence[Match]]:
+    """As many at a time as one hint may ask for."""
+    part: list[Match] = []
+    left = HINT_MAX
+    for table in tables:
+        size = len(table.text_hint or "")
+        if part and (len(part) == _TOGETHER_MAX or size > left):
+            yield part
+            part, left = [], HINT_MAX
+        part.append(table)
+        left -= size
+    yield part
 
 
 def _without(places: Sequence[int], found: Iterable[Sequence[int]]) -> Sequence[int]:

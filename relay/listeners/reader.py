@@ -63,7 +63,7 @@ class Reader(Watching):
             stream = streams.get(source)  # type: ignore[arg-type]
             if stream is None:
                 acceptance.accept(source, now)  # type: ignore[arg-type]
-            elif not self.queue.add(stream):
+            elif not self.queue.add(stream) and stream not in self.excused:
                 self._excuse(stream)
 
     def _serve_queue(self, turn: Turn) -> None:

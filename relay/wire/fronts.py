@@ -18,7 +18,7 @@ from functools import lru_cache
 from typing import Literal
 
 from relay.wire import json_line
-from relay.wire.notation import whole_stamp
+from relay.wire.notation import is_moment, whole_stamp
 from relay.wire.plain import PLAIN3164, PLAIN5424
 from relay.wire.timestamp import bsd, rfc3339
 
@@ -27,12 +27,13 @@ Found = tuple[bytes, bytes]
 
 _NS = 10**9
 _BOM = b"\xef\xbb\xbf"
-_BSD_OCTETS = len(b">Mmm dd hh:mm:ss ")
+_BSD_STAMP_OCTETS = len(b"Mmm dd hh:mm:ss")
+_BSD_OCTETS = len(b"> ") + _BSD_STAMP_OCTETS
 _MILLISECONDS_OCTETS = len(b"2026-11-23T07:28:45.123Z")
 _NAMES_OCTETS_MAX = 160  # longer ones are not remembered
 _HEAD_OCTETS_MAX = len(b"<191>Mmm dd hh:mm:ss ") + _NAMES_OCTETS_MAX
 _HEADS_MAX = 2048  # and as many openings and stamps: 3 MB at most, of one format and zone
-_NAMES_MAX = 4096  # in each format: 4 MB at most, if all octets have to be escaped
+_NAMES_MAX = 4096  # from each header to each format: 4 MB at most, if all octets are escaped
 
 
 def is_versioned(message: bytes) -> bool:
@@ -53,7 +54,7 @@ class Fronts:
         self._zone = zone
         self._opening, self._render = _RENDERINGS[kind]
         self._openings: dict[bytes, bytes] = {}
-        self._names = _NAMES[kind]
+        self._names3164, self._names5424 = _NAMES[kind]
         self.begin(0)
 
     def begin(self, second: int) -> None:
@@ -73,7 +74,7 @@ class Fronts:
         if len(head) > _HEAD_OCTETS_MAX:
             return self._look3164(message)
         middle = head.find(b">") + _BSD_OCTETS
-        opening, names = self._openings.get(head[:middle]), self._names.get(head[middle:])
+        opening, names = self._openings.get(head[:middle]), self._names3164.get(head[middle:])
         if opening is None or names is None or not text:
             return self._look3164(message)
         front = b"" if self._kind == "rfc3164" else opening + names
@@ -94,29 +95,34 @@ class Fronts:
         if is_bsd and len(self._openings) < _HEADS_MAX:
             self._openings[b"%b%b " % (pri, bsd_stamp)] = opening
         key = message[found.start(4) : end - len(b": ")]
-        names = self._names.get(key) or self._learn(key, (host, program, procid, b"-", b"-"))
+        names = self._names3164.get(key)
+        if names is None:
+            fields = (host, program, procid, b"-", b"-")
+            names = self._learn(self._names3164, key, fields)
         return b"" if is_bsd and self._kind == "rfc3164" else opening + names, message[end:]
 
     def _look5424(self, message: bytes) -> Found | None:
         found = PLAIN5424.match(message)
         if found is None:
             return None
-        stamp = self._stamps.rfc3339(found[2])
         text = message[found.end() :].removeprefix(_BOM)
+        if self._kind == "rfc5424":
+            return (b"", text) if text and is_moment(found[2]) else None
+        stamp = self._stamps.rfc3339(found[2])
         if not stamp or not text:
             return None
-        if self._kind == "rfc5424":
-            return b"", text
         key = message[found.start(3) : found.end()]
-        names = self._names.get(key) or self._learn(key, found.groups()[2:])
+        names = self._names5424.get(key)
+        if names is None:
+            names = self._learn(self._names5424, key, found.groups()[2:])
         return self._opening(found[1], stamp) + names, text
 
-    def _learn(self, key: bytes, fields: Sequence[bytes]) -> bytes:
+    def _learn(self, known: dict[bytes, bytes], key: bytes, fields: Sequence[bytes]) -> bytes:
         names = self._render(fields)
         if len(key) <= _NAMES_OCTETS_MAX:
-            if len(self._names) >= _NAMES_MAX:
-                self._names.clear()
-            self._names[key] = names
+            if len(known) >= _NAMES_MAX:
+                known.clear()
+            known[key] = names
         return names
 
 
@@ -162,6 +168,8 @@ class _Stamps:
         stamp = whole_stamp(text)
         if stamp is None:
             return b""
+        if self._kind == "rfc3164" and len(text) == _BSD_STAMP_OCTETS:
+            return text  # such a message stays as it is, whenever that was
         first = stamp.to_ns(self._received_ns, self._zone)
         last = stamp.to_ns(self._received_ns + _NS - 1, self._zone)
         if first != last:  # the year is the nearest, and half a year later another one
@@ -214,5 +222,8 @@ _RENDERINGS: dict[
     "rfc3164": (_opening3164, _names3164),
     "json": (json_line.opening, _names_json),
 }
-# By host and tag of RFC 3164, or all that stands between stamp and text of RFC 5424.
-_NAMES: dict[Kind, dict[bytes, bytes]] = {kind: {} for kind in _RENDERINGS}
+# By host and tag of RFC 3164, and by all that stands between stamp and text of RFC 5424: apart, as
+# `h a p m - ` is names of the one and the beginning of a text for the other.
+_NAMES: dict[Kind, tuple[dict[bytes, bytes], dict[bytes, bytes]]] = {
+    kind: ({}, {}) for kind in _RENDERINGS
+}

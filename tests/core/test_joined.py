@@ -26,6 +26,15 @@ class Counting:
         return self.hint.search(text, pos, endpos)
 
 
+class Reading(Counting):
+    """Counts only what a find has read, up to its end."""
+
+    def search(self, text: bytes, pos: int = 0, endpos: int | None = None) -> Any:  # noqa: ANN401
+        found = self.hint.search(text, pos, len(text) if endpos is None else endpos)
+        self.octets += found.end() - pos if found else 0
+        return found
+
+
 @given(MESSAGES, st.sampled_from(["a", "ab", "\n", "a\nb", "b\na", "\xfc", "\x00", "xa"]),
        st.data())  # fmt: skip
 def test_the_places_are_those_of_messages_that_have_it_themselves(
@@ -90,6 +99,20 @@ def test_a_hint_that_reads_far_beyond_what_it_finds_does_not_read_each_message_o
     assert asked <= len(messages)
 
 
+@pytest.mark.parametrize("ends", [5, 16, 17, 40])
+def test_finds_that_end_far_behind_read_a_batch_no_more_than_three_times(ends: int) -> None:
+    """A sender may begin every message with what a find begins with, and end few."""
+    messages = [b"a" + b"." * 20 + (b"z" if n % ends == ends - 1 else b"") for n in range(4000)]
+    hint = Reading(compile_hint(hint_of_regex("(?s)a.*?z")))
+    wanted = [n for n, message in enumerate(messages) if b"z" in message]
+
+    def among(run: Sequence[int]) -> Sequence[int]:
+        return [place for place in run if b"z" in messages[place]]
+
+    assert list(Joined(messages).select(hint, range(len(messages)), among)) == wanted
+    assert hint.octets <= 3.1 * sum(len(message) + 1 for message in messages)
+
+
 def test_where_finds_are_far_from_each_other_little_is_asked() -> None:
     messages = [b"a" if n % 100 == 0 else b"." for n in range(4000)]
     asked = 0
@@ -106,4 +129,5 @@ def test_where_finds_are_far_from_each_other_little_is_asked() -> None:
 def test_few_messages_are_not_worth_it_nor_are_few_of_many() -> None:
     assert not worth_joining(1, 1)
     assert worth_joining(256, 256)
-    assert not worth_joining(256, 3)
+    assert worth_joining(256, 128)
+    assert not worth_joining(256, 127)

@@ -7,6 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from relay.core.pattern import (
+    TEXTS_OCTETS_MAX,
     compile_hint,
     compile_pattern,
     hint_of_names,
@@ -72,6 +73,14 @@ def test_a_hint_has_no_groups_to_tell() -> None:
     assert compile_hint(hint_of_regex("(a)(b)")).search(b"ab").groups() == ()
 
 
+def test_so_many_texts_that_one_search_for_all_would_be_slow_are_no_hint() -> None:
+    names = [f"{number:010}" for number in range(TEXTS_OCTETS_MAX // 10)]
+    assert hint_of_texts(names) is not None
+    assert hint_of_texts([*names, "a"]) is None
+    assert hint_of_names(names) is not None
+    assert hint_of_names([*names, "a*"]) is None
+
+
 def test_what_is_too_large_for_one_pattern_is_no_hint() -> None:
     assert compile_hint("(?:x{999}){999}") is None
     assert compile_hint(None) is None
@@ -88,8 +97,9 @@ def test_the_hint_of_texts_is_found_where_one_of_them_is(
 
 
 @given(
-    st.lists(st.text("aB*?.ü\u0130K", min_size=1, max_size=5), min_size=1, max_size=3),
-    st.lists(st.sampled_from([b"a", b"B", b"b", b"A", b".", b"\xc3\xbc", b"\xc3\x9c", b"K", b"k"]),
+    st.lists(st.text("aB*?.üÜ\u0130K", min_size=1, max_size=5), min_size=1, max_size=3),
+    st.lists(st.sampled_from([b"a", b"B", b"b", b"A", b".", b"\xc3\xbc", b"\xc3\x9c", b"K", b"k",
+                              b"\xc4\xb0"]),
              max_size=5).map(b"".join),
     OCTETS, OCTETS,
 )  # fmt: skip
@@ -97,6 +107,9 @@ def test_the_hint_of_texts_is_found_where_one_of_them_is(
 @example(["B?a*"], b"bXA", b"", b"")
 @example(["ab"], b"AB", b"", b"")
 @example(["x?Ab*"], b"XxaBx", b"", b"")
+@example(["Ü*"], b"\xc3\x9c", b"", b"")
+@example(["\u0130*"], b"\xc4\xb0", b"", b"")
+@example(["?ÜA*"], b"b\xc3\x9cab", b"", b"")
 def test_the_hint_of_names_is_found_wherever_a_field_is_one_of_them(
     names: list[str], field: bytes, before: bytes, after: bytes
 ) -> None:
@@ -132,5 +145,7 @@ def test_host_and_program_stand_in_any_message(sample: Sample, data: st.DataObje
 
 def test_a_pattern_is_quoted_as_it_stands() -> None:
     special = "".join(map(chr, range(1, 128)))
-    assert compile_hint(hint_of_texts([special])).search(b"-" + special.encode())
-    assert not re.search("[^\\\\x0-9a-f]", hint_of_texts([special]))
+    hint = hint_of_texts([special])
+    assert compile_hint(hint).search(b"-" + special.encode())
+    assert hint
+    assert not re.search("[^\\\\x0-9a-f]", hint)

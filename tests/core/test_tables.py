@@ -17,7 +17,8 @@ from tests.core.parts import RECEIVED_NS, make_batch
 WORDS = ["ab", "ba", "b", "aab", "\n", "a\nb", "ü", "grün", "<1", "su"]
 HEADS = [
     b"", b"<38>Oct 11 22:14:15 web1 su[230]: ", b"<165>1 2003-10-11T22:14:15Z Web1 SUdo - - - ",
-    b"<11>1 - db-\xfc b - - - ", b"<0>", b"<999>", b"<191>Oct 11 22:14:15 abba cron: ",
+    b"<11>1 - db-\xfc b - - - ", "<11>1 - Öl b - - - ".encode(),
+    b"<0>", b"<999>", b"<191>Oct 11 22:14:15 abba cron: ",
 ]  # fmt: skip
 TEXTS = st.lists(
     st.sampled_from([b"a", b"b", b"\n", "ü".encode(), b"\xfc", b"gr", b"n", b" "]), max_size=5
@@ -36,7 +37,7 @@ FLAT: dict[str, st.SearchStrategy[Any]] = {
     "severity": st.sampled_from([2, 5, 6]),
     "contains": some(WORDS, 3),
     "program": some(["su", "sudo", "su*", "b", "?", "*", "cr?n"]),
-    "host": some(["web1", "web*", "*b*", "db-*", "*1"]),
+    "host": some(["web1", "web*", "*b*", "db-*", "*1", "Öl*", "öl"]),
     "regex": st.sampled_from(
         ["a.b", "^<38>", "b$", r"\bb", r"\Ab", r"b\z", "(?s)a.*b", "(?i)SU", "$"]
     ),
@@ -100,6 +101,15 @@ def test_of_any_number_of_texts_each_is_found(count: int) -> None:
     tables = [{"contains": [f"text-{n:03}"]} for n in range(count)]
     for found in {0, count // 2, count - 1}:
         check(tables, [b"<14>nothing"] * 30 + [b"<14>a text-%03d" % found] + [b"<14>text-"] * 30)
+
+
+@pytest.mark.parametrize("octets", [10, 100, 900, 5000])
+def test_of_any_length_of_texts_each_is_found(octets: int) -> None:
+    """Also where there are more than one hint may ask for."""
+    texts = [f"{n:03}".rjust(octets, ".") for n in range(12)]
+    for found in (0, 5, 11):
+        messages = [b"<14>nothing"] * 30 + [b"<14>" + texts[found].encode()] + [b"<14>."] * 30
+        check([{"contains": [text]} for text in texts], messages)
 
 
 def test_each_message_is_chosen_once_and_in_order() -> None:

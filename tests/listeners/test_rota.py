@@ -1,8 +1,10 @@
 """Whose turn it is."""
 
+import socket
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from relay.core.batch import TURN_OCTETS
 from relay.core.intake import Intake
 from relay.core.streams import Stream
 from relay.listeners.rota import Rota
+from relay.listeners.unix import UnixListener
 from relay.system.ports import Acceptor, Connection
 from relay.system.readyset import EpollReadySet
 from relay.wire.framing import Framer
@@ -180,15 +183,7 @@ async def test_who_waits_for_its_turn_is_not_told_of_at_every_turn(
     """Twice for each of its turns, however long all of them take; and its end is seen."""
     line, crowd = STAMPED.ljust(255, b".") + b"\n", 150
     each = 2 * read_octets // len(line)
-    told: Counter[object] = Counter()
-    ready = EpollReadySet.ready
-
-    def counted(ready_set: EpollReadySet) -> Sequence[Connection | Acceptor]:
-        found = ready(ready_set)
-        told.update(found)
-        return found
-
-    monkeypatch.setattr(EpollReadySet, "ready", counted)
+    told = counted_news(monkeypatch)
     rig.open(listener("tcp").endpoints())
     with ExitStack() as stack:
         for _ in range(crowd):
@@ -199,6 +194,41 @@ async def test_who_waits_for_its_turn_is_not_told_of_at_every_turn(
             await until(lambda: rig.account.connections_open == 0)
     assert len(told) == crowd + 1  # all of them and the acceptor
     assert max(told.values()) <= 2 * (4)
+
+
+async def test_nor_is_who_has_hung_up_and_cannot_be_muted_for_good(
+    rig: Rig, read_octets: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of EPOLLHUP the kernel tells whatever it was asked for, once after each call."""
+    line, crowd = STAMPED.ljust(255, b".") + b"\n", 150
+    each = 2 * read_octets // len(line)
+    told = counted_news(monkeypatch)
+    path = str(tmp_path / "log.sock")
+    local = UnixListener.model_validate({"type": "unix", "kind": "stream", "path": path})
+    rig.open(local.endpoints())
+    for _ in range(crowd):
+        with socket.socket(socket.AF_UNIX) as sender:
+            sender.connect(path)
+            sender.sendall(line * each)
+    async with rig.running(local):
+        await until(lambda: rig.account.accepted == crowd * each)
+        await until(lambda: rig.account.connections_open == 0)
+    assert len(told) == crowd + 1
+    assert max(told.values()) <= 4 * (4)
+
+
+def counted_news(monkeypatch: pytest.MonkeyPatch) -> Counter[object]:
+    """How often the ready set tells of each of its members from now on."""
+    told: Counter[object] = Counter()
+    ready = EpollReadySet.ready
+
+    def counted(ready_set: EpollReadySet) -> Sequence[Connection | Acceptor]:
+        found = ready(ready_set)
+        told.update(found)
+        return found
+
+    monkeypatch.setattr(EpollReadySet, "ready", counted)
+    return told
 
 
 async def test_a_turn_reads_no_more_octets_than_it_may(

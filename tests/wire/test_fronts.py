@@ -109,10 +109,10 @@ def test_hostile_headers_take_no_more_memory_than_a_few() -> None:
 
 def test_long_headers_are_not_remembered() -> None:
     known = at("json", RECEIVED)
-    known._names.clear()
+    known._names3164.clear()
     for _ in range(3):
         assert look(known, b"<13>Nov 23 07:28:45 %b su: x" % (b"h" * 250))
-    assert [*known.by_head, *known._names] == []
+    assert [*known.by_head, *known._names3164] == []
 
 
 def test_a_text_that_is_missing_leaves_no_space_behind_a_header_that_is_known() -> None:
@@ -123,7 +123,7 @@ def test_a_text_that_is_missing_leaves_no_space_behind_a_header_that_is_known() 
 
 def test_what_comes_often_is_remembered_by_halves_and_then_as_a_whole() -> None:
     known = at("rfc5424", RECEIVED)
-    known._names.clear()
+    known._names3164.clear()
     for message in (b"<13>Nov 23 07:28:45 a su: x", b"<14>Nov 23 07:28:45 b su: x"):
         assert look(known, message)
     assert not known.by_head
@@ -141,7 +141,8 @@ def at(kind: Kind, received: int) -> Fronts:
 
 def remembered(known: Fronts) -> list[Sized]:
     stamps = known._stamps
-    return [known.by_head, known._openings, stamps._known, stamps._utc, known._names]
+    names = (known._names3164, known._names5424)
+    return [known.by_head, known._openings, stamps._known, stamps._utc, *names]
 
 
 def look(known: Fronts, message: bytes) -> tuple[bytes, bytes] | None:
@@ -157,3 +158,18 @@ def test_what_is_remembered_holds_for_a_second_of_receipt() -> None:
                 [message], ["::1"], Form("rfc5424", "us"), received_ns=received, zone=UTC
             )
             assert found[6:10] == year
+
+
+@pytest.mark.parametrize("kind", ["rfc5424", "rfc3164", "json"])
+@pytest.mark.parametrize("host", [b"h", b"=x", b"2026"])
+def test_what_is_names_in_one_header_is_text_in_another(kind: Kind, host: bytes) -> None:
+    """A sender is not to change what another one's messages become."""
+    messages = [
+        b"<13>Nov 23 07:28:45 a su: x",
+        b"<13>1 2026-11-23T07:28:45Z %b a p m - x" % host,
+        b"<13>Nov 23 07:28:45 %b a p m - : text" % host,
+    ]
+    receipt = Receipt("us", RECEIVED, UTC)
+    for message in messages:
+        (found,) = convert([message], ["::1"], Form(kind, "us"), received_ns=RECEIVED, zone=UTC)
+        assert found == EXACT[kind](message, "::1", receipt)
