@@ -132,7 +132,7 @@ def test_the_link_to_the_receiver_is_cut(mode: str, prepare: Prepare, tmp_path: 
     at the receiver.
     """
     with (
-        linked("10.231.15") as link,
+        linked() as link,
         Recorder(tmp_path / "siem", host=link.far, launcher=link.launcher) as receiver,
     ):
         # An epoch that lasts until the link is cut, by size and by time: the next one would find no

@@ -206,7 +206,7 @@ async def test_the_kernel_of_a_peer_that_does_not_read_answers(pair: Pair) -> No
 
 @pytest.mark.skipif(impossible() != "", reason=impossible())
 async def test_the_kernel_of_a_peer_behind_a_dead_link_does_not(closing: ExitStack) -> None:
-    link = closing.enter_context(linked("10.231.14"))
+    link = closing.enter_context(linked())
     acceptor = SocketAcceptor(socket.create_server((link.near, 0)))
     closing.callback(acceptor.close)
     host, port = acceptor.address.split(":")

@@ -31,8 +31,9 @@ class Link:
 
 
 @contextmanager
-def linked(network: str) -> Iterator[Link]:
-    """Two hosts; `network` is the first three numbers of their addresses."""
+def linked() -> Iterator[Link]:
+    """Two hosts, in a network that no other process of the tests has at the same time."""
+    network = f"10.{64 + os.getpid() // 256 % 64}.{os.getpid() % 256}"
     link = Link(f"relay{os.getpid()}", f"{network}.1", f"{network}.2")
     near = f"n{os.getpid()}"
     _ip("netns", "add", link.name)
@@ -54,7 +55,7 @@ def linked(network: str) -> Iterator[Link]:
 def impossible() -> str:
     """Why there is no such network here; empty when there is."""
     try:
-        with linked("192.0.2"):
+        with linked():
             return ""
     except (OSError, subprocess.CalledProcessError) as fault:
         return f"no network namespaces here: {fault}"
