@@ -108,7 +108,7 @@ def key_table(model: type[Keys]) -> str:
     for name, field in sorted(keys, key=lambda it: (it[0] != "type", it[0] not in required)):
         key = definition["properties"][name]
         default = "required" if name in required else default_text(key)
-        meaning = field.description or "Which type this is."
+        meaning = key.get("description", "Which type this is.")
         rows.append(
             f"| `{name}` | {type_text(key)}{bounds_text(field, key)} | {default} | {meaning} |"
         )

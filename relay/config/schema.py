@@ -1,6 +1,10 @@
 """The JSON schema of the file, for editors; `relay schema` prints it."""
 
-from collections.abc import Iterable, Mapping
+import ast
+import inspect
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
+from textwrap import dedent
 from typing import Any
 
 from pydantic.json_schema import models_json_schema
@@ -26,8 +30,10 @@ def schema() -> Schema:
     ]
     _, found = models_json_schema([(model, "validation") for model in models])
     definitions = found["$defs"]
-    for definition in definitions.values():
-        _tidy(definition)
+    for model in _all(Keys):
+        if definition := definitions.get(model.__name__):
+            _describe(definition, model)
+            _tidy(definition)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Relay",
@@ -61,6 +67,34 @@ def _named(description: str, table: Schema) -> Schema:
         "additionalProperties": table,
         "minProperties": 1,
     }
+
+
+def _all(model: type[Keys]) -> Iterator[type[Keys]]:
+    for child in model.__subclasses__():
+        yield child
+        yield from _all(child)
+
+
+def _describe(definition: Schema, model: type[Keys]) -> None:
+    texts = dict(_docstrings(model))
+    for field, info in model.model_fields.items():
+        if text := texts.get(field):
+            definition["properties"][info.alias or field]["description"] = text
+
+
+def _docstrings(model: type[Keys]) -> Iterator[tuple[str, str]]:
+    """Fields, and the strings below them in the source (PEP 257); those of a base come first."""
+    for cls in reversed(model.__mro__):
+        if issubclass(cls, Keys):
+            (source,) = ast.parse(dedent(inspect.getsource(cls))).body
+            assert isinstance(source, ast.ClassDef)
+            for field, below in pairwise(source.body):
+                match field, below:
+                    case (
+                        ast.AnnAssign(target=ast.Name(id=name)),
+                        ast.Expr(value=ast.Constant(value=str(text))),
+                    ):
+                        yield name, inspect.cleandoc(text)
 
 
 def _tidy(definition: Schema) -> None:
