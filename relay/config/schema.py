@@ -33,7 +33,8 @@ def schema() -> Schema:
     for model in _all(Keys):
         if definition := definitions.get(model.__name__):
             _describe(definition, model)
-            _tidy(definition)
+    for definition in definitions.values():
+        _tidy(definition)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Relay",

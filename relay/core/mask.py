@@ -12,7 +12,6 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 
 from relay.core.batch import Batch
-from relay.core.joined import worth_joining
 from relay.core.keys import Keys
 from relay.core.match import Regex, Views
 from relay.core.pattern import compile_hint, compile_pattern, hint_of_regex
@@ -63,10 +62,7 @@ class Masking:
         """The batch with its messages masked, and how many were; the same one if none."""
         batch = views.batch
         places = range(len(batch))
-        if self.hint is None or not worth_joining(len(batch), len(batch)):
-            found = self._found(batch.messages, places)
-        else:
-            found = views.joined.select(self.hint, places, partial(self._found, batch.messages))
+        found = views.near(self.hint, places, partial(self._found, batch.messages))
         if not found:
             return batch, 0
         messages: list[bytes] = list(batch.messages)

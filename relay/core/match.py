@@ -38,6 +38,20 @@ class Views:
     def joined(self) -> Joined:
         return Joined(self.batch.messages)
 
+    def near(
+        self,
+        hint: Any,  # noqa: ANN401 - the binding has no types
+        places: Sequence[int],
+        among: Callable[[Sequence[int]], Sequence[int]],
+    ) -> Sequence[int]:
+        """`among(places)`, asked only near what is found in the batch as a whole.
+
+        Of a hint `among` chooses nothing without; None: there is none. Few places are not worth it.
+        """
+        if hint is None or not worth_joining(len(self.batch), len(places)):
+            return among(places)
+        return self.joined.select(hint, places, among)
+
     def headers(self, places: Sequence[int]) -> Sequence[HeaderView]:
         """By place; only those of `places`, and those asked for before, are there."""
         headers, messages = self.known_headers, self.batch.messages
@@ -178,17 +192,9 @@ class Match(Keys):
         return [step for wanted, step in steps if wanted]
 
     def _hinted(self, key: str, step: Step) -> Step:
-        """The same step, taken only near what is found in the batch as a whole."""
+        """The same step, taken only near what its hint finds."""
         hint = compile_hint(self._hints[key])
-        if hint is None:
-            return step
-
-        def near(views: Views, places: Sequence[int]) -> Sequence[int]:
-            if not worth_joining(len(views.batch.messages), len(places)):
-                return step(views, places)
-            return views.joined.select(hint, places, partial(step, views))
-
-        return near
+        return lambda views, places: views.near(hint, places, partial(step, views))
 
     def _by_listener(self, views: Views, places: Sequence[int]) -> Sequence[int]:
         assert self.listener is not None

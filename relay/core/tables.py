@@ -6,7 +6,6 @@ from functools import cached_property
 from itertools import chain, groupby
 from typing import Any
 
-from relay.core.joined import worth_joining
 from relay.core.match import Match, Views
 from relay.core.pattern import HINT_MAX, compile_hint
 
@@ -66,9 +65,7 @@ class _Group:
         def among(run: Sequence[int]) -> Sequence[int]:
             return run if len(run) > _FEW else [i for i in run if search(messages[i])]
 
-        if not worth_joining(len(messages), len(places)):
-            return among(places)
-        return views.joined.select(self.hint, places, among)
+        return views.near(self.hint, places, among)
 
 
 def _grouped(tables: Sequence[Match]) -> Iterator[_Group]:
