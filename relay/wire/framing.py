@@ -22,6 +22,7 @@ from typing import Literal
 
 from relay.wire import counting
 from relay.wire.clip import boundary, clip
+from relay.wire.split import split_lines
 
 Framing = Literal["auto", "octet", "lf", "nul"]
 
@@ -184,8 +185,7 @@ class Framer:
             text = text.replace(b"\r\0", b"\0")
             nul = _nul_lines(text)
             text = text.replace(b"\0", b"\n")
-        lines = text.split(self._terminators[0])
-        lines.pop()
+        lines = text.split(b"\0")[:-1] if self._framing == "nul" else split_lines(text)
         if len(text) > self._message_max and max(map(len, lines)) > self._message_max:
             return pos
         if self._counting and counting.any_count(lines, self._counting):
