@@ -93,7 +93,8 @@ class ChannelLease:
 
     async def lend(self, messages_max: int = LEND_MESSAGES) -> Sequence[Batch]:
         channel = self._held
-        await trio.lowlevel.checkpoint()
+        if self._can_lend(channel):  # whoever has to wait passes a checkpoint there
+            await trio.lowlevel.checkpoint()
         while not self._can_lend(self._held) or _too_old(channel):
             if self._can_lend(channel) and not channel._queue.lent_messages:
                 assert channel.expiry is not None

@@ -56,6 +56,10 @@ class Router:
         if taken is not None:
             account.unrouted += len(batch) - len(taken)
 
+    def blocks(self, listener: str, *, acknowledging: bool = False) -> bool:
+        """Whether `room` would wait. Asked first, it saves a batch 10 us of scopes."""
+        return self._full(listener, acknowledging) is not None
+
     async def room(self, listener: str, *, acknowledging: bool = False) -> None:
         """Wait until no pipe that this listener feeds is full and must not drop.
 

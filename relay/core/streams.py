@@ -9,10 +9,10 @@ from relay.core.networks import IPV6_PREFIX, group_of
 from relay.system.ports import Connection, Identity, SecureConnection, TlsContext, TlsSettings
 from relay.wire.client_hello import is_client_hello
 
-READ_MESSAGES = 256  # what one read should bring at most, as far as the reads before it can tell
+READ_MESSAGES = 512  # what one read should bring at most, as far as the reads before it can tell
 READ_OCTETS_MIN = 2 * READ_MESSAGES  # the shortest messages: one octet and its terminator
 READ_OCTETS_FIRST = 4 << 10
-READ_OCTETS_MAX = 64 << 10
+READ_OCTETS_MAX = 128 << 10
 
 
 class UnexpectedTls(Exception):

@@ -63,8 +63,7 @@ async def _receive(
     clock = intake.host.clock
     while True:
         await socket.readable()
-        with trio.move_on_after(room_seconds_max):
-            await intake.room()
+        await intake.room(room_seconds_max)
         messages, octets = take(socket, intake, attribution, gate)
         if wait := pause.after(messages, octets, clock.now()):
             await trio.sleep(wait)

@@ -81,8 +81,8 @@ class Reader(Watching):
             if self._is_open(stream) and (octets >= left or turn.full):  # it may have more to say
                 if not over:
                     self.queue.resume(stream)
-                elif self.queue.contested(stream):
-                    self.queue.add(stream)
+                elif not self.queue or self.queue.contested(stream):
+                    self.queue.add(stream)  # alone, it is read again without being waited for
             if stream in self.excused and stream not in self.queue:
                 self._watch_again(stream)
 
@@ -92,7 +92,7 @@ class Reader(Watching):
         while left and not turn.full and self._is_open(stream):
             if self.pacing is not None and self._must_wait(self.pacing, stream, turn.now):
                 break
-            asked = min(left, stream.read_octets, turn.left)
+            asked = min(left, turn.left(stream))
             read = self._read(stream, turn, asked)
             left -= read
             if read < asked:

@@ -90,10 +90,9 @@ async def receive(
     clock = reader.intake.host.clock
     swept = clock.now()
     while True:
-        await reader.wait(SWEEP_SECONDS)
+        told = await reader.wait(SWEEP_SECONDS)
         ready_at = clock.now()
-        with trio.move_on_after(room_seconds_max):
-            await reader.intake.room()
+        await reader.intake.room(room_seconds_max)
         now = clock.now()
         if now - ready_at >= WAITED_SECONDS:
             reader.waited_at = now
@@ -103,6 +102,8 @@ async def receive(
             acceptance.resume(now)
             reader.due(now)
         messages, octets = reader.turn(acceptance, sweep=sweep)
+        if not (told or octets):
+            continue  # who had the last turn had nothing more to say
         if seconds := pause.after(messages, octets, clock.now()):
             await trio.sleep(seconds)
 

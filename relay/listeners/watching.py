@@ -43,15 +43,19 @@ class Watching:
             if stream.ended_at is not None:
                 self.leaving[stream] = None
 
-    async def wait(self, seconds_max: float) -> None:
-        """Wait until somebody has something to say or may go on, or for so long."""
-        if self.queue:  # no descriptor tells of what is in TLS's memory
+    async def wait(self, seconds_max: float) -> bool:
+        """Wait until somebody has something to say or may go on, or for so long.
+
+        Returns False at once where somebody may have more to say: that is known when he is read.
+        """
+        if self.queue:
             await trio.lowlevel.checkpoint()
-            return
+            return False
         if self.pacing is not None:
             seconds_max = min(seconds_max, self.pacing.seconds(self.intake.host.clock.now()))
         with trio.move_on_after(seconds_max) as self._sleep:
             await self.ready_set.wait()
+        return True
 
     def welcome(self, stream: Stream) -> None:
         """A connection that has proved who it is, and may have said something already."""

@@ -53,8 +53,10 @@ def forced_counting(known_max: int) -> Counting:
 
 
 def any_count(lines: list[bytes], counting: Counting) -> bool:
-    """Whether one of the lines may be a counted frame."""
-    firsts = map(itemgetter(0), filter(None, lines))  # 0.03 µs a line, a match 0.2
+    """Whether one of the lines, of which there is one at least, may be a counted frame."""
+    if min(lines)[:1] > b"9":  # 16 ns a line, where all first octets cost 35 and a match 200
+        return False
+    firsts = map(itemgetter(0), filter(None, lines))
     return not _DIGITS.isdisjoint(firsts) and any(map(counting.pattern.match, lines))
 
 

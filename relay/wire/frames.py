@@ -76,9 +76,5 @@ def _counted(messages: Sequence[bytes]) -> Framed:
 
 
 def _terminated(messages: Sequence[bytes], terminator: bytes) -> Framed:
-    # Joined first and counted after: a batch that needs no escaping is walked through once.
-    data = terminator.join([*messages, b""])
-    if data.count(terminator) != len(messages):
-        messages = escape_terminator(messages, terminator)
-        data = terminator.join([*messages, b""])
-    return Framed(data, messages, None)
+    messages = escape_terminator(messages, terminator)
+    return Framed(terminator.join([*messages, b""]), messages, None)

@@ -22,6 +22,7 @@ from typing import Literal
 
 from relay.wire import counting
 from relay.wire.clip import boundary, clip
+from relay.wire.split import lines_fit, split_lines
 
 Framing = Literal["auto", "octet", "lf", "nul"]
 
@@ -176,26 +177,33 @@ class Framer:
         end = 1 + max([data.rfind(terminator, pos) for terminator in self._terminators])
         if end <= pos:
             return pos
-        text = data[pos:end]
-        nul = 0
-        if b"\r" in text and self._framing != "nul":
-            text = text.replace(b"\r\n", b"\n")
-        if b"\0" in text and self._framing == "auto":
-            text = text.replace(b"\r\0", b"\0")
-            nul = _nul_lines(text)
-            text = text.replace(b"\0", b"\n")
-        lines = text.split(self._terminators[0])
-        lines.pop()
-        if len(text) > self._message_max and max(map(len, lines)) > self._message_max:
+        if self._framing == "nul":
+            lines = data[pos:end].split(b"\0")[:-1]
+            if max(map(len, lines)) > self._message_max:
+                return pos
+            self._counts.nul += self._give(lines, messages)
+            return end
+        text, start, nul = data, pos, 0
+        if data.find(b"\r", pos) >= 0 or (self._framing == "auto" and data.find(b"\0", pos) >= 0):
+            text, nul = self._plain_lines(data[pos:end])
+            start = 0
+        if not lines_fit(text, start, end if text is data else len(text), self._message_max):
             return pos
+        lines = split_lines(text, start)
         if self._counting and counting.any_count(lines, self._counting):
             return pos
         given = self._give(lines, messages)
-        if self._framing == "nul":
-            nul = given
         self._counts.nul += nul
         self._counts.line += given - nul
         return end
+
+    def _plain_lines(self, text: bytes) -> tuple[bytes, int]:
+        """The same lines, each ended by a single LF; and how many of those with text by NUL."""
+        text = text.replace(b"\r\n", b"\n")
+        if self._framing != "auto" or b"\0" not in text:
+            return text, 0
+        text = text.replace(b"\r\0", b"\0")
+        return text.replace(b"\0", b"\n"), _nul_lines(text)
 
     def _give(self, found: list[bytes], messages: list[bytes]) -> int:
         """Gives those that have text; returns how many."""

@@ -5,6 +5,7 @@ there neither loses nor repeats a line.
 """
 
 from relay.wire.clip import clip
+from relay.wire.split import split_lines
 
 TAIL_OCTETS = 128  # kept of what stands in front of a position, to know it again
 _HOLD_EXTRA = 3  # octets held beyond message_max: clip() looks at them
@@ -37,7 +38,7 @@ class Lines:
         cut = data.rfind(b"\n") + 1
         lines: list[bytes] = []
         if cut:
-            first, *others = data[: cut - 1].split(b"\n")
+            first, *others = split_lines(data[:cut])
             self._hold(first)
             lines = [self._take(), *others]
             if len(max(others, key=len, default=b"")) > self._message_max or (

@@ -16,6 +16,7 @@ from relay.wire.framing import HOLD_EXTRA, FramingCounts
 from relay.wire.relp.frame import Fault, Frame, FrameReader, encode, encode_answers
 from relay.wire.relp.offers import VERSION, has_syslog, offers, parse_offers, version_of
 from relay.wire.relp.txnr import TXNR_MAX, Numbered, next_txnr
+from relay.wire.split import split_lines
 
 KNOWN_MAX = 2048  # octets of DATA in frames that are taken many at a time
 KNOWN_COUNTS = {b"%d" % count: count for count in range(1, KNOWN_MAX + 1)}  # as digits: 0.2 MB
@@ -122,11 +123,11 @@ class ServerSession:
         """
         reader = self._reader
         pos = reader.pos
-        if not reader.between or reader.data.rfind(b"\n", pos) + 1 - pos < _LINES_OCTETS_MIN:
+        end = reader.data.rfind(b"\n", pos) + 1
+        if not reader.between or end - pos < _LINES_OCTETS_MIN:
             return
-        text = reader.data[pos:] if pos else reader.data
-        lines = text.split(b"\n")
-        end = len(text) - len(lines.pop())
+        text = reader.data[pos:end]
+        lines = split_lines(text)
         commands = _COMMANDS.from_(self._next, len(lines))
         begun = list(map(bytes.removeprefix, lines, commands.split(b"\n")))
         try:
@@ -135,9 +136,9 @@ class ServerSession:
             return
         taken = list(map(bytes.removeprefix, begun, lengths))
         expected = len(commands) + sum(map(len, lengths))  # with an LF for each frame
-        if end - sum(map(len, taken)) != expected or self._need_care(text, taken):
+        if len(text) - sum(map(len, taken)) != expected or self._need_care(text, taken):
             return
-        reader.pos = pos + end
+        reader.pos = end
         self._next = next_txnr(self._next, len(taken))
         self._add(taken, messages)
 
