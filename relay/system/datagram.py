@@ -204,13 +204,13 @@ class SocketDatagramReceiver:
             while octets < octets_max and len(messages) < messages_max:
                 room = max(1, (octets_max - octets) // longest)
                 slots = min(SLOTS, messages_max - len(messages), room)
-                some, their_senders = _SLOTS.receive(descriptor, slots, self._family)
+                some, their_senders, lengths = _SLOTS.receive(descriptor, slots, self._family)
                 messages += some
                 senders += their_senders
-                octets += sum(map(len, some))
+                octets += sum(lengths)
                 if len(some) < slots:
                     break  # the kernel had no more; if that has changed, we are woken again
-                longest = 1 + len(max(some, key=len))
+                longest = 1 + max(lengths)
         except OSError as exc:
             self._swallow(exc, messages)
         if self._both_families:

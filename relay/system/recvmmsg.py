@@ -1,19 +1,28 @@
 """Many datagrams with one system call: recvmmsg(2), which Python's `socket` lacks.
 
-A `recvfrom` for each costs 2.1 to 2.6 µs a datagram, this 1.3, of which 0.9 are the kernel's (256
-octets, batches of 64, Linux 6.18, Python 3.11).
+A `recvfrom` for each costs 2.1 to 2.6 µs a datagram, this 1.0, of which 0.7 are the call (256
+octets, 64 a call, Linux 6.18, Python 3.11).
 """
 
+import contextlib
 import ctypes
 import errno
+import mmap
 import os
 import socket
 import struct
+from abc import ABC, abstractmethod
+from operator import getitem
+from typing import cast
 
-SLOTS = 64  # datagrams a call
+SLOTS = 256  # datagrams a call: 3 % less CPU at 100,000/s than with 64 (ten pairs)
 _SLOT_OCTETS = 65536  # more than any UDP datagram, so that none is ever cut (65,527 over IPv6)
-_NAME_OCTETS = 32  # sockaddr_in6 takes 28
+# Slots begin five cache lines further than the ones before: were they all at the same place of a
+# page, they would push each other out of the few lines of a cache that this place can be in.
+_STRIDE = _SLOT_OCTETS + 320
 _SENDERS_MAX = 65536  # addresses whose text is remembered
+# The first so many octets of a slot; a slice made anew costs 30 ns. 0.2 MB.
+_FIRST = [slice(octets) for octets in range(2049)]
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -42,84 +51,131 @@ class _Mmsghdr(ctypes.Structure):
     _fields_ = (("header", _Msghdr), ("received", ctypes.c_uint32))
 
 
+_MMSGHDR_OCTETS = ctypes.sizeof(_Mmsghdr)
+_WORD_OCTETS = 4
+
+
+class _Names(ABC):
+    """Headers that have the kernel write senders' addresses, all of one family, close together."""
+
+    def __init__(self, iovecs: ctypes.Array[_Iovec], octets: int) -> None:
+        self._octets = octets
+        self._names = ctypes.create_string_buffer(SLOTS * octets)
+        self._view = memoryview(self._names)
+        self.headers = (_Mmsghdr * SLOTS)()
+        names = ctypes.addressof(self._names)
+        for slot in range(SLOTS):
+            header = self.headers[slot].header
+            header.name = names + slot * octets
+            header.namelen = octets
+            header.iov = ctypes.pointer(iovecs[slot])
+            header.iovlen = 1
+        self._template = bytes(self.headers)  # the kernel writes into what it is given
+        words = memoryview(self.headers).cast("B").cast("I")
+        self._lengths = words[_Mmsghdr.received.offset // 4 :: _MMSGHDR_OCTETS // 4]
+
+    def reset(self, count: int) -> None:
+        ctypes.memmove(self.headers, self._template, count * _MMSGHDR_OCTETS)
+
+    def lengths(self, count: int) -> list[int]:
+        return self._lengths[:count].tolist()
+
+    def senders(self, count: int) -> list[str]:
+        names = bytes(self._view[: count * self._octets])
+        if names == names[: self._octets] * count:  # one sender's: 4 ns each, against 50
+            return self._texts(names[: self._octets]) * count
+        return self._texts(names)
+
+    @abstractmethod
+    def _texts(self, names: bytes) -> list[str]:
+        """The addresses in these names."""
+
+
+class _Names4(_Names):
+    """sockaddr_in: family, port, address and padding."""
+
+    def __init__(self, iovecs: ctypes.Array[_Iovec]) -> None:
+        super().__init__(iovecs, 16)
+        self._known: dict[int, str] = {}
+
+    def _texts(self, names: bytes) -> list[str]:
+        """By the address alone, as a number: 49 ns a datagram, against 137 by the whole name."""
+        addresses = memoryview(names).cast("I")[1::4].tolist()
+        try:
+            return list(map(self._known.__getitem__, addresses))
+        except KeyError:
+            _forget_when_full(self._known)
+            for address in addresses:
+                text = socket.inet_ntop(socket.AF_INET, struct.pack("=I", address))
+                self._known[address] = text
+            return [self._known[address] for address in addresses]
+
+
+class _Names6(_Names):
+    """sockaddr_in6 takes 28 octets."""
+
+    def __init__(self, iovecs: ctypes.Array[_Iovec]) -> None:
+        super().__init__(iovecs, 28)
+        self._known: dict[bytes, str] = {}
+
+    def _texts(self, names: bytes) -> list[str]:
+        # Address and scope; port and flow label in front of them make no other sender.
+        keys = [names[at + 8 : at + 28] for at in range(0, len(names), 28)]
+        if not self._known.keys() >= set(keys):
+            _forget_when_full(self._known)
+            self._known.update((key, _address6(key)) for key in keys)
+        return [self._known[key] for key in keys]
+
+
 class DatagramSlots:
     """Buffers for `SLOTS` datagrams. One set serves every socket: nothing stays in it.
 
-    The slots are 4 MiB of address space; the kernel touches only what datagrams fill.
+    The slots are 16 MiB of address space, and as much memory as datagrams have filled.
     """
 
     def __init__(self) -> None:
-        self._data = ctypes.create_string_buffer(SLOTS * _SLOT_OCTETS)
-        self._names = ctypes.create_string_buffer(SLOTS * _NAME_OCTETS)
-        self._iovecs = (_Iovec * SLOTS)()
-        self._headers = (_Mmsghdr * SLOTS)()
-        data, names = ctypes.addressof(self._data), ctypes.addressof(self._names)
-        for slot in range(SLOTS):
-            self._iovecs[slot] = _Iovec(data + slot * _SLOT_OCTETS, _SLOT_OCTETS)
-            header = self._headers[slot].header
-            header.name = names + slot * _NAME_OCTETS
-            header.namelen = _NAME_OCTETS
-            header.iov = ctypes.pointer(self._iovecs[slot])
-            header.iovlen = 1
-        self._template = bytes(self._headers)  # the kernel writes into what it is given
-        self._fields = memoryview(self._headers).cast("B").cast("I")
-        self._step = ctypes.sizeof(_Mmsghdr) // 4
-        self._received_at = _Mmsghdr.received.offset // 4
-        self._offsets = range(0, SLOTS * _SLOT_OCTETS, _SLOT_OCTETS)
-        self._name_words = memoryview(self._names).cast("B").cast("I")
-        self._known4: dict[int, str] = {}
-        self._known6: dict[bytes, str] = {}
+        self._memory = mmap.mmap(-1, SLOTS * _STRIDE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        with contextlib.suppress(OSError):  # a kernel that has none anyway
+            self._memory.madvise(mmap.MADV_NOHUGEPAGE)  # one would be there as a whole at a touch
+        octets = ctypes.c_char * _SLOT_OCTETS
+        slots = [octets.from_buffer(self._memory, slot * _STRIDE) for slot in range(SLOTS)]
+        iovecs = (_Iovec * SLOTS)(*(_Iovec(ctypes.addressof(it), _SLOT_OCTETS) for it in slots))
+        self._slots = cast("list[bytes]", slots)  # which is what a part of one is
+        self._iovecs = iovecs  # the headers point there
+        self._names4 = _Names4(iovecs)
+        self._names6 = _Names6(iovecs)
 
     def receive(
         self, descriptor: int, messages_max: int, family: int
-    ) -> tuple[list[bytes], list[str]]:
-        """Datagrams that have arrived and their senders, without waiting; empty: none there.
+    ) -> tuple[list[bytes], list[str], list[int]]:
+        """Datagrams that have arrived, their senders and lengths, without waiting.
 
-        `family` is the socket's, AF_INET or AF_INET6.
+        Empty: none there. `family` is the socket's, AF_INET or AF_INET6.
 
         Raises:
             OSError: a pending error of the socket.
         """
-        count = self._call(descriptor, min(messages_max, SLOTS))
-        if count == 0:
-            return [], []
-        lengths = self._fields[self._received_at :: self._step].tolist()[:count]
-        data = self._data  # slicing it makes bytes, in half the time of a memoryview
-        messages: list[bytes] = [
-            data[at : at + size]  # type: ignore[misc]
-            for at, size in zip(self._offsets, lengths, strict=False)
-        ]
-        return messages, (self._senders4 if family == socket.AF_INET else self._senders6)(count)
+        names = self._names4 if family == socket.AF_INET else self._names6
+        slots = min(messages_max, SLOTS)
+        names.reset(slots)
+        count = int(_libc.recvmmsg(descriptor, names.headers, slots, socket.MSG_DONTWAIT, None))
+        if count <= 0:
+            _raise_unless_none_there(count)
+            return [], [], []
+        lengths = names.lengths(count)
+        return self._messages(lengths), names.senders(count), lengths
 
-    def _senders4(self, count: int) -> list[str]:
-        """By the address alone, as a number: 49 ns a datagram, against 137 by the whole name."""
-        addresses = self._name_words[1 :: _NAME_OCTETS // 4].tolist()[:count]
+    def _messages(self, lengths: list[int]) -> list[bytes]:
         try:
-            return list(map(self._known4.__getitem__, addresses))
-        except KeyError:
-            _forget_when_full(self._known4)
-            for address in addresses:
-                text = socket.inet_ntop(socket.AF_INET, struct.pack("=I", address))
-                self._known4[address] = text
-            return [self._known4[address] for address in addresses]
+            parts = map(_FIRST.__getitem__, lengths)
+            return list(map(getitem, self._slots, parts))  # type: ignore[arg-type]
+        except IndexError:  # a long one
+            return [slot[:octets] for slot, octets in zip(self._slots, lengths, strict=False)]
 
-    def _senders6(self, count: int) -> list[str]:
-        names = self._names.raw[: count * _NAME_OCTETS]
-        # Address and scope; port and flow label in front of them make no other sender.
-        keys = [names[at + 8 : at + 28] for at in range(0, len(names), _NAME_OCTETS)]
-        if not self._known6.keys() >= set(keys):
-            _forget_when_full(self._known6)
-            self._known6.update((key, _address6(key)) for key in keys)
-        return [self._known6[key] for key in keys]
 
-    def _call(self, descriptor: int, slots: int) -> int:
-        ctypes.memmove(self._headers, self._template, slots * ctypes.sizeof(_Mmsghdr))
-        count = int(_libc.recvmmsg(descriptor, self._headers, slots, socket.MSG_DONTWAIT, None))
-        if count >= 0:
-            return count
-        number = ctypes.get_errno()
-        if number in (errno.EAGAIN, errno.EINTR):
-            return 0
+def _raise_unless_none_there(count: int) -> None:
+    number = ctypes.get_errno()
+    if count < 0 and number not in (errno.EAGAIN, errno.EINTR):
         raise OSError(number, os.strerror(number))
 
 

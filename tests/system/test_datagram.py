@@ -81,6 +81,30 @@ def test_each_datagram_has_its_own_sender_s_address(host: str, open_receiver: Op
     assert receiver.receive(100, 1 << 20)[1] == sources * 3
 
 
+def test_datagrams_of_all_lengths_come_as_they_were_sent(
+    open_receiver: OpenReceiver, connect: Connect
+) -> None:
+    """In several calls; also behind longer ones that have lain in the same places."""
+    receiver = open_receiver(Endpoint("udp", "127.0.0.1:0"))
+    peer = connect(receiver.address, socket.SOCK_DGRAM)
+    for most in (3000, 2049, 2048, 100):
+        sent = [bytes([number % 251]) * (number * 97 % (most + 1)) for number in range(70)]
+        for message in sent:
+            peer.send(message)
+        assert receiver.receive(*MANY)[0] == sent
+
+
+def test_sockets_of_both_families_receive_in_turn(open_receiver: OpenReceiver) -> None:
+    receivers = [open_receiver(Endpoint("udp", f"{host}:0")) for host in ("127.0.0.1", "[::1]")]
+    for turn in range(3):
+        for receiver, host in zip(receivers, ("127.0.0.1", "::1"), strict=True):
+            _, _, port = receiver.address.rpartition(":")
+            for _ in range(2):  # another port each time
+                with socket.socket(receiver._family, socket.SOCK_DGRAM) as sock:
+                    sock.sendto(b"%d" % turn, (host, int(port)))
+            assert receiver.receive(*MANY) == ([b"%d" % turn] * 2, [host] * 2)
+
+
 def test_the_largest_datagrams_are_not_cut(
     tmp_path: Path, open_receiver: OpenReceiver, connect: Connect
 ) -> None:
