@@ -40,11 +40,13 @@ class Lease(Protocol):
     def owes(self) -> bool:
         """True while a sender waits to be told that a message held here is secured."""
 
-    async def lend(self, messages_max: int = LEND_MESSAGES) -> Sequence[Batch]:
+    async def lend(
+        self, messages_max: int = LEND_MESSAGES, octets_max: int = TURN_OCTETS
+    ) -> Sequence[Batch]:
         """Batches, oldest first, as soon as there are any and the window has room.
 
-        At most `messages_max` messages, a larger batch in parts; of octets at most 256 KiB, or one
-        batch. Cancelled: nothing is taken.
+        At most `messages_max` messages, a larger batch in parts; of octets at most `octets_max`, or
+        one batch. Cancelled: nothing is taken.
         """
 
     def settle(self, messages: int, level: Confirmation) -> None:
@@ -91,7 +93,9 @@ class ChannelLease:
     def waiting(self) -> bool:
         return self._held._queue.waiting_messages > self._held._queue.waiting_echoes
 
-    async def lend(self, messages_max: int = LEND_MESSAGES) -> Sequence[Batch]:
+    async def lend(
+        self, messages_max: int = LEND_MESSAGES, octets_max: int = TURN_OCTETS
+    ) -> Sequence[Batch]:
         channel = self._held
         if self._can_lend(channel):  # whoever has to wait passes a checkpoint there
             await trio.lowlevel.checkpoint()
@@ -108,7 +112,7 @@ class ChannelLease:
             messages_max = 1
         room = WINDOW_MESSAGES - channel._queue.lent_messages
         messages_max = max(1, min(messages_max, room))
-        return channel._queue.lend(messages_max, TURN_OCTETS, numbered=channel.lends_numbers)
+        return channel._queue.lend(messages_max, octets_max, numbered=channel.lends_numbers)
 
     def settle(self, messages: int, level: Confirmation) -> None:
         self._held._settle(messages, level)

@@ -77,7 +77,9 @@ class Share:
     def waiting(self) -> bool:
         return bool(self._inbox) or self._sharer.waiting
 
-    async def lend(self, messages_max: int = LEND_MESSAGES) -> Sequence[Batch]:
+    async def lend(
+        self, messages_max: int = LEND_MESSAGES, octets_max: int = TURN_OCTETS
+    ) -> Sequence[Batch]:
         self._check()
         await trio.lowlevel.checkpoint()
         while not (self._inbox and self._window_open):
@@ -89,7 +91,7 @@ class Share:
                 await self._arrival.park()
             finally:
                 self.hungry = False
-        return self._lend(max(1, min(messages_max, WINDOW_MESSAGES - self.lent)))
+        return self._lend(max(1, min(messages_max, WINDOW_MESSAGES - self.lent)), octets_max)
 
     def settle(self, messages: int, level: Confirmation) -> None:
         for portion in self._shift(messages):
@@ -159,13 +161,13 @@ class Share:
     def _window_open(self) -> bool:
         return not self.lent or (self.lent < WINDOW_MESSAGES and self._out_octets < WINDOW_OCTETS)
 
-    def _lend(self, messages_max: int) -> Sequence[Batch]:
+    def _lend(self, messages_max: int, octets_max: int) -> Sequence[Batch]:
         """As a channel lends: so many messages, or one batch of more octets."""
         batches: list[Batch] = []
         messages = octets = 0
         while self._inbox:
             batch = self._inbox[0].batch
-            if batches and octets + batch.octets > TURN_OCTETS:
+            if batches and octets + batch.octets > octets_max:
                 break
             if messages + len(batch) > messages_max:
                 if batches:

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 import trio
 
 from relay.core.account import Confirmation, Drop
-from relay.core.batch import Batch
+from relay.core.batch import TURN_OCTETS, Batch
 from relay.core.channel import Channel
 from relay.core.health import Health
 from relay.core.lease import LEND_MESSAGES, ChannelLease
@@ -48,13 +48,15 @@ class Standby:
     def waiting(self) -> bool:
         return self._whole.waiting if self._whole else False
 
-    async def lend(self, messages_max: int = LEND_MESSAGES) -> Sequence[Batch]:
+    async def lend(
+        self, messages_max: int = LEND_MESSAGES, octets_max: int = TURN_OCTETS
+    ) -> Sequence[Batch]:
         while True:
             while self._whole is None or self._gives_way:
                 self._check()
                 await self._mine.park()
             with trio.CancelScope() as self._lending:
-                return await self._whole.lend(messages_max)
+                return await self._whole.lend(messages_max, octets_max)
 
     def settle(self, messages: int, level: Confirmation) -> None:
         whole = self._whole

@@ -51,17 +51,18 @@ class OpenFiles:
     _tell_after: float = -math.inf
     _calls: int = 0  # of `reopening`, those that have been followed
 
-    async def append(self, path: str, lines: Sequence[bytes]) -> int:
-        """As `File.append`, on the file that the path leads to now.
+    async def append(self, path: str, texts: Sequence[bytes]) -> bytes:
+        """As `File.append`, on the file that the path leads to now; the lines that are left over.
 
         Raises:
             DestinationDown: the file cannot be opened or written, or not be synced.
         """
         file = await self.current(path)
         try:
-            return await file.append(lines, sync=self.sync)
+            octets = await file.append(texts, sync=self.sync)
         except OSError as fault:
             raise DestinationDown(self._text(path, fault)) from fault
+        return b"" if octets == sum(map(len, texts)) else b"".join(texts)[octets:]
 
     async def current(self, path: str) -> File:
         """The open file of this path, after a look whether it has been rotated away.

@@ -7,7 +7,7 @@ import stat
 import threading
 from collections.abc import Sequence
 
-_OCTETS_MAX = 1 << 20  # a hop: some milliseconds on the slowest flash, and a bound for the copy
+_TEXTS_MAX = 1024  # of one writev(2): IOV_MAX
 
 
 class AppendFile:
@@ -25,22 +25,21 @@ class AppendFile:
         # A crash in the middle of a write leaves part of a line, which must not glue to our first.
         self._torn = self._regular and _ends_mid_line(path)
 
-    def append(self, lines: Sequence[bytes], sync: bool) -> int:
-        """As `ports.File.append`, for at most 1 MiB (or one line, if that is longer)."""
+    def append(self, texts: Sequence[bytes], sync: bool) -> int:
+        """As `ports.File.append`."""
         with self._lock:
             self._end_torn_line()
-            lines = _up_to_octets_max(lines)
-            written, error = _write(self._number, b"".join(lines))
-            whole = len(lines)
+            written, error = _write(self._number, texts)
             if error is not None:
-                whole, rest = _whole_lines(lines, written)
-                if rest:
-                    self._cut(rest)
+                whole = b"".join(texts).rfind(b"\n", 0, written) + 1
+                if whole < written:
+                    self._cut(written - whole)
                 if not whole:
                     raise error
+                written = whole
             if sync and self._regular:
                 os.fdatasync(self._number)
-            return whole
+            return written
 
     def replaced(self) -> bool:
         with self._lock:
@@ -72,45 +71,30 @@ class AppendFile:
 
     def _end_torn_line(self) -> None:
         if self._torn:
-            _, error = _write(self._number, b"\n")
+            _, error = _write(self._number, [b"\n"])
             if error is not None:
                 raise error
             self._torn = False
 
 
-def _write(number: int, octets: bytes) -> tuple[int, OSError | None]:
-    """How much was written, and why not more. write(2) writes less before it says ENOSPC."""
-    view = memoryview(octets)
+def _write(number: int, texts: Sequence[bytes]) -> tuple[int, OSError | None]:
+    """How much was written, and why not more. writev(2) writes less before it says ENOSPC."""
+    octets = sum(map(len, texts))
     written = 0
     try:
-        while written < len(octets):
-            taken = os.write(number, view[written:])
-            if taken == 0:  # "unspecified" for devices (write(2)), and no reason to spin
-                raise OSError(errno.EIO, "the device takes nothing")
-            written += taken
+        written = _taken(os.writev(number, texts[:_TEXTS_MAX]))
+        rest = memoryview(b"".join(texts)) if written < octets else memoryview(b"")
+        while written < octets:
+            written += _taken(os.write(number, rest[written:]))
     except OSError as exc:
         return written, exc
     return written, None
 
 
-def _up_to_octets_max(lines: Sequence[bytes]) -> Sequence[bytes]:
-    if sum(map(len, lines)) <= _OCTETS_MAX:
-        return lines
-    octets = 0
-    for count, line in enumerate(lines):
-        octets += len(line)
-        if octets > _OCTETS_MAX and count:
-            return lines[:count]
-    return lines
-
-
-def _whole_lines(lines: Sequence[bytes], octets: int) -> tuple[int, int]:
-    """How many lines the octets make, and how many octets are left over."""
-    for count, line in enumerate(lines):
-        if octets < len(line):
-            return count, octets
-        octets -= len(line)
-    return len(lines), octets
+def _taken(octets: int) -> int:
+    if octets == 0:  # "unspecified" for devices (write(2)), and no reason to spin
+        raise OSError(errno.EIO, "the device takes nothing")
+    return octets
 
 
 def _ends_mid_line(path: str) -> bool:

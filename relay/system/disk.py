@@ -47,9 +47,9 @@ class SystemFile:
         self._file = file
         self._hops = hops
 
-    async def append(self, lines: Sequence[bytes], *, sync: bool = False) -> int:
-        assert lines
-        return await self._hops.run(self._file.append, lines, sync)
+    async def append(self, texts: Sequence[bytes], *, sync: bool = False) -> int:
+        assert texts
+        return await self._hops.run(self._file.append, texts, sync)
 
     async def replaced(self) -> bool:
         return await self._hops.run(self._file.replaced)

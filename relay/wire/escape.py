@@ -7,8 +7,9 @@ message does not grow from hop to hop: what was escaped once stays as it is.
 import re
 from collections.abc import Sequence
 
+from relay.wire.octets import has_any
+
 _CONTROLS = bytes(octet for octet in range(0x20) if octet != 0x09) + b"\x7f"
-_NO_CONTROLS = bytes.maketrans(_CONTROLS, b"#" * len(_CONTROLS))  # changes nothing else
 _C1 = re.compile(rb"\xc2[\x80-\x9f]")
 
 
@@ -42,10 +43,14 @@ def escape_text(messages: Sequence[bytes]) -> Sequence[bytes]:
     return [message if _is_clean(message) else _escape(message) for message in messages]
 
 
+def escaped_lines(messages: Sequence[bytes]) -> bytes:
+    """As `escape_text`, each ended by LF, in one text that has no other LF."""
+    return b"\n".join([*escape_text(messages), b""])
+
+
 def _is_clean(text: bytes) -> bool:
-    # 0.10 µs for 256 octets of ASCII and 0.37 for other UTF-8, in batches of 64 KiB; to delete the
-    # controls and compare the lengths costs 0.03 more, RE2 three times as much.
-    if text.translate(_NO_CONTROLS) != text:
+    # For 256 octets of a batch 0.12 µs of ASCII and 0.4 of other UTF-8; RE2 takes four times that.
+    if has_any(text, _CONTROLS):
         return False
     if text.isascii():
         return True

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from relay.wire.message import elements
+from relay.wire.octets import has_any
 from relay.wire.priority import PRI_BY_PREFIX, facility_name, severity_name
 from relay.wire.sender import address_of, certificate_of
 from relay.wire.timestamp import rfc3339
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-_SPECIAL = bytes(range(0x20)) + b'"\\'
+_SPECIAL = b'"\\' + bytes(range(0x20))
 _PRIORITIES = {
     pri: b'{"priority":%d,"facility":"%b","severity":"%b","timestamp":'
     % (value, facility_name(value // 8).encode(), severity_name(value % 8).encode())
@@ -28,13 +29,26 @@ def quoted(text: bytes) -> bytes:
     return _encode(text.decode("utf-8", "backslashreplace")).encode()
 
 
+def escaped(texts: Sequence[bytes]) -> Sequence[bytes]:
+    """As `quoted`, without the quotes; the same object where nothing needs escaping."""
+    joined = b"".join(texts)
+    if joined.isascii() and not has_any(joined, _SPECIAL):
+        return texts
+    return [quoted(text)[1:-1] for text in texts]
+
+
 def named(name: str) -> bytes:
     """As `quoted`, for what we know as text."""
     return _encode(name).encode("utf-8", "backslashreplace")
 
 
+def lead(pri: bytes) -> bytes:
+    """The line up to a stamp."""
+    return _PRIORITIES[pri] + b'"'
+
+
 def opening(pri: bytes, stamp: bytes | None) -> bytes:
-    """The line up to the stamp."""
+    """The line up to the stamp, included."""
     return _PRIORITIES[pri] + (b'"%b"' % stamp if stamp else b"null")
 
 

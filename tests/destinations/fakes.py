@@ -1,6 +1,7 @@
 """Ports whose other side is the test. `test_fakes.py` holds them to what the real ones do."""
 
 import errno
+import io
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -232,6 +233,7 @@ class FakeDisk:
         self.open = 0
         self.open_max = 0
         self.looks = 0  # calls of `replaced`
+        self.appends: list[int] = []  # octets of each call
         self.stdout = bytearray()
         self.stdout_answers: deque[int | OSError] = deque()  # octets taken, or an error
 
@@ -274,18 +276,19 @@ class FakeHandle:
         self._file = file
         self._closed = False
 
-    async def append(self, lines: Sequence[bytes], *, sync: bool = False) -> int:
-        assert lines
+    async def append(self, texts: Sequence[bytes], *, sync: bool = False) -> int:
+        assert all(text.endswith(b"\n") for text in texts)
         assert not self._closed
+        self._disk.appends.append(sum(map(len, texts)))
         await trio.lowlevel.cancel_shielded_checkpoint()
         written = 0
-        for line in lines[: self._disk.lines_max]:
+        for line in io.BytesIO(b"".join(texts)).readlines()[: self._disk.lines_max]:
             if self._disk.room is not None:
                 if len(line) > self._disk.room:
                     break
                 self._disk.room -= len(line)
             self._file.content += line
-            written += 1
+            written += len(line)
         await trio.lowlevel.cancel_shielded_checkpoint()
         if not written:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

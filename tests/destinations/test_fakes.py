@@ -101,7 +101,7 @@ async def test_disks(kind: type[FakeDisk], tmp_path: Path) -> None:
     disk: Disk = kind()
     base = str(tmp_path)
     file = await disk.open_append(base, "all", mode=0o600)
-    assert await file.append([b"one\n", b"two\n"]) == 2
+    assert await file.append([b"one\n", b"two\n"]) == 8
     assert not await file.replaced()
     if isinstance(disk, FakeDisk):
         del disk.files["all"]
@@ -111,7 +111,7 @@ async def test_disks(kind: type[FakeDisk], tmp_path: Path) -> None:
     with trio.CancelScope() as scope:
         scope.cancel()
         again = await disk.open_append(base, "all", mode=0o600)
-        assert await again.append([b"three\n"]) == 1
+        assert await again.append([b"three\n"]) == 6
         assert not await again.replaced()
         await again.close()
         await file.close()

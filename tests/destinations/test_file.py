@@ -97,6 +97,33 @@ async def test_symbolic_link_is_not_followed(make_rig: MakeRig, tmp_path: Path) 
     assert rig.channel.held().memory == 1
 
 
+async def test_a_hop_writes_a_mebibyte_at_most(make_rig: MakeRig) -> None:
+    """And of what waits as much as that: a hop costs as much as many messages."""
+    disk = FakeDisk()
+    rig = make_rig(FakeNetwork(), disk)
+    messages = [b"<13>%04d %s" % (number, b"x" * 1000) for number in range(1200)]
+    for start in range(0, len(messages), 100):
+        rig.put(*messages[start : start + 100])
+    async with rig.delivering(file("/log/all")):
+        await rig.delivered()
+    assert disk.content("all") == lines(*messages)
+    assert disk.appends == [1000 * 1010, 200 * 1010]
+
+
+async def test_lines_are_made_a_turn_at_a_time(make_rig: MakeRig) -> None:
+    """A batch of many short messages is lent as a whole."""
+    disk = FakeDisk()
+    rig = make_rig(FakeNetwork(), disk)
+    messages = [b"<13>%d\n" % number for number in range(3000)]
+    rig.put(*messages)
+    rig.put(b"<13>last")
+    async with rig.delivering(file("/log/all")):
+        await rig.delivered()
+    escaped = [message.replace(b"\n", b"#012") for message in messages]
+    assert disk.content("all") == lines(*escaped, b"<13>last")
+    assert len(disk.appends) == 1
+
+
 # -- rotation
 
 

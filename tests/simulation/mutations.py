@@ -259,10 +259,12 @@ def passes_nothing_on(_: Shipped) -> Shipped:
 
 
 def waits_for_no_room(_: Shipped) -> Shipped:
-    async def lend(self: ChannelLease, messages_max: int = 1024) -> Sequence[Batch]:
+    async def lend(
+        self: ChannelLease, messages_max: int = 1024, octets_max: int = 1 << 18
+    ) -> Sequence[Batch]:
         while not self._can_lend(self._held):
             await trio.lowlevel.checkpoint()
-        return self._held._queue.lend(messages_max, 1 << 18)
+        return self._held._queue.lend(messages_max, octets_max)
 
     return lend
 

@@ -5,6 +5,7 @@ nothing. Files that lines are appended to outlive the power cut as they are, for
 """
 
 import errno
+import io
 import os
 import random
 from collections import Counter
@@ -158,9 +159,9 @@ class SimulatedFile:
     hops: Hops
     closed: bool = False
 
-    async def append(self, lines: Sequence[bytes], *, sync: bool = False) -> int:
+    async def append(self, texts: Sequence[bytes], *, sync: bool = False) -> int:
         assert not self.closed
-        return await self.hops.run(self._append, lines, sync)
+        return await self.hops.run(self._append, b"".join(texts), sync)
 
     async def replaced(self) -> bool:
         return await self.hops.run(lambda: self.storage.files.get(self.path) is not self.node)
@@ -170,9 +171,9 @@ class SimulatedFile:
         self.closed = True
         await self.hops.run(lambda: None)
 
-    def _append(self, lines: Sequence[bytes], sync: bool) -> int:
+    def _append(self, text: bytes, sync: bool) -> int:
         written = 0
-        for line in lines[:LINES_MAX]:
+        for line in io.BytesIO(text).readlines()[:LINES_MAX]:
             try:
                 self.storage.charge(len(line))
             except OSError:
@@ -181,7 +182,7 @@ class SimulatedFile:
                 self.storage.sometimes["short write"] += 1
                 break
             self.node.content += line
-            written += 1
+            written += len(line)
         if sync:
             self.storage.check_sync()
             self.node.sync()

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.wire.escape import escape_terminator, escape_text, printable
+from relay.wire.escape import escape_terminator, escape_text, escaped_lines, printable
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,11 @@ def test_a_clean_batch_is_given_back_itself() -> None:
     messages = [b"a\tb", "grün".encode(), b"#012"]
     assert escape_text(messages) is messages
     assert escape_terminator(messages, b"\n") is messages
+
+
+@given(st.lists(st.binary() | st.text().map(str.encode)))
+def test_lines_are_the_escaped_messages(messages: list[bytes]) -> None:
+    assert escaped_lines(messages).split(b"\n") == [*escape_text(messages), b""]
 
 
 def test_messages_are_judged_each_by_itself() -> None:

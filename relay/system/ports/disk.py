@@ -14,11 +14,11 @@ class File(Protocol):
     abandoned it: what is on disk is always known while the relay runs.
     """
 
-    async def append(self, lines: Sequence[bytes], *, sync: bool = False) -> int:
-        """Write whole lines at the end; return how many are there entirely, at least one.
+    async def append(self, texts: Sequence[bytes], *, sync: bool = False) -> int:
+        """Write texts at the end, whole lines all of them; return how many octets are there.
 
-        A line that fits only in part (full disk) is cut away again. With `sync`, `fdatasync` before
-        returning.
+        These are whole lines, at least one: what fits only in part (full disk) is cut away again.
+        With `sync`, `fdatasync` before returning.
 
         Raises:
             OSError: not even the first line could be written, or the sync failed.
