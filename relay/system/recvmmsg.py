@@ -6,6 +6,7 @@ octets, batches of 64, Linux 6.18, Python 3.11).
 
 import ctypes
 import errno
+import mmap
 import os
 import socket
 import struct
@@ -45,11 +46,13 @@ class _Mmsghdr(ctypes.Structure):
 class DatagramSlots:
     """Buffers for `SLOTS` datagrams. One set serves every socket: nothing stays in it.
 
-    The slots are 4 MiB of address space; the kernel touches only what datagrams fill.
+    The slots are 4 MiB of address space, of which memory is taken only where datagrams came.
     """
 
     def __init__(self) -> None:
-        self._data = ctypes.create_string_buffer(SLOTS * _SLOT_OCTETS)
+        # A buffer of ctypes is written all over when it is made: 4 MiB of every relay.
+        pages = mmap.mmap(-1, SLOTS * _SLOT_OCTETS, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self._data = (ctypes.c_char * (SLOTS * _SLOT_OCTETS)).from_buffer(pages)
         self._names = ctypes.create_string_buffer(SLOTS * _NAME_OCTETS)
         self._iovecs = (_Iovec * SLOTS)()
         self._headers = (_Mmsghdr * SLOTS)()
