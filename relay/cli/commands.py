@@ -1,5 +1,6 @@
 """The subcommands: options and arguments only. What they do stands in the module each imports."""
 
+import gc
 import signal
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -36,6 +37,7 @@ def cli(context: click.Context) -> None:
     """A syslog relay that never loses a message without saying so."""
     if context.invoked_subcommand != "run":
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP, signal.SIGTERM})
+        gc.enable()
 
 
 @cli.command()

@@ -15,12 +15,7 @@ from relay.config.model import EVERY, dead_letter_pipe
 from relay.config.tables import NAME_MAX, Problem, Section, Tables, section
 from relay.config.words import choice_text, value_text
 from relay.core.component import Destination, Listener
-from relay.destinations.console import ConsoleDestination
-from relay.destinations.fifo import FifoDestination
-from relay.destinations.file import FileDestination
 from relay.destinations.names import NAMED
-from relay.destinations.template import PathTemplate
-from relay.listeners.journal import JournalListener, is_installed
 from relay.system.ports import Endpoint
 
 NOT_DEPTH_MAX = 16  # tables in tables; each is a few calls deep when messages are matched
@@ -94,29 +89,18 @@ def check_directories(tables: Tables) -> Iterator[Problem]:
     if tables.relay:
         yield from _check_directory(("relay", "state_dir"), tables.relay.state_dir)
     for name, destination in tables.destinations.items():
-        if isinstance(destination, FileDestination):
-            template = PathTemplate.of(destination.path, destination.base)
-            key = "base" if destination.base else "path"
-            path = ("destinations", name)
-            yield from _check_directory((*path, key), template.base)
-            file = os.path.join(template.base, template.fixed or "")
-            if template.fixed:
-                yield from _check_no_directory((*path, "path"), file)
-        elif isinstance(destination, (ConsoleDestination, FifoDestination)):
-            yield from _check_no_directory(("destinations", name, "path"), destination.path)
-
-
-def _check_no_directory(path: KeyPath, file: str) -> Iterator[Problem]:
-    if os.path.isdir(file):
-        yield Problem(path, f"{os.path.abspath(file)} is a directory")
+        if destination.makes_in:
+            key, directory = destination.makes_in
+            yield from _check_directory(("destinations", name, key), directory)
+        if destination.opens and os.path.isdir(destination.opens):
+            text = f"{os.path.abspath(destination.opens)} is a directory"
+            yield Problem(("destinations", name, "path"), text)
 
 
 def check_modules(tables: Tables) -> Iterator[Problem]:
     """Listeners that need a package of Python which is missing here."""
     for name, listener in tables.listeners.items():
-        if isinstance(listener, JournalListener) and not is_installed():
-            how = "pip install syslog-relay[journal]"
-            text = f"needs systemd-python, which is not installed ({how})"
+        if text := listener.lacking():
             yield Problem(("listeners", name, "type"), text)
 
 

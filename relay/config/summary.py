@@ -3,15 +3,14 @@
 import os
 import shutil
 from collections.abc import Iterator, Mapping
+from typing import cast
 
 from relay.config.addresses import reaches
 from relay.config.admin import exposure
 from relay.config.effects import without_effect
 from relay.config.model import Config, PipeKeys
 from relay.config.words import duration_text, size_text
-from relay.core.component import Destination
-from relay.destinations.file import FileDestination
-from relay.destinations.template import PathTemplate
+from relay.core.component import Destination, DestinationKeys
 
 SOURCES = ("kmsg", "journal", "file")  # what is read again from where it was left
 FORWARDED = "systemd/journal/syslog"  # the socket to which journald hands on what it gets
@@ -233,11 +232,10 @@ def _nothing_to_share(config: Config) -> Iterator[str]:
 
 
 def _not_there(config: Config) -> Iterator[str]:
-    directories = {"relay.state_dir": config.relay.state_dir} | {
-        f"destination {name}": PathTemplate.of(it.path, it.base).base
-        for name, it in config.destinations.items()
-        if isinstance(it, FileDestination)
-    }
+    directories = {"relay.state_dir": config.relay.state_dir}
+    for name, destination in config.destinations.items():
+        if makes_in := cast("DestinationKeys", destination).makes_in:
+            directories[f"destination {name}"] = makes_in[1]
     made = os.path.abspath(config.relay.state_dir)
     for what, directory in directories.items():
         above = os.path.dirname(os.path.abspath(directory))

@@ -89,6 +89,10 @@ class ListenerKeys(Keys):
         """The places in the file system that it needs, for the lock-down."""
         return ()
 
+    def lacking(self) -> str | None:
+        """What it needs and this installation has not, in words."""
+        return None
+
 
 class DestinationKeys(Keys):
     """The keys of every destination."""
@@ -119,6 +123,16 @@ class DestinationKeys(Keys):
     def touches(self) -> Sequence[Touch]:
         """The places in the file system that it needs, for the lock-down."""
         return ()
+
+    @property
+    def makes_in(self) -> tuple[str, str] | None:
+        """The directory in which it makes files, behind the key that says so."""
+        return None
+
+    @property
+    def opens(self) -> str | None:
+        """The one file that its `path` names, which can be no directory."""
+        return None
 
     @property
     def commands(self) -> Sequence[tuple[str, ...]]:

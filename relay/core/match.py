@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Annotated, Any, cast
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from relay.core.batch import Batch
 from relay.core.joined import Joined, worth_joining
@@ -16,6 +16,7 @@ from relay.core.pattern import (
     hint_of_names,
     hint_of_regex,
     hint_of_texts,
+    library,
     one_of,
 )
 from relay.core.values import listed_words
@@ -99,6 +100,12 @@ def _regex(value: object) -> str:
     return value
 
 
+def _to_compile(names: tuple[str, ...]) -> tuple[str, ...]:
+    """These become patterns when the first batch comes."""
+    library()
+    return names
+
+
 def _strings(schema: dict[str, Any]) -> WithJsonSchema:
     return WithJsonSchema({"anyOf": [schema, {"type": "array", "items": schema, "minItems": 1}]})
 
@@ -115,6 +122,7 @@ Strings = Annotated[
     tuple[Annotated[str, Field(min_length=1)], ...],
     BeforeValidator(listed_words),
     Field(min_length=1),
+    AfterValidator(_to_compile),
     _strings({"type": "string", "minLength": 1}),
 ]
 Regex = Annotated[

@@ -4,12 +4,21 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import re2
-
 # What RE2 looks for in one step. More than this may be more than it keeps in memory; then it goes
 # through the text a step at a time, a hundred times as slowly: seen from 8,400 octets on.
 TEXTS_OCTETS_MAX = 4000
 HINT_MAX = 4 * TEXTS_OCTETS_MAX  # characters of a hint of such texts: four an octet
+
+
+def library() -> Any:  # noqa: ANN401 - no types
+    """RE2, which takes 2.4 MiB that a configuration without patterns need not pay.
+
+    Keys that become patterns import it when they are read, which is in a thread at a reload; so no
+    message has to wait for it.
+    """
+    import re2
+
+    return re2
 
 
 def compile_pattern(pattern: str, *, captures: bool = True) -> Any:  # noqa: ANN401 - no types
@@ -18,6 +27,7 @@ def compile_pattern(pattern: str, *, captures: bool = True) -> Any:  # noqa: ANN
     Raises:
         ValueError: RE2 does not accept it (https://github.com/google/re2/wiki/Syntax).
     """
+    re2 = library()
     options = re2.Options()
     options.encoding = re2.Options.Encoding.LATIN1
     options.never_nl = False

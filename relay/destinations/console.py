@@ -27,6 +27,10 @@ class ConsoleDestination(DestinationKeys):
     wait_max: Annotated[Duration, Field(ge=0.1, le=86400)] = 10.0
     """How long it may take nothing; then messages are dropped until it takes something again."""
 
+    @property
+    def opens(self) -> str:
+        return self.path
+
     def touches(self) -> Sequence[Touch]:
         return (Touch("device", self.path),)
 

@@ -27,6 +27,10 @@ class FifoDestination(DestinationKeys):
     mode: Mode | None = None
     """Permissions with which one that is missing is made; default: none is made."""
 
+    @property
+    def opens(self) -> str:
+        return self.path
+
     def touches(self) -> Sequence[Touch]:
         # Of its directory: its reader may make it anew.
         directory = os.path.dirname(os.path.abspath(self.path))

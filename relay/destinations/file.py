@@ -1,5 +1,6 @@
 """Messages into files, one line each."""
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -60,9 +61,18 @@ class FileDestination(DestinationKeys):
         fixed = PathTemplate.of(self.path, self.base).fixed
         return (1 if fixed else self.files_max) + 1  # and the directory of one that is opened
 
+    @property
+    def makes_in(self) -> tuple[str, str]:
+        return "base" if self.base else "path", PathTemplate.of(self.path, self.base).base
+
+    @property
+    def opens(self) -> str | None:
+        template = PathTemplate.of(self.path, self.base)
+        return os.path.join(template.base, template.fixed) if template.fixed else None
+
     def touches(self) -> Sequence[Touch]:
-        key = "base" if self.base else "path"
-        return (Touch("write", PathTemplate.of(self.path, self.base).base, key),)
+        key, directory = self.makes_in
+        return (Touch("write", directory, key),)
 
     async def run(self, lease: Lease, outlet: Outlet, *, task_status: TaskStatus[None]) -> None:
         template = PathTemplate.of(self.path, self.base)

@@ -59,6 +59,11 @@ class JournalListener(ListenerKeys):
     def touches(self) -> Sequence[Touch]:
         return () if self.path == "system" else (Touch("read", self.path),)
 
+    def lacking(self) -> str | None:
+        if is_installed():
+            return None
+        return "needs systemd-python, which is not installed (pip install syslog-relay[journal])"
+
     def endpoints(self) -> Sequence[Endpoint]:
         return [Endpoint("journal", self.path, units=self.units)]
 

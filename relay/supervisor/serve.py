@@ -137,6 +137,11 @@ async def reload(relay: Relay, nurseries: Nurseries) -> None:
             log.error("%s", error)  # noqa: TRY400 - the operator's mistake, no traceback
         log.warning("%s is invalid: the configuration before it stays", relay.config.path)
         return
+    except ImportError as fault:
+        # What a new configuration needs is imported now, and may be of another version by now.
+        relay.reloads_failed += 1
+        log.error("the configuration before stays, since Relay needs a restart: %s", fault)  # noqa: TRY400
+        return
     apply(relay, new, nurseries)
     relay.reloads += 1
     log.info("configuration read again")

@@ -117,6 +117,27 @@ def test_a_stderr_that_nobody_reads_stops_nothing(tmp_path: Path) -> None:
         os.close(writer)
 
 
+def test_garbage_is_looked_for_when_the_relay_runs_and_not_in_the_program(tmp_path: Path) -> None:
+    code = (
+        "import gc, sys, trio; from relay.__main__ import main\n"
+        "trio.run = lambda *_: print(gc.isenabled(), gc.get_freeze_count() > 10_000)\n"
+        f"sys.argv[1:] = ['run', '--config', {write(tmp_path)!r}]\n"
+        "main()"
+    )
+    assert Process(code=code).end()[:2] == (0, "True True\n")
+
+
+def test_garbage_is_looked_for_by_other_commands() -> None:
+    code = (
+        "import gc, sys; from relay.__main__ import main\n"
+        "sys.argv[1:] = ['completion', 'bash']\n"
+        "try: main()\n"
+        "except SystemExit: print(gc.isenabled())"
+    )
+    _, out, _ = Process(code=code).end()
+    assert out.splitlines()[-1] == "True"
+
+
 def test_an_admin_server_that_hangs_does_not_keep_the_process(tmp_path: Path) -> None:
     code = (
         "import trio, relay.cli.run as run\n"

@@ -221,7 +221,7 @@ overflow = "block"
 def test_what_the_journal_brings_twice_is_warned_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("relay.config.checks.is_installed", lambda: True)
+    monkeypatch.setattr("relay.listeners.journal.is_installed", lambda: True)
     twice = [text for text in warnings(load(write(tmp_path, JOURNAL))) if "comes twice" in text]
     assert twice == [
         f"pipe p: the journal has what listener {name} receives: "
@@ -231,7 +231,7 @@ def test_what_the_journal_brings_twice_is_warned_of(
 
 
 def test_a_journal_needs_systemd_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("relay.config.checks.is_installed", lambda: False)
+    monkeypatch.setattr("relay.listeners.journal.is_installed", lambda: False)
     assert errors_of(write(tmp_path, JOURNAL)) == [
         "2: listeners.j.type: needs systemd-python, which is not installed "
         "(pip install syslog-relay[journal])"

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -11,6 +13,15 @@ def test_defaults() -> None:
     assert (listener.message_max, listener.timezone) == (65536, "local")
     assert listener.timestamp == "keep"
     assert DestinationKeys().format == "preserve"
+
+
+def test_no_plugin_has_a_part_in_the_configuration() -> None:
+    code = (
+        "import importlib.metadata; importlib.metadata.entry_points = None\n"
+        "from relay.core.component import ListenerKeys; print(ListenerKeys().message_max)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert run.stdout == b"65536\n"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """Hints find whatever the keys they stand for would find; to find more is harmless."""
 
 import re
+import subprocess
+import sys
 
 import pytest
 from hypothesis import example, given
@@ -149,3 +151,15 @@ def test_a_pattern_is_quoted_as_it_stands() -> None:
     assert compile_hint(hint).search(b"-" + special.encode())
     assert hint
     assert not re.search("[^\\\\x0-9a-f]", hint)
+
+
+@pytest.mark.parametrize("key", ["regex", "contains", "program", "host", "peer_certificate"])
+def test_the_library_is_there_when_a_key_that_needs_it_is_read(key: str) -> None:
+    """And not only when a message comes, which would wait for it."""
+    code = (
+        "import sys; from relay.core.match import Match; Match(severity='err')\n"
+        f"before = 're2' in sys.modules; Match({key}='x'); print(before, 're2' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code]
+    run = subprocess.run(command, capture_output=True, check=True, text=True)
+    assert run.stdout == "False True\n"

@@ -1,6 +1,7 @@
 """Reload: only what differs changes, and nothing is lost in between."""
 
 import socket
+import sys
 
 import pytest
 
@@ -33,6 +34,19 @@ async def test_an_invalid_file_changes_nothing_and_is_told(
         with socket.create_connection(bench.address("net")) as sock:
             sock.sendall(LINE % 1)
         await bench.until(lambda: bench.ring() == [b"1"])
+
+
+async def test_what_can_be_imported_no_more_changes_nothing_and_is_told(
+    bench: Bench, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after an upgrade, when what is new does not go with what runs."""
+    async with bench.running() as relay:
+        before = relay.config
+        monkeypatch.setitem(sys.modules, "relay.listeners.kmsg", None)
+        await bench.reload(BASE + '[listeners.kernel]\ntype = "kmsg"\n')
+        assert relay.config is before
+        assert (relay.reloads, relay.reloads_failed) == (0, 1)
+        assert "Relay needs a restart: import of relay.listeners.kmsg halted" in caplog.text
 
 
 async def test_the_same_file_again_disturbs_nothing(bench: Bench) -> None:

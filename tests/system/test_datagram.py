@@ -1,3 +1,4 @@
+import mmap
 import os
 import socket
 from contextlib import ExitStack
@@ -9,6 +10,7 @@ import trio.testing
 
 from relay.system.datagram import SocketDatagramReceiver, SocketDatagramSender
 from relay.system.ports import Endpoint
+from relay.system.recvmmsg import SLOTS, DatagramSlots
 from tests.system.conftest import Connect, OpenReceiver
 
 MANY = (1000, 1 << 20)
@@ -243,3 +245,20 @@ def test_a_sender_learns_of_refusals_and_of_what_is_too_large(
     assert sender.send(b"lost")
     with pytest.raises(ConnectionRefusedError):
         sender.send(b"not sent")
+
+
+def test_slots_take_memory_only_where_datagrams_came(
+    open_receiver: OpenReceiver, connect: Connect
+) -> None:
+    receiver = open_receiver(Endpoint("udp", "127.0.0.1:0"))
+    before = _resident()
+    slots = DatagramSlots()
+    for _ in range(100):
+        connect(receiver.address, socket.SOCK_DGRAM).send(b"a line")
+    messages, _ = slots.receive(receiver.fileno(), SLOTS, socket.AF_INET)
+    assert messages == [b"a line"] * SLOTS
+    assert _resident() - before < 1 << 20  # of 4 MiB
+
+
+def _resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE

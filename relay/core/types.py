@@ -1,0 +1,41 @@
+"""Types of components by name, each imported when it is first asked for."""
+
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import TypeVar
+
+from relay.core.keys import Keys
+
+Model = TypeVar("Model", bound=Keys)
+
+
+class Types(Mapping[str, type[Model]]):
+    """The class of each type, which is in the module of its name.
+
+    A configuration names few of them, and only these are imported. A reload brings others in, also
+    where root is given up and the sandbox closed: what Python imports may be read there.
+    """
+
+    def __init__(self, package: str, classes: Mapping[str, str]) -> None:
+        self._package = package
+        self._classes = classes
+
+    def __getitem__(self, name: str) -> type[Model]:
+        """The class of a type; known names alone are asked for by `in`, which imports nothing.
+
+        Raises:
+            KeyError: there is no such type.
+            ImportError: what is installed now does not go with what runs: another version.
+        """
+        name_of_class = self._classes[name]
+        model: type[Model] = getattr(import_module(f"{self._package}.{name}"), name_of_class)
+        return model
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._classes
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._classes)
+
+    def __len__(self) -> int:
+        return len(self._classes)

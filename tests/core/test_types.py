@@ -1,0 +1,56 @@
+"""Only the types that a configuration names are imported."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from relay.core.keys import Keys
+from relay.core.types import Types
+
+CONFIGURATION = """
+[listeners.net]
+type = "tcp"
+listen = ["127.0.0.1:0"]
+[destinations.next]
+type = "udp"
+address = "127.0.0.1:9"
+[pipes.all]
+from = "net"
+to = "next"
+"""
+TYPES: Types[Keys] = Types("relay.listeners", {"tcp": "TcpListener", "gone": "Gone"})
+
+
+def test_a_type_is_the_class_in_the_module_of_its_name() -> None:
+    model = TYPES["tcp"]
+    assert (model.__module__, model.__name__) == ("relay.listeners.tcp", "TcpListener")
+
+
+def test_names_are_known_without_their_classes() -> None:
+    assert ("gone" in TYPES, "udp" in TYPES) == (True, False)
+    assert (list(TYPES), len(TYPES)) == (["tcp", "gone"], 2)
+
+
+def test_an_unknown_name_and_one_that_is_not_there() -> None:
+    with pytest.raises(KeyError):
+        TYPES["udp"]
+    with pytest.raises(ImportError):
+        TYPES["gone"]
+
+
+def test_of_a_configuration_only_what_it_names_is_imported(tmp_path: Path) -> None:
+    file = tmp_path / "relay.toml"
+    file.write_text(CONFIGURATION)
+    code = (
+        "import sys, relay.cli.run; from relay.config import load; load(sys.argv[1])\n"
+        "of = ('relay.listeners.', 'relay.destinations.', 're2')\n"
+        "print(*sorted(name for name in sys.modules if name.startswith(of)))"
+    )
+    command = [sys.executable, "-c", code, str(file)]
+    run = subprocess.run(command, capture_output=True, check=True, text=True)
+    loaded = set(run.stdout.split())
+    assert {"relay.listeners.tcp", "relay.destinations.udp"} <= loaded
+    others = ("file", "following", "journal", "kmsg", "relp", "unix", "memory", "console", "users")
+    assert not {name for name in loaded if name.rpartition(".")[2] in (*others, "re2")}
