@@ -1,12 +1,26 @@
 """Types of components by name, each imported when it is first asked for."""
 
+import sys
 from collections.abc import Iterator, Mapping
 from importlib import import_module
+from importlib.abc import SourceLoader
 from typing import TypeVar
 
 from relay.core.keys import Keys
 
 Model = TypeVar("Model", bound=Keys)
+
+
+def _installation() -> Mapping[str, object] | None:
+    """Size and time of this file: others after an upgrade, which writes every file anew."""
+    loader = __spec__.loader
+    try:
+        return loader.path_stats(__file__) if isinstance(loader, SourceLoader) else None
+    except OSError:
+        return None
+
+
+_STARTED = _installation()
 
 
 class Types(Mapping[str, type[Model]]):
@@ -27,8 +41,10 @@ class Types(Mapping[str, type[Model]]):
             KeyError: there is no such type.
             ImportError: what is installed now does not go with what runs: another version.
         """
-        name_of_class = self._classes[name]
-        model: type[Model] = getattr(import_module(f"{self._package}.{name}"), name_of_class)
+        name_of_class, module = self._classes[name], f"{self._package}.{name}"
+        if module not in sys.modules and _installation() != _STARTED:
+            raise ImportError("another version was installed since it started")
+        model: type[Model] = getattr(import_module(module), name_of_class)
         return model
 
     def __contains__(self, name: object) -> bool:

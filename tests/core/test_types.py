@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from relay.core import types
 from relay.core.keys import Keys
 from relay.core.types import Types
 
@@ -38,6 +39,17 @@ def test_an_unknown_name_and_one_that_is_not_there() -> None:
         TYPES["udp"]
     with pytest.raises(ImportError):
         TYPES["gone"]
+
+
+@pytest.mark.parametrize("now", [None, (1, 1)], ids=["uninstalled", "another"])
+def test_after_an_upgrade_no_part_of_another_version_is_imported(
+    now: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(types, "_installation", lambda: now)
+    assert TYPES["tcp"].__name__ == "TcpListener"  # it is there already
+    monkeypatch.delitem(sys.modules, "relay.listeners.tcp")
+    with pytest.raises(ImportError, match="another version"):
+        TYPES["tcp"]
 
 
 def test_of_a_configuration_only_what_it_names_is_imported(tmp_path: Path) -> None:
