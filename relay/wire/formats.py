@@ -8,11 +8,10 @@ import re
 from collections.abc import Callable, Sequence
 from datetime import tzinfo
 from functools import lru_cache
-from operator import add
 from typing import Literal, NamedTuple
 
 from relay.wire import json_line
-from relay.wire.fronts import Kind, fronts
+from relay.wire.fronts import Kind, fronts, is_versioned
 from relay.wire.hop import Hop
 from relay.wire.json_line import quoted
 from relay.wire.message import HeaderView, exact_view, join_tag, well_formed, well_formed_data
@@ -30,6 +29,8 @@ _MSGID = re.compile(rb"[!-~]{1,32}")
 _STAMP = re.compile(
     rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:[0-5]\d(?:\.\d{1,6})?)\d*(Z|[+-]\d\d:\d\d)"
 )  # fmt: skip
+_CUT_OCTETS_MAX = 512  # of longer ones without a tag the search and the hash would cost too much
+_UNCUT = (b"", b"", b"")
 _PLAIN = re.compile(rb"<\d{1,3}>[A-Z][a-z]{2} [ 1-3]\d [\d:]{8} (?! )")
 
 
@@ -74,21 +75,26 @@ def _converted(
 ) -> list[bytes]:
     """Plain headers the short way, others the exact one; what has the format stays the object."""
     exact = EXACT[kind]
-    found, texts = fronts(kind, receipt.received_ns // 10**9, receipt.zone).find(messages)
-    if kind == "json":
-        ends = {sender: b'"' + json_line.end(receipt.received_ns, sender) for sender in {*senders}}
-        return [
-            exact(message, sender, receipt) if front is None else front + text + ends[sender]
-            for message, sender, front, text in zip(
-                messages, senders, found, json_line.escaped(texts), strict=True
-            )
-        ]
-    if all(found):
-        return list(map(add, found, texts))
-    return [
-        front + text if front else exact(message, sender, receipt) if front is None else message
-        for message, sender, front, text in zip(messages, senders, found, texts, strict=True)
-    ]
+    plain = fronts(kind, receipt.received_ns // 10**9, receipt.zone)
+    front_of = plain.by_head.get
+    ends = _ends(senders, receipt) if kind == "json" else None
+    quote = json_line.quoting(messages) if kind == "json" else quoted
+    # RFC 5424 has no tag to look for; that takes 0.2 µs, and senders of a batch are alike.
+    cut_max = 0 if messages and is_versioned(messages[0]) else _CUT_OCTETS_MAX
+    converted: list[bytes] = []
+    for message, sender in zip(messages, senders, strict=True):
+        head, _, text = message.partition(b": ") if len(message) <= cut_max else _UNCUT
+        front = front_of(head)
+        if front is None or not text:
+            found = plain.look(message, head, text)
+            if found is None:
+                converted.append(exact(message, sender, receipt))
+                continue
+            front, text = found
+        if ends is not None:
+            text = quote(text) + ends[sender]
+        converted.append(front + text if front else message)
+    return converted
 
 
 class Receipt(NamedTuple):
@@ -173,6 +179,10 @@ EXACT: dict[Kind, Callable[[bytes, str, Receipt], bytes]] = {
     "json": _json,
 }
 """What becomes of one message from this sender, whatever its header is."""
+
+
+def _ends(senders: Sequence[str], receipt: Receipt) -> dict[str, bytes]:
+    return {sender: json_line.end(receipt.received_ns, sender) for sender in set(senders)}
 
 
 def _priority(header: HeaderView) -> int:

@@ -4,7 +4,7 @@ Escaped is what JSON demands and no more. Octets that are not UTF-8 become `\xff
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from relay.wire.message import elements
@@ -14,7 +14,7 @@ from relay.wire.sender import address_of, certificate_of
 from relay.wire.timestamp import rfc3339
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-_SPECIAL = b'"\\' + bytes(range(0x20))
+_SPECIAL = b'"\\' + bytes(range(0x20))  # the likeliest first
 _PRIORITIES = {
     pri: b'{"priority":%d,"facility":"%b","severity":"%b","timestamp":'
     % (value, facility_name(value // 8).encode(), severity_name(value % 8).encode())
@@ -25,16 +25,18 @@ _PRIORITIES = {
 def quoted(text: bytes) -> bytes:
     """A string of JSON. What needs no escaping, 256 octets long, takes 0.25 µs, the rest 0.5."""
     if text.isascii() and len(text.translate(None, _SPECIAL)) == len(text):
-        return b'"%b"' % text
+        return _unescaped(text)
     return _encode(text.decode("utf-8", "backslashreplace")).encode()
 
 
-def escaped(texts: Sequence[bytes]) -> Sequence[bytes]:
-    """As `quoted`, without the quotes; the same object where nothing needs escaping."""
-    joined = b"".join(texts)
-    if joined.isascii() and not has_any(joined, _SPECIAL):
-        return texts
-    return [quoted(text)[1:-1] for text in texts]
+def quoting(messages: Sequence[bytes]) -> Callable[[bytes], bytes]:
+    """How to quote parts of these: what is in none of them need not be looked for in each."""
+    joined = b"".join(messages)
+    return _unescaped if joined.isascii() and not has_any(joined, _SPECIAL) else quoted
+
+
+def _unescaped(text: bytes) -> bytes:
+    return b'"%b"' % text
 
 
 def named(name: str) -> bytes:
@@ -42,13 +44,8 @@ def named(name: str) -> bytes:
     return _encode(name).encode("utf-8", "backslashreplace")
 
 
-def lead(pri: bytes) -> bytes:
-    """The line up to a stamp."""
-    return _PRIORITIES[pri] + b'"'
-
-
 def opening(pri: bytes, stamp: bytes | None) -> bytes:
-    """The line up to the stamp, included."""
+    """The line up to the stamp."""
     return _PRIORITIES[pri] + (b'"%b"' % stamp if stamp else b"null")
 
 

@@ -68,9 +68,12 @@ class ServerSession:
         if self.fault or self.state in ("closing", "closed"):
             return messages
         self._reader.feed(data)
+        looked = False
         while self.state in ("opening", "open"):
             if self.state == "open":
-                self._lines(messages)
+                if not looked and self._reader.between:
+                    looked = True  # at all that is left: for each frame anew it would take seconds
+                    self._lines(messages)
                 self._run(messages)
             frame = self._reader.next()
             if frame is None:
