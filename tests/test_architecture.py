@@ -42,6 +42,7 @@ ANY_EXCEPTION = {  # where a bug is met, each with a traceback in the log
     "core/changes.py",
     "core/delivery.py",  # carried out of a nursery as it is, and raised again
     "core/router.py",
+    "core/types.py",  # an import, and raised again as what it is
     "listeners/handshakes.py",
     "listeners/reader.py",
     "supervisor/restart.py",

@@ -4,6 +4,8 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from relay.core.types import load
+
 # What RE2 looks for in one step. More than this may be more than it keeps in memory; then it goes
 # through the text a step at a time, a hundred times as slowly: seen from 8,400 octets on.
 TEXTS_OCTETS_MAX = 4000
@@ -15,10 +17,11 @@ def library() -> Any:  # noqa: ANN401 - no types
 
     Keys that become patterns import it when they are read, which is in a thread at a reload; so no
     message has to wait for it.
-    """
-    import re2
 
-    return re2
+    Raises:
+        ImportError: it cannot be loaded.
+    """
+    return load("re2")
 
 
 def compile_pattern(pattern: str, *, captures: bool = True) -> Any:  # noqa: ANN401 - no types

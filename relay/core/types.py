@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from importlib.abc import SourceLoader
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from relay.core.keys import Keys
 
@@ -44,7 +44,7 @@ class Types(Mapping[str, type[Model]]):
         name_of_class, module = self._classes[name], f"{self._package}.{name}"
         if module not in sys.modules and _installation() != _STARTED:
             raise ImportError("another version was installed since it started")
-        model: type[Model] = getattr(import_module(module), name_of_class)
+        model: type[Model] = load(module, name_of_class)
         return model
 
     def __contains__(self, name: object) -> bool:
@@ -55,3 +55,18 @@ class Types(Mapping[str, type[Model]]):
 
     def __len__(self) -> int:
         return len(self._classes)
+
+
+def load(module: str, name: str | None = None) -> Any:  # noqa: ANN401 - whatever it is
+    """A module, or what has this name in it.
+
+    Raises:
+        ImportError: it cannot be loaded, perhaps now only: a file that is half written, as in the
+            middle of an upgrade, can raise anything.
+    """
+    try:
+        loaded = import_module(module)
+        return getattr(loaded, name) if name else loaded
+    except Exception as fault:
+        sys.modules.pop(module, None)
+        raise ImportError(f"{module} cannot be loaded: {fault}") from fault

@@ -39,7 +39,6 @@ _PENDING = frozenset({
 
 _SLOTS = DatagramSlots()  # shared: what a call fills, it empties
 _SLOTS_FIRST = 4  # then as many as fit, were they all as long as the longest just received
-_SLOTS_GROWTH = 16  # but no more than so many times as many: others may be longer
 
 
 class SocketDatagramReceiver:
@@ -201,11 +200,10 @@ class SocketDatagramReceiver:
         descriptor = self._socket.fileno()
         octets = 0
         longest = octets_max // _SLOTS_FIRST
-        slots = SLOTS
         try:
             while octets < octets_max and len(messages) < messages_max:
                 room = max(1, (octets_max - octets) // longest)
-                slots = min(slots, messages_max - len(messages), room)
+                slots = min(SLOTS, messages_max - len(messages), room)
                 some, their_senders, lengths = _SLOTS.receive(descriptor, slots, self._family)
                 messages += some
                 senders += their_senders
@@ -213,7 +211,6 @@ class SocketDatagramReceiver:
                 if len(some) < slots:
                     break  # the kernel had no more; if that has changed, we are woken again
                 longest = 1 + max(lengths)
-                slots = min(SLOTS, _SLOTS_GROWTH * slots)
         except OSError as exc:
             self._swallow(exc, messages)
         if self._both_families:

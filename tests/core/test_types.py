@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from hashlib import sha256
+from importlib import invalidate_caches
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,24 @@ def test_after_an_upgrade_no_part_of_another_version_is_imported(
     monkeypatch.delitem(sys.modules, "relay.listeners.tcp")
     with pytest.raises(ImportError, match="another version"):
         TYPES["tcp"]
+
+
+@pytest.mark.parametrize("text", ["", "class Half(", "import os; os.gone", "1 / 0"])
+def test_a_file_that_is_not_whole_yet_is_an_error_now_and_none_later(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in the middle of an upgrade."""
+    monkeypatch.syspath_prepend(tmp_path)
+    package = tmp_path / f"half_written_{sha256(text.encode()).hexdigest()[:8]}"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "tcp.py").write_text(text)
+    written: Types[Keys] = Types(package.name, {"tcp": "Whole"})
+    with pytest.raises(ImportError, match="cannot be loaded"):
+        written["tcp"]
+    (package / "tcp.py").write_text("class Whole:\n    'Longer than before.'\n")
+    invalidate_caches()
+    assert written["tcp"].__name__ == "Whole"
 
 
 def test_of_a_configuration_only_what_it_names_is_imported(tmp_path: Path) -> None:

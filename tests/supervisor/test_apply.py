@@ -46,7 +46,7 @@ async def test_what_can_be_imported_no_more_changes_nothing_and_is_told(
         await bench.reload(BASE + '[listeners.kernel]\ntype = "kmsg"\n')
         assert relay.config is before
         assert (relay.reloads, relay.reloads_failed) == (0, 1)
-        assert "Relay needs a restart: import of relay.listeners.kmsg halted" in caplog.text
+        assert "Relay needs a restart: relay.listeners.kmsg cannot be loaded" in caplog.text
 
 
 async def test_the_same_file_again_disturbs_nothing(bench: Bench) -> None:

@@ -5,7 +5,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.wire.json_line import end, named, names, opening, quoted, structured
+from relay.wire.json_line import end, named, names, opening, quoted, quoting, structured
 from relay.wire.message import elements
 
 encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -24,6 +24,19 @@ def test_every_octet_alone() -> None:
     for octet in range(256):
         text = b"a%cb" % octet
         assert quoted(text) == encode(characters(text)).encode()
+
+
+@given(st.lists(st.binary(max_size=99) | st.text(max_size=99).map(str.encode), max_size=9))
+def test_a_part_of_some_messages_is_quoted_as_by_itself(messages: list[bytes]) -> None:
+    quote = quoting(messages)
+    for message in messages:
+        assert quote(message[1:]) == quoted(message[1:])
+
+
+def test_of_long_clean_messages_nothing_is_looked_at() -> None:
+    assert quoting([b"clean " * 200] * 9) is not quoted
+    assert quoting([b"clean " * 200] * 9 + [b'"']) is quoted
+    assert quoting([b"clean " * 200] * 9 + [b"\xff"]) is quoted
 
 
 @given(st.text())

@@ -305,3 +305,21 @@ def test_cuts_do_not_matter_to_a_server_and_nothing_raises(
     if open_first:
         data = OPEN + data
     assert serve(cuts(data, places)) == serve([data])
+
+
+def test_what_is_left_of_a_read_is_looked_through_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many frames need care: for each anew, a read of 128 KiB took seconds."""
+    looks: list[int] = []
+    look = ServerSession._lines
+
+    def counted(self: ServerSession, messages: list[bytes]) -> None:
+        looks.append(len(self._reader.data))
+        look(self, messages)
+
+    monkeypatch.setattr(ServerSession, "_lines", counted)
+    session = ServerSession(8192, 8192, FramingCounts())
+    session.feed(OPEN)
+    looks.clear()
+    frames = b"".join(b"%d syslog 4 <1>\n\n" % txnr for txnr in range(2, 1000))
+    assert session.feed(frames) == [b"<1>"] * 998
+    assert len(looks) == 1
