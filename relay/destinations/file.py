@@ -89,8 +89,7 @@ class FileDestination(DestinationKeys):
             while True:
                 if template.fixed:
                     batches = await _lend(lease, outlet, files, WINDOW_MESSAGES, HOP_OCTETS)
-                    texts = await _texts(batches, form)
-                    await _write_one(files, template.fixed, texts, lease)
+                    await _write_all(files, template.fixed, batches, form, lease)
                 else:
                     batches = await _lend(lease, outlet, files, LEND_MESSAGES, TURN_OCTETS)
                     lines = [line + b"\n" for line in escape_text(all_formatted(batches, form))]
@@ -111,14 +110,25 @@ async def _lend(
         await files.close()
 
 
-async def _texts(batches: Sequence[Batch], form: Form) -> Sequence[bytes]:
-    """A line for each message, in texts of a turn each: others have theirs in between."""
+async def _write_all(
+    files: OpenFiles, path: str, batches: Sequence[Batch], form: Form, lease: Lease
+) -> None:
+    """A line for each message, in texts of a turn each, between which others have theirs.
+
+    Written is as soon as there is enough, since a format can make more of messages than they were.
+    """
     texts: list[bytes] = []
+    messages = 0
     for turn in _turns(batches):
         if texts:
             await trio.lowlevel.checkpoint()
         texts.append(escaped_lines(all_formatted(turn, form)))
-    return texts
+        messages += sum(map(len, turn))
+        if sum(map(len, texts)) >= HOP_OCTETS:
+            await _write_one(files, path, texts, messages, lease)
+            texts, messages = [], 0
+    if texts:
+        await _write_one(files, path, texts, messages, lease)
 
 
 def _turns(batches: Sequence[Batch]) -> Iterator[Sequence[Batch]]:
@@ -137,11 +147,14 @@ def _turns(batches: Sequence[Batch]) -> Iterator[Sequence[Batch]]:
     yield turn
 
 
-async def _write_one(files: OpenFiles, path: str, texts: Sequence[bytes], lease: Lease) -> None:
-    while texts:
+async def _write_one(
+    files: OpenFiles, path: str, texts: Sequence[bytes], messages: int, lease: Lease
+) -> None:
+    while messages:
         left = await files.append(path, texts)
-        lease.settle(lease.lent - left.count(b"\n"), Confirmation.STORED)
-        texts = [left] if left else ()
+        unwritten = left.count(b"\n")
+        lease.settle(messages - unwritten, Confirmation.STORED)
+        texts, messages = [left], unwritten
 
 
 async def _write_each(

@@ -9,7 +9,7 @@ import trio
 import trio.testing
 from pydantic import ValidationError
 
-from relay.core.account import Drop
+from relay.core.account import Confirmation, Drop
 from relay.core.errors import DestinationDown
 from relay.destinations.file import FileDestination
 from tests.destinations.conftest import MakeRig
@@ -122,6 +122,28 @@ async def test_lines_are_made_a_turn_at_a_time(make_rig: MakeRig) -> None:
     escaped = [message.replace(b"\n", b"#012") for message in messages]
     assert disk.content("all") == lines(*escaped, b"<13>last")
     assert len(disk.appends) == 1
+
+
+async def test_what_grows_as_it_is_written_is_written_as_soon_as_it_is_a_mebibyte(
+    make_rig: MakeRig,
+) -> None:
+    """So that a file whose format makes six octets of one holds no more of them."""
+    disk = FakeDisk()
+    rig = make_rig(FakeNetwork(), disk)
+    messages = [b"<13>%04d %s" % (number, b"\x01" * 1000) for number in range(1000)]
+    for start in range(0, len(messages), 50):
+        rig.put(*messages[start : start + 50])
+    async with rig.delivering(file("/log/all", format="json")):
+        await rig.delivered()
+    found = disk.content("all").splitlines()
+    assert len(found) == len(messages)
+    assert all(
+        b" %04d " % n in b" %b" % line[line.find(b'"message":"') + 11 :]
+        for n, line in enumerate(found)
+    )
+    assert len(disk.appends) == 4
+    assert max(disk.appends) <= (1 << 20) + 6 * (256 << 10)
+    assert rig.account.delivered[Confirmation.STORED] == len(messages)
 
 
 # -- rotation
