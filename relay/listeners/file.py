@@ -2,7 +2,6 @@
 
 import logging
 import os
-import re
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,9 +17,10 @@ from relay.core.files import FileCounts
 from relay.core.intake import Intake
 from relay.core.values import Duration, Path, listed
 from relay.listeners.following.follower import Follower
-from relay.listeners.following.names import leads_away, root_of
+from relay.listeners.following.names import PROGRAM, leads_away, program_of, root_of
 from relay.listeners.following.rules import Rules
 from relay.listeners.following.steps import Forget, Read, Step, Told
+from relay.listeners.ready import Ready
 from relay.system.ports import Endpoint, Socket, Touch
 from relay.wire.heading import headed, heading
 from relay.wire.priority import FACILITIES, SEVERITIES, parse_facility, parse_severity
@@ -29,8 +29,8 @@ log = logging.getLogger("relay.listener")
 
 # A look at very many files takes no more than this share of the time.
 LOOK_SHARE = 0.05
+READY_SECONDS_MAX = 1.0  # a first look at a file system that hangs holds up nobody else
 HASTY_SECONDS = 0.02  # after a truncation: its copy may be gone soon
-_PROGRAM = re.compile(r"[^\x00-\x20\x7f-\U0010ffff:\[\]]{1,48}")  # APP-NAME: RFC 5424 section 6.2.5
 
 
 def _facility(name: str) -> str:
@@ -48,7 +48,7 @@ def _severity(name: str) -> str:
 
 
 def _program(name: str) -> str:
-    if not _PROGRAM.fullmatch(name):
+    if not PROGRAM.fullmatch(name):
         raise ValueError(f"expected 1 to 48 letters, digits or signs but :[], not {name!r}")
     return name
 
@@ -136,9 +136,8 @@ class FileListener(ListenerKeys):
             if it.read is not None
         }
         follower = Follower(intake.host.log_files, self.rules, known)
-        following = _Following(self, intake, follower, intake.account.files)
+        following = _Following(self, intake, follower, intake.account.files, Ready(task_status))
         try:
-            task_status.started()
             await following.run()
         finally:
             following.give_up()
@@ -156,6 +155,7 @@ class _Following:
     intake: Intake
     follower: Follower
     counts: FileCounts
+    ready: Ready
     waiting: deque[Step] = field(default_factory=deque)
     pause: trio.CancelScope = field(default_factory=trio.CancelScope)  # of what may end at once
 
@@ -164,8 +164,10 @@ class _Following:
         async with trio.open_nursery() as nursery:
             with trio.CancelScope() as scope:
                 nursery.start_soon(self._watch, scope)
+                nursery.start_soon(self.ready.tell_after, READY_SECONDS_MAX)
                 await self._follow()
                 await self._end()
+            self.ready.tell()  # ended before its first look did
             nursery.cancel_scope.cancel()
 
     async def _watch(self, scope: trio.CancelScope) -> None:
@@ -223,6 +225,7 @@ class _Following:
     async def _look(self) -> None:
         now = self.intake.host.clock.now()
         self.waiting += await self.intake.host.log_files.hop(self.follower.look, now)
+        self.ready.tell()  # whoever waits for us may rotate now: what is there is open
         self._count()
 
     async def _take(self) -> None:
@@ -309,10 +312,3 @@ class _Following:
         self.counts.followed = sum(not it.done for it in files)
         self.counts.open = sum(it.file is not None for it in files)
         self.counts.lag_octets = sum(it.lag for it in files)
-
-
-def program_of(path: str) -> str:
-    """The file's name up to its first dot, as far as a tag can hold it."""
-    name = os.path.basename(path)
-    stem = name.split(".")[0] or name
-    return "".join(it if _PROGRAM.fullmatch(it) else "_" for it in stem)[:48]

@@ -1,5 +1,8 @@
 """The file listener on real files and threads."""
 
+import threading
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -8,7 +11,11 @@ from pydantic import ValidationError
 
 from relay.core.account import Confirmation, Refusal
 from relay.core.bounds import Bounds
-from relay.listeners.file import FileListener, program_of
+from relay.listeners import file
+from relay.listeners.file import FileListener
+from relay.listeners.following.follower import Follower
+from relay.listeners.following.names import program_of
+from relay.listeners.following.steps import Step
 from tests.listeners.conftest import Rig
 
 
@@ -28,6 +35,44 @@ async def test_a_line_becomes_a_message(rig: Rig, tmp_path: Path) -> None:
     assert rig.account.refused[Refusal.EMPTY] == 1
     assert rig.account.files
     assert rig.account.files.followed == 1
+
+
+async def test_a_file_that_goes_as_soon_as_the_listener_is_ready_is_read(
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long its first look takes: whoever waits for a relay to be ready may rotate then."""
+    look = Follower.look
+
+    def slow_look(self: Follower, now: float) -> Sequence[Step]:
+        time.sleep(0.1)
+        return look(self, now)
+
+    monkeypatch.setattr(Follower, "look", slow_look)
+    path = tmp_path / "app.log"
+    path.write_bytes(b"last words\n")
+    async with rig.running(following(path)):
+        path.unlink()
+        assert await rig.texts(1) == [b"words"]
+
+
+async def test_a_first_look_that_hangs_holds_up_nobody(
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = Follower.look
+    monkeypatch.setattr(file, "READY_SECONDS_MAX", 0.01)
+    go_on = threading.Event()
+
+    def hanging_look(self: Follower, now: float) -> Sequence[Step]:
+        go_on.wait()
+        return look(self, now)
+
+    monkeypatch.setattr(Follower, "look", hanging_look)
+    path = tmp_path / "app.log"
+    path.write_bytes(b"hello\n")
+    with trio.fail_after(5):
+        async with rig.running(following(path)):
+            go_on.set()
+            assert await rig.texts(1) == [b"hello"]
 
 
 async def test_a_full_pipe_that_keeps_drops_nothing_and_files_are_looked_after(

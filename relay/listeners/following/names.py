@@ -10,6 +10,7 @@ READABLE = (".gz", ".bz2", ".xz")
 COMPRESSED = (*READABLE, ".zst", ".lz4", ".lzma", ".Z", ".zip")
 
 _DATE = r"(?:\d{8}|\d{4}-\d\d-\d\d)(?:[-_T.]?\d{2,6})?|\d{9,13}"  # a day, an hour, Unix time
+PROGRAM = re.compile(r"[^\x00-\x20\x7f-\U0010ffff:\[\]]{1,48}")  # APP-NAME: RFC 5424 section 6.2.5
 _BEHIND = re.compile(rf"(.+?)[.-](?:{_DATE}|(?<=\.)\d{{1,4}})")  # app.log.1, app.log-20261123
 _WITHIN = re.compile(rf"(.+?)(?:[.-](?:{_DATE})|\.\d{{1,3}})(\.[A-Za-z]\w*)")  # app-20261123.log
 
@@ -50,3 +51,10 @@ def leads_away(pattern: str) -> bool:
     root = os.path.realpath(root_of(pattern)).rstrip("/") + "/"
     matches = glob.iglob(os.path.abspath(pattern), recursive=True)
     return any(not os.path.realpath(path).startswith(root) for path in matches)
+
+
+def program_of(path: str) -> str:
+    """The file's name up to its first dot, as far as a tag can hold it."""
+    name = os.path.basename(path)
+    stem = name.split(".")[0] or name
+    return "".join(it if PROGRAM.fullmatch(it) else "_" for it in stem)[:48]
