@@ -106,6 +106,7 @@ class ChannelLease:
                 await trio.lowlevel.checkpoint()
             elif not channel._queue.waiting and channel.spooling.behind and _window_open(channel):
                 await channel.spooling.refill()
+                await trio.lowlevel.checkpoint()  # what is in memory already comes without one
             else:
                 await channel._arrival.park()
         if channel._careful:
