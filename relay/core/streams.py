@@ -55,13 +55,11 @@ class Stream:
     sealed_at: float | None = None
     identity: Identity | None = None
     tls: TlsSettings | None = None  # under which its peer was let in; None: in the clear
-    certified: str = ""  # its sender's name, of one that has proved who it is
+    sender: str = field(init=False)  # as `wire.sender` names it
     group: str = ""  # whom it counts for, as long as it lives; see `group_of`
 
-    @property
-    def sender(self) -> str:
-        """As `wire.sender` names it."""
-        return self.certified or self.connection.peer
+    def __post_init__(self) -> None:
+        self.sender = self.connection.peer
 
     @property
     def pending(self) -> bool:
@@ -107,10 +105,15 @@ class Stream:
         """Choose the next read's size by what the last one brought.
 
         How many messages there are is known only after they were read, and many short ones take
-        long. It grows slowly, so that a long message before them does not open the door.
+        long. It grows slowly, so that a long message before them does not open the door, and not
+        for one message that comes alone.
         """
-        wanted = octets * READ_MESSAGES // max(1, messages)
-        self.read_octets = max(READ_OCTETS_MIN, min(wanted, 2 * self.read_octets, READ_OCTETS_MAX))
+        wanted = octets * READ_MESSAGES // (messages or 1)
+        if messages <= 1 and octets < READ_OCTETS_FIRST <= wanted:
+            self.read_octets = READ_OCTETS_FIRST  # it trickles
+        else:
+            most = min(2 * self.read_octets, READ_OCTETS_MAX)
+            self.read_octets = max(READ_OCTETS_MIN, min(wanted, most))
 
     def end(self, now: float) -> None:
         """Tell the peer that we shall not stay; reading goes on."""

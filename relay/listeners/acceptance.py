@@ -109,7 +109,7 @@ class Acceptance:
         stream = Stream(handshake.connection, self.framer(), self.intake.host.clock.now())
         stream.tls, stream.identity = handshake.tls, handshake.connection.identity
         if stream.identity is not None:
-            stream.certified = named(stream.connection.peer, stream.identity.name)
+            stream.sender = named(stream.connection.peer, stream.identity.name)
         return stream
 
     def end_unproved(self, seconds: float, *, late: bool) -> None:

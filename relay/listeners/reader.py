@@ -1,11 +1,12 @@
 """The reader: serves ready connections in turns. One task, however many connections."""
 
 import logging
+from collections.abc import Sequence
 
 from relay.core.account import Refusal
 from relay.core.batch import TURN_OCTETS
 from relay.core.receipt import Receipt
-from relay.core.streams import Stream, UnexpectedTls
+from relay.core.streams import READ_OCTETS_FIRST, Stream, UnexpectedTls
 from relay.listeners.acceptance import Acceptance
 from relay.listeners.deadlines import Late
 from relay.listeners.turn import TURN_MESSAGES, Turn
@@ -17,6 +18,7 @@ log = logging.getLogger("relay.listener")
 # Of a connection at a time; more when few have something to say. 16 KiB, which leave a part of it
 # in the kernel, cost 0.2 µs more for each message of 100 or 5,000 busy connections.
 READ_OCTETS = 64 << 10
+SIP_OCTETS = READ_OCTETS_FIRST  # as long as nobody waits
 # What a message counts for at least in an address's share: so many messages fill a turn, too.
 WEIGHT_OCTETS = TURN_OCTETS // TURN_MESSAGES
 SEALED_SECONDS = 0.05  # after the seal: see `Connection.seal`
@@ -39,7 +41,10 @@ class Reader(Watching):
         """
         turn = Turn(self.intake.host.clock.now(), self.intake.account.frames.empty)
         try:
-            self._line_up(acceptance, turn.now)
+            ready = self._ready(acceptance, turn.now)
+            if not (sweep or self.queue or self.pacing is not None):
+                ready = self._sip(ready, turn)
+            self._line_up(ready)
             if sweep:
                 self._end_late(turn)
             self._serve_queue(turn)
@@ -49,12 +54,13 @@ class Reader(Watching):
             self._put(turn)
         return len(turn.messages), turn.octets
 
-    def _line_up(self, acceptance: Acceptance, now: float) -> None:
-        """Who was not served last time comes first; epoll's own order would leave them there.
+    def _ready(self, acceptance: Acceptance, now: float) -> list[Stream]:
+        """Who may have something to say, since when they were last read.
 
         Acceptors wait for nobody: a turn's data takes longer than a turn's connections.
         """
         streams = self.intake.streams.table
+        ready: list[Stream] = []
         if self.pacing is not None:
             for waited in self.pacing.due(now):
                 self._resume(waited)
@@ -63,7 +69,35 @@ class Reader(Watching):
             stream = streams.get(source)  # type: ignore[arg-type]
             if stream is None:
                 acceptance.accept(source, now)  # type: ignore[arg-type]
-            elif not self.queue.add(stream) and stream not in self.excused:
+            else:
+                ready.append(stream)
+        return ready
+
+    def _sip(self, ready: Sequence[Stream], turn: Turn) -> list[Stream]:
+        """Where nobody waits, whoever said little last time is read without standing in line.
+
+        That is 4 µs of 15 for a message that comes alone. It goes on until one may have more to
+        say, or all had what an address may have at a time: from then on it matters whose turn it
+        is. Returns who is to line up.
+        """
+        busy: list[Stream] = []
+        messages = turn.messages
+        for at, stream in enumerate(ready):
+            asked = stream.read_octets
+            if asked > SIP_OCTETS:
+                busy.append(stream)
+            elif (
+                turn.octets >= READ_OCTETS
+                or len(messages) * WEIGHT_OCTETS >= READ_OCTETS
+                or self._read(stream, turn, asked) == asked
+            ):
+                return [*busy, *filter(self._is_open, ready[at:])]
+        return busy
+
+    def _line_up(self, ready: Sequence[Stream]) -> None:
+        """Who was not served last time comes first; epoll's own order would leave them there."""
+        for stream in ready:
+            if not self.queue.add(stream) and stream not in self.excused:
                 self._excuse(stream)
 
     def _serve_queue(self, turn: Turn) -> None:
@@ -198,15 +232,17 @@ class Reader(Watching):
         if not data:
             self._end(stream, turn)
             return 0
-        stream.pace(len(data), len(found))
+        octets = len(data)
+        stream.pace(octets, len(found))
         if self.pacing is not None:
             self.pacing.charge(stream, len(found), turn.now)
         turn.add(found, stream.sender)
-        turn.octets += len(data)
-        self.intake.streams.weigh(stream)
+        turn.octets += octets
+        if stream.begun_at is not None or stream.buffered:
+            self.intake.streams.weigh(stream)
         if stream.tls is not None:
             self._look(stream)
-        return len(data)
+        return octets
 
     def _end(self, stream: Stream, turn: Turn, broken: ConnectionBroken | None = None) -> None:
         """The connection ended: what it has begun and not finished is a message, or counted."""

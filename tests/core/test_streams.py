@@ -118,6 +118,17 @@ def test_short_messages_make_reads_short_at_once_and_long_ones_make_them_longer_
     assert stream.read_octets == READ_OCTETS_MIN
 
 
+def test_of_who_sends_one_message_at_a_time_the_next_read_is_short() -> None:
+    """However long they are, and however much it had said before."""
+    stream = open_stream()
+    for octets, messages in ((256, 1), (4000, 1), (300, 0)):
+        stream.read_octets = READ_OCTETS_MAX
+        stream.pace(octets, messages)
+        assert stream.read_octets == READ_OCTETS_FIRST
+    stream.pace(2 * 256, 2)
+    assert stream.read_octets == 2 * READ_OCTETS_FIRST
+
+
 def test_connections_are_counted_by_address_while_they_are_open() -> None:
     streams = Streams()
     opened = []

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,8 +15,9 @@ from hypothesis import strategies as st
 from relay.core.account import ListenerAccount
 from relay.core.batch import TURN_OCTETS
 from relay.core.intake import Intake
-from relay.core.streams import Stream
+from relay.core.streams import READ_OCTETS_FIRST, Stream
 from relay.listeners.rota import Rota
+from relay.listeners.turn import TURN_MESSAGES
 from relay.listeners.unix import UnixListener
 from relay.system.ports import Acceptor, Connection
 from relay.system.readyset import EpollReadySet
@@ -28,7 +30,8 @@ from tests.listeners.test_tcp import STAMPED, until
 def streams(*groups: str) -> list[Stream]:
     """One of each address; nothing but that is looked at."""
     framer = Framer("auto", 64, 1024, ListenerAccount("in").frames)
-    return [Stream(None, framer, 0.0, group=group) for group in groups]  # type: ignore[arg-type]
+    line: Any = SimpleNamespace(peer="192.0.2.1")
+    return [Stream(line, framer, 0.0, group=group) for group in groups]
 
 
 SHARE = 100
@@ -175,6 +178,55 @@ async def test_a_crowd_with_the_shortest_of_lines_does_not_hold_up_who_is_alone(
             await until(lambda: rig.account.accepted == crowd * each + alone)
     last = max(place for place, message in enumerate(rig.held()) if len(message) > 100)
     assert last < crowd * each // 8  # of which most are what nobody knew before the first reads
+
+
+async def test_where_nobody_waits_who_says_little_does_not_stand_in_line(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And who turns out to say more does from then on: nothing is lost, and its order is kept."""
+    lined_up: list[Stream] = []
+    add = Rota.add
+
+    def noted(rota: Rota, stream: Stream) -> bool:
+        lined_up.append(stream)
+        return add(rota, stream)
+
+    monkeypatch.setattr(Rota, "add", noted)
+    async with rig.running(listener("tcp")):
+        with ExitStack() as stack:
+            socks = [stack.enter_context(from_address("127.0.0.1", rig)) for _ in range(20)]
+            for number, sock in enumerate(socks):
+                sock.sendall(STAMPED + b"%d\n" % number)
+            await until(lambda: rig.account.accepted == 20)
+            assert not lined_up
+            lines = b"".join(STAMPED + b"%d\n" % number for number in range(20, 1000))
+            socks[3].sendall(lines)
+            await until(lambda: rig.account.accepted == 1000)
+            assert {stream.connection for stream in lined_up} == {lined_up[0].connection}
+    assert sorted(rig.held()) == sorted(STAMPED + b"%d" % number for number in range(1000))
+    assert rig.held()[20:] == [STAMPED + b"%d" % number for number in range(20, 1000)]
+
+
+async def test_a_turn_is_no_longer_for_being_read_in_many_short_pieces(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the shortest of lines are only the first read can tell; then the rest has to wait."""
+    crowd, each = 40, READ_OCTETS_FIRST
+    turns: list[int] = []
+    put = Intake.put
+
+    def noted(intake: Intake, messages: list[bytes], senders: list[str], **keys: object) -> None:
+        turns.append(len(messages))
+        put(intake, messages, senders, **keys)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Intake, "put", noted)
+    rig.open(listener("tcp").endpoints())
+    with ExitStack() as stack:
+        for _ in range(crowd):
+            stack.enter_context(from_address("127.0.0.1", rig)).sendall(b"a\n" * each)
+        async with rig.running(listener("tcp")):
+            await until(lambda: rig.account.accepted == crowd * each)
+    assert max(turns) < TURN_MESSAGES + each // 2
 
 
 async def test_who_waits_for_its_turn_is_not_told_of_at_every_turn(

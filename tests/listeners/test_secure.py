@@ -5,6 +5,7 @@ import ssl
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -281,7 +282,8 @@ def test_cut_points_of_records_and_of_ciphertext_do_not_matter(
 
 def framed(pieces: Sequence[bytes]) -> tuple[list[bytes], FramingCounts]:
     counts = FramingCounts()
-    stream = Stream(cast("Connection", None), Framer("auto", 8192, 1 << 17, counts), 0.0)
+    line = cast("Connection", SimpleNamespace(peer="192.0.2.1"))
+    stream = Stream(line, Framer("auto", 8192, 1 << 17, counts), 0.0)
     return [it for piece in pieces for it in stream.feed(piece, 0.0)] + stream.close(), counts
 
 
