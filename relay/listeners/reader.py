@@ -18,7 +18,7 @@ log = logging.getLogger("relay.listener")
 # Of a connection at a time; more when few have something to say. 16 KiB, which leave a part of it
 # in the kernel, cost 0.2 µs more for each message of 100 or 5,000 busy connections.
 READ_OCTETS = 64 << 10
-SIP_OCTETS = READ_OCTETS_FIRST  # as long as nobody waits
+BRIEF_OCTETS = READ_OCTETS_FIRST  # as long as nobody waits
 # What a message counts for at least in an address's share: so many messages fill a turn, too.
 WEIGHT_OCTETS = TURN_OCTETS // TURN_MESSAGES
 SEALED_SECONDS = 0.05  # after the seal: see `Connection.seal`
@@ -43,7 +43,7 @@ class Reader(Watching):
         try:
             ready = self._ready(acceptance, turn.now)
             if not (sweep or self.queue or self.pacing is not None):
-                ready = self._sip(ready, turn)
+                ready = self._serve_at_once(ready, turn)
             self._line_up(ready)
             if sweep:
                 self._end_late(turn)
@@ -55,7 +55,7 @@ class Reader(Watching):
         return len(turn.messages), turn.octets
 
     def _ready(self, acceptance: Acceptance, now: float) -> list[Stream]:
-        """Who may have something to say, since when they were last read.
+        """Who has something to say; who had to wait for its sender's rate lines up at once.
 
         Acceptors wait for nobody: a turn's data takes longer than a turn's connections.
         """
@@ -73,8 +73,8 @@ class Reader(Watching):
                 ready.append(stream)
         return ready
 
-    def _sip(self, ready: Sequence[Stream], turn: Turn) -> list[Stream]:
-        """Where nobody waits, whoever said little last time is read without standing in line.
+    def _serve_at_once(self, ready: Sequence[Stream], turn: Turn) -> list[Stream]:
+        """Where nobody waits, whoever says little at a time is read without standing in line.
 
         That is 4 µs of 15 for a message that comes alone. It goes on until one may have more to
         say, or all had what an address may have at a time: from then on it matters whose turn it
@@ -84,7 +84,7 @@ class Reader(Watching):
         messages = turn.messages
         for at, stream in enumerate(ready):
             asked = stream.read_octets
-            if asked > SIP_OCTETS:
+            if asked > BRIEF_OCTETS:
                 busy.append(stream)
             elif (
                 turn.octets >= READ_OCTETS
@@ -110,6 +110,8 @@ class Reader(Watching):
             stream, left = self.queue.pop(share)
             messages = len(turn.messages)
             octets = self._serve(stream, turn, left)
+            if 0 < octets < BRIEF_OCTETS:
+                stream.calm()
             weight = max(octets, (len(turn.messages) - messages) * WEIGHT_OCTETS)
             over = self.queue.charge(stream, weight)
             if self._is_open(stream) and (octets >= left or turn.full):  # it may have more to say
@@ -233,7 +235,7 @@ class Reader(Watching):
             self._end(stream, turn)
             return 0
         octets = len(data)
-        stream.pace(octets, len(found))
+        stream.pace(octets, len(found), octets_max)
         if self.pacing is not None:
             self.pacing.charge(stream, len(found), turn.now)
         turn.add(found, stream.sender)

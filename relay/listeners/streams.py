@@ -1,7 +1,7 @@
 """Receiving from many connections through one ready set. Shared by tcp and unix.
 
 One task serves a listener: a task for each connection costs 51 µs a message at 20,000 messages/s
-over 900 connections, one epoll set with an adaptive pause 15 (Python 3.11, Trio 0.35).
+over 900 connections, one epoll set with an adaptive pause 9 to 12 (Python 3.11, Trio 0.35).
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence

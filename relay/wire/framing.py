@@ -123,6 +123,7 @@ class Framer:
             self._open("")
         elif self._kind:
             self._finish(self._terminators[0], messages)
+        self.unfinished = False
         return messages
 
     def cut(self) -> list[bytes]:

@@ -105,28 +105,44 @@ def test_a_connection_gets_one_fin_and_its_silence_counts_from_there() -> None:
 
 def test_short_messages_make_reads_short_at_once_and_long_ones_make_them_longer_slowly() -> None:
     stream = open_stream()
-    stream.pace(READ_OCTETS_FIRST, READ_OCTETS_FIRST // 2)
+    stream.pace(READ_OCTETS_FIRST, READ_OCTETS_FIRST // 2, READ_OCTETS_FIRST)
     assert stream.read_octets == READ_OCTETS_MIN == 2 * READ_MESSAGES
     sizes = []
     for _ in range(8):
-        stream.pace(stream.read_octets, stream.read_octets // 256)
+        stream.pace(stream.read_octets, stream.read_octets // 256, stream.read_octets)
         sizes.append(stream.read_octets)
     assert sizes == [2048, 4096, 8192, 16384, 32768, 65536, 131072, 131072]
-    stream.pace(100_000, 0)
+    stream.pace(100_000, 0, READ_OCTETS_MAX)
     assert stream.read_octets == READ_OCTETS_MAX
-    stream.pace(1, 1)  # a trickle says how long messages are as well
+    stream.pace(1, 1, 1)  # a trickle says how long messages are as well
     assert stream.read_octets == READ_OCTETS_MIN
 
 
-def test_of_who_sends_one_message_at_a_time_the_next_read_is_short() -> None:
-    """However long they are, and however much it had said before."""
+def test_reads_that_bring_all_there_is_grow_no_longer() -> None:
+    """But shorter, when messages are."""
     stream = open_stream()
-    for octets, messages in ((256, 1), (4000, 1), (300, 0)):
-        stream.read_octets = READ_OCTETS_MAX
-        stream.pace(octets, messages)
-        assert stream.read_octets == READ_OCTETS_FIRST
-    stream.pace(2 * 256, 2)
-    assert stream.read_octets == 2 * READ_OCTETS_FIRST
+    stream.pace(256, 1, READ_OCTETS_FIRST)
+    stream.pace(READ_OCTETS_FIRST - 1, 0, READ_OCTETS_FIRST)
+    assert stream.read_octets == READ_OCTETS_FIRST
+    stream.pace(2000, 1000, READ_OCTETS_FIRST)
+    assert stream.read_octets == READ_OCTETS_MIN
+    stream.pace(256, 1, READ_OCTETS_MIN)
+    assert stream.read_octets == READ_OCTETS_MIN
+
+
+def test_who_says_little_again_and_again_is_soon_read_shortly() -> None:
+    """Not after once: it may say much every other time."""
+    stream = open_stream()
+    stream.read_octets = READ_OCTETS_MAX
+    sizes = []
+    for _ in range(30):
+        stream.calm()
+        sizes.append(stream.read_octets)
+    assert sizes[:3] == [114688, 100352, 87808]
+    assert sizes[-2:] == [READ_OCTETS_FIRST, READ_OCTETS_FIRST]
+    stream.read_octets = READ_OCTETS_MIN
+    stream.calm()
+    assert stream.read_octets == READ_OCTETS_MIN
 
 
 def test_connections_are_counted_by_address_while_they_are_open() -> None:

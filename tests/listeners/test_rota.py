@@ -16,8 +16,12 @@ from relay.core.account import ListenerAccount
 from relay.core.batch import TURN_OCTETS
 from relay.core.intake import Intake
 from relay.core.streams import READ_OCTETS_FIRST, Stream
+from relay.listeners import reader as reader_module
+from relay.listeners import streams as streams_module
+from relay.listeners.acceptance import Acceptance
+from relay.listeners.reader import Reader
 from relay.listeners.rota import Rota
-from relay.listeners.turn import TURN_MESSAGES
+from relay.listeners.turn import Turn
 from relay.listeners.unix import UnixListener
 from relay.system.ports import Acceptor, Connection
 from relay.system.readyset import EpollReadySet
@@ -207,26 +211,82 @@ async def test_where_nobody_waits_who_says_little_does_not_stand_in_line(
     assert rig.held()[20:] == [STAMPED + b"%d" % number for number in range(20, 1000)]
 
 
-async def test_a_turn_is_no_longer_for_being_read_in_many_short_pieces(
+async def test_who_has_said_much_and_says_little_now_is_soon_served_at_once(rig: Rig) -> None:
+    async with rig.running(listener("tcp")) as intake:
+        with from_address("127.0.0.1", rig) as sock:
+            sock.sendall(STAMPED.ljust(255, b".").join([b"\n"] * 200))
+            await until(lambda: rig.account.accepted == 199)
+            [stream] = intake.streams.table.values()
+            assert stream.read_octets > READ_OCTETS_FIRST
+            for number in range(200, 230):
+                sock.sendall(STAMPED + b"\n")
+                await until(lambda: rig.account.accepted == number)  # noqa: B023
+            assert stream.read_octets == READ_OCTETS_FIRST
+
+
+async def test_a_crowd_that_says_little_brings_no_more_at_once_than_an_address_may(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the shortest of lines are only the first read can tell; then the rest has to wait."""
-    crowd, each = 40, READ_OCTETS_FIRST
-    turns: list[int] = []
-    put = Intake.put
+    """Nobody has more to say than is read of it at first, and yet some line up."""
+    serve_at_once = Reader._serve_at_once
+    served: list[tuple[int, int]] = []
 
-    def noted(intake: Intake, messages: list[bytes], senders: list[str], **keys: object) -> None:
-        turns.append(len(messages))
-        put(intake, messages, senders, **keys)  # type: ignore[arg-type]
+    def noted(reader: Reader, ready: list[Stream], turn: Turn) -> list[Stream]:
+        rest = serve_at_once(reader, ready, turn)
+        served.append((turn.octets, len(turn.messages)))
+        return rest
 
-    monkeypatch.setattr(Intake, "put", noted)
+    monkeypatch.setattr(Reader, "_serve_at_once", noted)
+    short, long = b"a\n" * (READ_OCTETS_FIRST // 2 - 1), STAMPED.ljust(3999, b".") + b"\n"
     rig.open(listener("tcp").endpoints())
     with ExitStack() as stack:
-        for _ in range(crowd):
-            stack.enter_context(from_address("127.0.0.1", rig)).sendall(b"a\n" * each)
+        for text in [short] * 40 + [long] * 40:
+            stack.enter_context(from_address("127.0.0.1", rig)).sendall(text)
         async with rig.running(listener("tcp")):
-            await until(lambda: rig.account.accepted == crowd * each)
-    assert max(turns) < TURN_MESSAGES + each // 2
+            await until(lambda: rig.account.accepted == 40 * (READ_OCTETS_FIRST // 2 - 1) + 40)
+    octets, messages = zip(*served, strict=True)
+    assert max(octets) < reader_module.READ_OCTETS + READ_OCTETS_FIRST
+    share = reader_module.READ_OCTETS // reader_module.WEIGHT_OCTETS
+    assert max(messages) < share + READ_OCTETS_FIRST // 2
+
+
+@pytest.mark.parametrize("paced", [False, True])
+async def test_nobody_is_served_at_once_where_others_wait(
+    rig: Rig, read_octets: int, monkeypatch: pytest.MonkeyPatch, paced: bool
+) -> None:
+    """Nor where senders have a rate, nor where deadlines are looked at first."""
+    monkeypatch.setattr(streams_module, "SWEEP_SECONDS", 0.01)
+    turn, serve_at_once = Reader.turn, Reader._serve_at_once
+    sweeping: list[bool] = []
+    served = 0
+
+    def noted_turn(
+        reader: Reader, acceptance: Acceptance, *, sweep: bool = False, **keys: float
+    ) -> tuple[int, int]:
+        sweeping.append(sweep)
+        return turn(reader, acceptance, sweep=sweep, **keys)
+
+    def noted(reader: Reader, ready: list[Stream], turn: Turn) -> list[Stream]:
+        nonlocal served
+        served += 1
+        assert (len(reader.queue), reader.pacing, sweeping[-1]) == (0, None, False)
+        return serve_at_once(reader, ready, turn)
+
+    monkeypatch.setattr(Reader, "turn", noted_turn)
+    monkeypatch.setattr(Reader, "_serve_at_once", noted)
+    keys = {"rate_limit": "1000000/s"} if paced else {}
+    async with rig.running(listener("tcp", **keys)):
+        with ExitStack() as stack:
+            socks = [stack.enter_context(from_address("127.0.0.1", rig)) for _ in range(40)]
+            line, many = STAMPED.ljust(255, b".") + b"\n", 2 * read_octets // 256
+            for sock in socks:
+                sock.sendall(line * many)
+            await until(lambda: rig.account.accepted == 40 * many)
+            for sock in socks:
+                sock.sendall(line)
+            await until(lambda: rig.account.accepted == 40 * (many + 1))
+            await until(lambda: any(sweeping))
+            assert bool(served) is not paced  # at the stop everybody is read, whatever the rate
 
 
 async def test_who_waits_for_its_turn_is_not_told_of_at_every_turn(

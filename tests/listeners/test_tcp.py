@@ -103,6 +103,16 @@ async def test_empty_datagrams_booked_before_under_this_name_stay_booked(rig: Ri
     assert rig.account.refused[Refusal.EMPTY] == 7
 
 
+async def test_what_was_held_of_a_message_is_held_no_more_when_it_ends(rig: Rig) -> None:
+    async with rig.running(tcp()) as intake:
+        with connect(rig) as sock:
+            sock.sendall(STAMPED)
+            await until(lambda: intake.streams.buffered == len(STAMPED))
+            sock.sendall(b"end\n")
+            await until(lambda: rig.account.accepted == 1)
+            assert intake.streams.buffered == 0
+
+
 async def test_everybody_is_served_before_anybody_is_served_again(
     rig: Rig, read_octets: int
 ) -> None:
