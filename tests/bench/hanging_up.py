@@ -3,23 +3,40 @@
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Sent:
+    """How many there were so far."""
+
+    signals: int = 0
 
 
 @contextmanager
-def hanging_up(pid: int, seconds: float) -> Iterator[None]:
-    """Send the first one after so many seconds, and then at such intervals until the end."""
-    over = threading.Event()
+def hanging_up(
+    pid: int, seconds: float, before: Callable[[int], None] = lambda _: None
+) -> Iterator[Sent]:
+    """Send one now, so that a short run has one, and others at such intervals until the end.
+
+    `before` is called before each, with its number from 0 on.
+    """
+    sent, over = Sent(), threading.Event()
 
     def run() -> None:
-        while not over.wait(seconds):
+        while True:
+            before(sent.signals)
             os.kill(pid, signal.SIGHUP)
+            sent.signals += 1
+            if over.wait(seconds):
+                return
 
     thread = threading.Thread(target=run, name="hanging-up")
     thread.start()
     try:
-        yield
+        yield sent
     finally:
         over.set()
         thread.join()

@@ -145,13 +145,22 @@ def _dead() -> Sequence[Row]:
 
 def _reload() -> Sequence[Row]:
     """SIGHUP has Relay read its configuration again, and rsyslog only open its files anew."""
-    load = replace(TCP, messages=4_000_000)
-    peers = (
-        Peer(replace(RELAY, name="relay, undisturbed")),
-        Peer(replace(RSYSLOG, hup_seconds=HUP_SECONDS), 4),
-    )
-    relay = replace(RELAY, hup_seconds=HUP_SECONDS)
-    return [Comparison("reload", "SIGHUP every second", load, relay, peers)]
+    load = replace(TCP, messages=8_000_000)
+    undisturbed = Peer(replace(RELAY, name="relay, undisturbed"))
+    rsyslog = Peer(replace(RSYSLOG, hup_seconds=HUP_SECONDS), 8)
+    same = replace(RELAY, hup_seconds=HUP_SECONDS)
+    changed = replace(same, turned=(("outputs", outputs.relay_turned()),))
+    again = Peer(replace(same, name="relay, nothing changed"))
+    return [
+        Comparison("reload", "SIGHUP every second", load, same, (undisturbed, rsyslog)),
+        Comparison(
+            "reload-changed",
+            "the same, and each time the configuration is another one",
+            load,
+            changed,
+            (undisturbed, again, rsyslog),
+        ),
+    ]
 
 
 def _latencies() -> Sequence[Row]:

@@ -71,6 +71,27 @@ def rsyslog_rules(count: int) -> str:
     return f"if {terms}$syslogseverity <= 7 then {rsyslog()}"
 
 
+def relay_turned() -> str:
+    """What `relay("sink", TO_SINK)` becomes by a reload, and is again after the next.
+
+    The pipe has other rules, which take all and are asked once a batch. Beside it are a listener, a
+    pipe and a destination that are otherwise not there; nothing is sent there.
+    """
+    rules = f'match = [{{ listener = "tcp" }}]\nrate_limit = "100000000/s"\n{BLOCKING}'
+    return f"""{relay("sink", TO_SINK, rules)}
+[listeners.other]
+type = "tcp"
+listen = ["127.0.0.1:@other@"]
+
+[destinations.other]
+type = "memory"
+
+[pipes.other]
+from = "other"
+to = "other"
+"""
+
+
 def relay_format(name: str) -> str:
     destination = TO_SINK.replace('"octet"', '"lf"') + f'\nformat = "{name}"'
     return relay("sink", destination)

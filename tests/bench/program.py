@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
@@ -17,12 +17,15 @@ from tests.bench.child import ROOT, Silent
 from tests.bench.generator import HOST
 
 HERE = Path(__file__).parent
-# "many" is for many connections at once, on "dead" nobody listens.
-PORTS = ("tcp", "many", "tls", "udp", "relp", "admin", "dead")
+# "many" is for many connections at once, on "dead" nobody listens, on "other" now and then.
+PORTS = ("tcp", "many", "tls", "udp", "relp", "admin", "dead", "other")
 READY_SECONDS_MAX = 20.0
 STOP_SECONDS_MAX = 20.0
 _LISTENING = "0A"  # the state of a listening socket in /proc/net/tcp: include/net/tcp_states.h
 
+
+# The admin server as well: what it imports on its way up is no cost of a message.
+_ADMIN = ("tcp", "admin")
 
 # How messages are seen to have left: as octets at the sink, which are known; as lines there, where
 # their sizes are not; in a file; or in the ledger, which only Relay has.
@@ -40,17 +43,22 @@ class Program:
     copies: int = 1  # of each message leave it
     ends: Ends = "sink"
     hup_seconds: float | None = None  # it gets a SIGHUP so often
+    # What names stand for instead when it reads its configuration the first, third, fifth time
+    # again; nothing: it never changes.
+    turned: tuple[tuple[str, str], ...] = ()
     tree: Path = ROOT  # where it is started: from here Python takes the package `relay`
     ready_seconds_max: float = READY_SECONDS_MAX
 
     def missing(self) -> bool:
         return shutil.which(self.command[0]) is None
 
+    def counts_reloads(self) -> bool:
+        """Whether it says how often it has read its configuration: only Relay does."""
+        return _ADMIN in self.bound
+
 
 _RELAY_COMMAND = (sys.executable, "-m", "relay", "run", "--config", "@configuration@")
 _RSYSLOG_COMMAND = ("rsyslogd", "-n", "-f", "@configuration@", "-i", "@directory@/pid")
-# The admin server as well: what it imports on its way up is no cost of a message.
-_ADMIN = ("tcp", "admin")
 
 RELAY = Program(
     "relay",
@@ -109,6 +117,9 @@ class Running:
     pid: int
     ports: Mapping[str, int]  # by name
     directory: Path  # its own, gone with it
+    values: Mapping[str, str] = field(
+        default_factory=dict
+    )  # what the names in its template stand for
 
 
 @contextmanager
@@ -131,19 +142,27 @@ def running(program: Program, sink_port: int, **more: str) -> Iterator[Running]:
             **{name: str(port) for name, port in ports.items()},
             **more,
         }
-        configuration.write_text(filled(program.template.read_text(), values))
+        configure(program, values)
         command = [filled(word, values) for word in program.command]
         with Path(directory, "log").open("w+") as log:
             process = subprocess.Popen(command, cwd=program.tree, stdout=log, stderr=log)
             try:
                 bound = [(kind, ports[name]) for kind, name in program.bound]
                 _wait_until_ready(process, bound, program.ready_seconds_max)
-                yield Running(process.pid, ports, Path(directory))
+                yield Running(process.pid, ports, Path(directory), values)
             except Silent as silent:
                 log.seek(0)
                 raise Silent(f"{program.name}: {silent}\n{log.read()[-2000:]}") from silent
             finally:
                 _stop(process)
+
+
+def configure(program: Program, values: Mapping[str, str]) -> None:
+    """Write its configuration in one go, as it may be about to read the one before."""
+    path = Path(values["configuration"])
+    new = path.with_suffix(".new")
+    new.write_text(filled(program.template.read_text(), values))
+    new.rename(path)
 
 
 def filled(template: str, values: Mapping[str, str]) -> str:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from tests.bench.child import Child
 from tests.bench.cost import cpu_seconds, memory_peak, waiting_seconds
-from tests.bench.hanging_up import hanging_up
 from tests.bench.load import Load, Transport
 from tests.bench.messages import counted_octets, line_octets
-from tests.bench.program import Program, running
+from tests.bench.program import Program, Running, running
+from tests.bench.reloads import reloading
 from tests.bench.secure import certificates
 from tests.bench.sink import Expected
 from tests.bench.trail import latencies_ms
@@ -70,7 +70,7 @@ def measure(
     `beside` is told the program's process, and what it gives is entered for as long as it works.
 
     Raises:
-        Silent: some part of the run failed.
+        Silent: some part of the run failed, or the program refused a reload.
     """
     one = _counted_for_one(load, program)
     expected = Expected(
@@ -85,10 +85,10 @@ def measure(
             directory = str(stack.enter_context(certificates()))
         sink = Child("sink", json.dumps(dataclasses.asdict(expected)), directory)
         port = stack.enter_context(sink).hear(START_SECONDS_MAX)["port"]
-        pid = None
+        it: Running | None = None
         if program:
             it = stack.enter_context(running(program, port, certificates=directory))
-            pid, port = it.pid, it.ports[load.port]
+            port = it.ports[load.port]
             if program.ends in ("file", "ledger"):
                 where = (str(it.directory / "out"), str(it.ports["admin"]))
                 sink = Child("watcher", program.ends, *where, str(expected.octets))
@@ -96,11 +96,12 @@ def measure(
         what = json.dumps(dataclasses.asdict(load))
         generator = stack.enter_context(Child("generator", what, str(port), directory))
         generator.hear(CONNECT_SECONDS_MAX)
+        pid = it.pid if it else None
         pids = (pid, generator.pid, sink.pid)
         before = [cpu_seconds(each) if each else 0.0 for each in pids]
         waited = waiting_seconds(pid) if pid else 0.0
-        if program and pid and program.hup_seconds:
-            stack.enter_context(hanging_up(pid, program.hup_seconds))
+        if program and it and program.hup_seconds:
+            stack.enter_context(reloading(program, it, program.hup_seconds))
         if beside and pid:
             stack.enter_context(beside(pid))
         generator.say()

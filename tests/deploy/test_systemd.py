@@ -61,6 +61,24 @@ def test_systemd_finds_nothing_wrong_with_the_units(installed: Path) -> None:
     assert (done.stdout + done.stderr, done.returncode) == ("", 0)
 
 
+def test_systemd_finds_nothing_wrong_with_two_relays_that_share_their_ports(
+    installed: Path,
+) -> None:
+    """As docs/operations.md says: from the same files, with these differences."""
+    for path in [
+        installed / it for it in ("relay.service", "relay-tcp.socket", "relay-udp.socket")
+    ]:
+        text = path.read_text().replace("/etc/relay/relay.toml", "/etc/relay/%i.toml")
+        text = re.sub(r"(relay-(?:udp|tcp))\.socket", r"\1@%i.socket", text)
+        text = re.sub(r"^(\w+Directory=(?:/var/lib/)?relay)$", r"\1/%i", text, flags=re.MULTILINE)
+        text = text.replace("Service=relay.service", "Service=relay@%i.service\nReusePort=yes")
+        assert text.count("%i") == (9 if path.suffix == ".service" else 1)
+        for name in "ab":
+            (installed / f"{path.stem}@{name}{path.suffix}").write_text(text)
+    done = analyze("verify", "--recursive-errors=no", *sorted(installed.glob("*@*")))
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_systemd_would_find_a_mistake(installed: Path) -> None:
     service = installed / "relay.service"
     service.write_text(service.read_text().replace("ProtectSystem=", "ProtectSystm="))
