@@ -1,5 +1,7 @@
 r"""One message as a line of JSON, piece by piece: its opening, its names, the text, the end.
 
+The quotes of the text belong to the names and the end, so that it can be the same object.
+
 Escaped is what JSON demands and no more. Octets that are not UTF-8 become `\xff`.
 """
 
@@ -23,20 +25,30 @@ _PRIORITIES = {
 
 
 def quoted(text: bytes) -> bytes:
-    """A string of JSON. What needs no escaping, 256 octets long, takes 0.25 µs, the rest 0.5."""
+    """A string of JSON."""
+    return b'"%b"' % escaped(text)
+
+
+def escaped(text: bytes) -> bytes:
+    """A string of JSON without its quotes.
+
+    What needs no escaping, 256 octets long, takes 0.2 µs, the rest 1.
+    """
     if text.isascii() and len(text.translate(None, _SPECIAL)) == len(text):
-        return _unescaped(text)
-    return _encode(text.decode("utf-8", "backslashreplace")).encode()
+        return text
+    return _encode(text.decode("utf-8", "backslashreplace"))[1:-1].encode()
 
 
-def quoting(messages: Sequence[bytes]) -> Callable[[bytes], bytes]:
-    """How to quote parts of these: what is in none of them need not be looked for in each."""
+def all_escaped(texts: Sequence[bytes]) -> Sequence[bytes]:
+    """As `escaped`: what is in none of them need not be looked for in each."""
+    escape = escaping(texts)
+    return [escape(text) for text in texts] if escape else texts
+
+
+def escaping(messages: Sequence[bytes]) -> Callable[[bytes], bytes] | None:
+    """How to escape parts of these; None where they need none."""
     joined = b"".join(messages)
-    return _unescaped if joined.isascii() and not has_any(joined, _SPECIAL) else quoted
-
-
-def _unescaped(text: bytes) -> bytes:
-    return b'"%b"' % text
+    return None if joined.isascii() and not has_any(joined, _SPECIAL) else escaped
 
 
 def named(name: str) -> bytes:
@@ -44,21 +56,27 @@ def named(name: str) -> bytes:
     return _encode(name).encode("utf-8", "backslashreplace")
 
 
+def lead(pri: bytes) -> bytes:
+    """The line up to a stamp, with its first quote."""
+    return _PRIORITIES[pri] + b'"'
+
+
 def opening(pri: bytes, stamp: bytes | None) -> bytes:
-    """The line up to the stamp."""
+    """The line up to the stamp, and with it."""
     return _PRIORITIES[pri] + (b'"%b"' % stamp if stamp else b"null")
 
 
 def names(fields: Sequence[bytes], data: bytes) -> bytes:
     """From there to the text, of JSON: host, program, process id, message id; structured data."""
-    return b',"host":%b,"program":%b,"procid":%b,"msgid":%b,"structured_data":%b,"message":' % (
+    return b',"host":%b,"program":%b,"procid":%b,"msgid":%b,"structured_data":%b,"message":"' % (
         *fields, data,
     )  # fmt: skip
 
 
 @lru_cache(maxsize=256)  # the same for all messages of a sender in a batch
 def end(received_ns: int, sender: str) -> bytes:
-    line = b',"received":"%b","sender":%b' % (rfc3339(received_ns), named(address_of(sender)))
+    """From the text on."""
+    line = b'","received":"%b","sender":%b' % (rfc3339(received_ns), named(address_of(sender)))
     certificate = certificate_of(sender)
     return b'%b,"peer_certificate":%b}' % (line, named(certificate)) if certificate else line + b"}"
 

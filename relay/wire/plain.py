@@ -32,6 +32,9 @@ NAME = rb'[^\x00-\x20\x7f-\xff="\]]'
 ELEMENT = rb'\[(?:%s)(?: (?:%s)="(?:[^"\\\]]++|\\.)*+")*+\]'
 STRICT_DATA = rb"(?:-|(?:%s)++)" % (ELEMENT % (NAME + rb"{1,32}", NAME + rb"{1,32}"))
 
+RFC3339 = re.compile(_RFC3339)
+"""The stamps that these have, beside those of BSD."""
+
 _GRAPHIC = rb"[!#-\[\]-~]"
 PLAIN5424 = re.compile(
     rb"%s1 (%s) (?!- )(%s{1,255}+)(?<!:) (%s{1,48}+) (%s{1,128}+) (%s{1,32}+) (%s) "

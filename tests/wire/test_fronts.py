@@ -141,8 +141,8 @@ def at(kind: Kind, received: int) -> Fronts:
 
 def remembered(known: Fronts) -> list[Sized]:
     stamps = known._stamps
-    names = (known._names3164, known._names5424)
-    return [known.by_head, known._openings, stamps._known, stamps._utc, *names]
+    names = (known._names3164, known._names5424.whole)
+    return [known.by_head, known._openings, stamps._known, stamps.utc, *names]
 
 
 def look(known: Fronts, message: bytes) -> tuple[bytes, bytes] | None:

@@ -5,7 +5,8 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.wire.json_line import end, named, names, opening, quoted, quoting, structured
+from relay.wire import json_line
+from relay.wire.json_line import end, escaping, named, names, opening, quoted, structured
 from relay.wire.message import elements
 
 encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -27,16 +28,18 @@ def test_every_octet_alone() -> None:
 
 
 @given(st.lists(st.binary(max_size=99) | st.text(max_size=99).map(str.encode), max_size=9))
-def test_a_part_of_some_messages_is_quoted_as_by_itself(messages: list[bytes]) -> None:
-    quote = quoting(messages)
-    for message in messages:
-        assert quote(message[1:]) == quoted(message[1:])
+def test_texts_are_escaped_together_as_each_by_itself(texts: list[bytes]) -> None:
+    escaped = [quoted(text)[1:-1] for text in texts]
+    assert [*json_line.all_escaped(texts)] == escaped
+    escape = escaping(texts)
+    assert [escape(text) if escape else text for text in texts] == escaped
 
 
 def test_of_long_clean_messages_nothing_is_looked_at() -> None:
-    assert quoting([b"clean " * 200] * 9) is not quoted
-    assert quoting([b"clean " * 200] * 9 + [b'"']) is quoted
-    assert quoting([b"clean " * 200] * 9 + [b"\xff"]) is quoted
+    clean = [b"clean " * 200] * 9
+    assert escaping(clean) is None
+    assert json_line.all_escaped(clean) is clean
+    assert escaping([*clean, b'"']) is escaping([*clean, b"\xff"]) is json_line.escaped
 
 
 @given(st.text())
@@ -85,7 +88,7 @@ def test_a_line() -> None:
     line = (
         opening(b"<165>", b"2026-11-23T07:28:45.123Z")
         + names([b'"h"', b'"p"', b"null", b"null"], b"{}")
-        + quoted(b'say "x"')
+        + json_line.escaped(b'say "x"')
         + end(1795418925_123_000_000, "fw1@192.0.2.7")
     )
     assert line == encode(json.loads(line)).encode()
