@@ -11,6 +11,12 @@ NAMES_MAX = 4096
 NO_DATA, END_OF_DATA = b" - ", b"] "
 UNKNOWN = (b"", None)
 
+# Looking in vain, and learning, takes up to as long as reading. So one in four may be in vain, and
+# a few more; when these are spent, one in 64 is looked for, until names come again.
+_VAIN_MAX = 8.0
+VAIN_ONE_IN = 4
+_PROBED_ONE_IN = 64
+
 _Cut = dict[bytes, tuple[bytes, bytes]]
 
 
@@ -26,6 +32,8 @@ class Names5424:
         self.without_data: _Cut = {}
         """By what is in front of the cut: what follows of the header, and what becomes of all."""
         self.with_data: _Cut = {}
+        self.vain_left = _VAIN_MAX
+        """How many looks in vain a batch may have beyond one in four; 0 or less: no look."""
 
     def learn(self, names: bytes, written: bytes) -> None:
         if len(names) <= NAMES_OCTETS_MAX:
@@ -44,6 +52,11 @@ class Names5424:
         self.whole.clear()
         self.without_data.clear()
         self.with_data.clear()
+
+    def settle(self, looked: int, passed: int, vain: int) -> None:
+        """A batch has looked for so many messages, passed so many over, and looked in vain."""
+        left = self.vain_left + looked / VAIN_ONE_IN + passed / _PROBED_ONE_IN - vain
+        self.vain_left = min(left, _VAIN_MAX)
 
     def find_with_data(self, message: bytes, at: int) -> tuple[bytes | None, bytes]:
         """What becomes of the names at this offset, if it is known, and the text."""

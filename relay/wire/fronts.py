@@ -18,7 +18,14 @@ from functools import lru_cache
 from typing import Literal
 
 from relay.wire import json_line
-from relay.wire.ends import NAMES_MAX, NAMES_OCTETS_MAX, NO_DATA, UNKNOWN, Names5424
+from relay.wire.ends import (
+    NAMES_MAX,
+    NAMES_OCTETS_MAX,
+    NO_DATA,
+    UNKNOWN,
+    VAIN_ONE_IN,
+    Names5424,
+)
 from relay.wire.notation import is_moment, whole_stamp
 from relay.wire.plain import PLAIN3164, PLAIN5424, RFC3339
 from relay.wire.priority import PRI_BY_PREFIX
@@ -35,8 +42,6 @@ _MILLISECONDS_OCTETS = len(b"2026-11-23T07:28:45.123Z")
 _HEAD_OCTETS_MAX = len(b"<191>Mmm dd hh:mm:ss ") + NAMES_OCTETS_MAX
 _HEADS_MAX = 2048  # and as many openings and stamps: 3 MB at most, of one format and zone
 CUT_OCTETS_MAX = 512  # of longer ones without an end the search and the hash would cost too much
-
-
 _MILLISECONDS = frozenset(b".%03dZ" % number for number in range(1000))
 _NOT_PLAIN = (None, b"")
 
@@ -92,9 +97,8 @@ class Fronts:
     def of5424(self, messages: Sequence[bytes]) -> tuple[Sequence[bytes | None], Sequence[bytes]]:
         """Front and text of each message of a batch, mostly of RFC 5424; None as in `look`.
 
-        Headers are found by where they end, 0.5 µs, or looked for in vain, 0.25. Where more than a
-        quarter is not found the rest of the batch is read: of names that never come again it costs
-        eleven looks a batch, and no more are learned.
+        Headers are found by where they end, 0.5 µs, or looked for in vain, 0.25, and then read and
+        learned; where too many are in vain (`ends`) the rest is only read.
         """
         known, lead_of = self._names5424, self._leads.get
         without_data = known.without_data
@@ -103,7 +107,8 @@ class Fronts:
         fronts: list[bytes | None] = []
         texts: list[bytes] = []
         front: bytes | None
-        missed, trying = 0, True
+        vain_left, vain, passed = known.vain_left, 0, 0
+        trying = vain_left > 0
         for message in messages:
             tries = trying and len(message) <= CUT_OCTETS_MAX
             if tries:
@@ -126,12 +131,15 @@ class Fronts:
                             fronts.append(b"" if stays else lead + stamp + names)
                             texts.append(text)
                             continue
-                missed += 1
-                trying = missed < 8 + len(fronts) // 4
+                vain += 1
+                trying = vain < vain_left + len(fronts) // VAIN_ONE_IN
+            else:
+                passed += 1
             found = look5424(message, tries) if is_versioned(message) else look3164(message)
             front, text = found or _NOT_PLAIN
             fronts.append(front)
             texts.append(text)
+        known.settle(len(messages) - passed, passed, vain)
         return fronts, texts
 
     def _look3164(self, message: bytes) -> Found | None:
@@ -169,7 +177,7 @@ class Fronts:
         key = message[found.start(3) : found.end()]
         names = self._names5424.whole.get(key)
         if names is None:
-            names = self._render(found.groups()[2:])
+            names = b"" if self._kind == "rfc5424" else self._render(found.groups()[2:])
             self._names5424.learn(key, names)
         if learns:
             self._names5424.learn_end(key, names)

@@ -12,7 +12,12 @@ STAGES: Mapping[str, tuple[str, ...]] = {
                  "relay/wire/relp/frame.py", "relay/core/streams.py"),
     "normalise": ("relay/wire/normalise.py",),
     "frame out": ("relay/wire/frames.py", "relay/wire/relp/client.py"),
-    "convert": ("relay/wire/formats.py", "relay/wire/fronts.py", "relay/wire/json_line.py"),
+    "convert": (
+        "relay/wire/formats.py",
+        "relay/wire/fronts.py",
+        "relay/wire/ends.py",
+        "relay/wire/json_line.py",
+    ),
     "match": (
         "relay/core/match.py",
         "relay/core/tables.py",

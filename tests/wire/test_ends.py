@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.wire import fronts
+from relay.wire.ends import Names5424
 from relay.wire.formats import EXACT, Form, Receipt, convert
 from relay.wire.fronts import Fronts, Kind
 from relay.wire.timestamp import zone
@@ -16,6 +17,16 @@ from tests.wire.moments import ns
 KINDS: tuple[Kind, ...] = ("rfc5424", "rfc3164", "json")
 UTC = zone("UTC")
 RECEIVED = ns("2026-11-23T07:28:45")
+
+
+STAMPS = (
+    b"2026-11-23T07:28:45.123Z", b"2026-02-30T07:28:45.123Z", b"2026-11-23T07:28:45.12xZ",
+    b"2026-11-23T07:28:45.123456Z", b"2026-11-23T07:28:45Z", b"-", b"", b"2026-11-23T07:28:45.Z",
+    b"2026-11-23T07:28:45.1-05:30", b"2026-11-23T07:28:45.-05:30", b"2026-11-23T07:28:45x1Z",
+    b"2026-11-23T07:28:45.1234567Z", b"2026-11-23T07:28:45.123]", b"2026-11-23T07:28:45.1ZZ",
+    b"2026-11-23T07:28:45.123Z ",
+)  # fmt: skip
+TEXTS = (b"x", b"", b"- x", b"- ", b"\xef\xbb\xbfx", b"\xef\xbb\xbf", b"\xff\0", b"x" * 600)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -33,27 +44,36 @@ RECEIVED = ns("2026-11-23T07:28:45")
     ],
 )
 def test_where_a_header_may_end_is_not_where_it_ends(kind: Kind, headers: list[bytes]) -> None:
-    stamps = (
-        b"2026-11-23T07:28:45.123Z", b"2026-02-30T07:28:45.123Z", b"2026-11-23T07:28:45.12xZ",
-        b"2026-11-23T07:28:45.123456Z", b"2026-11-23T07:28:45Z", b"-", b"",
-        b"2026-11-23T07:28:45.1-05:30", b"2026-11-23T07:28:45.-05:30", b"2026-11-23T07:28:45x1Z",
-        b"2026-11-23T07:28:45.1234567Z", b"2026-11-23T07:28:45.123]",
-    )  # fmt: skip
-    texts = (b"x", b"", b"- x", b"- ", b"\xef\xbb\xbfx", b"\xef\xbb\xbf", b"\xff\0", b"x" * 600)
-    messages = [b"<13>1 2026-11-23T07:28:45.123Z %b x" % header for header in headers] * 20 + [
-        b"<%d>1 %b %b %b" % (priority, stamp, header, text)
-        for stamp in stamps
-        for text in texts
-        for priority in (13, 192)
-        for header in headers
-    ]
+    known = [b"<13>1 2026-11-23T07:28:45.123Z %b x" % header for header in headers]
     receipt = Receipt("us", RECEIVED, UTC)
-    senders = ["::1"] * len(messages)
-    for first in (0, len(headers) * 20):  # with what is known from before, too
-        converted = convert(
-            messages[first:], senders[first:], Form(kind, "us"), received_ns=RECEIVED, zone=UTC
+    for stamp in STAMPS:
+        for text in TEXTS:
+            for priority in (13, 192):
+                odd = [b"<%d>1 %b %b %b" % (priority, stamp, header, text) for header in headers]
+                fresh()
+                for _ in range(2):  # read and learned, then mostly found
+                    messages = [each for it in odd for each in (*known, it, *known)]
+                    converted = convert(
+                        messages, ["::1"] * len(messages), Form(kind, "us"),
+                        received_ns=RECEIVED, zone=UTC,
+                    )  # fmt: skip
+                    assert converted == [EXACT[kind](it, "::1", receipt) for it in messages]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_was_read_once_is_read_no_more(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
+    messages = [b"<13>1 2026-11-23T07:28:45.%03dZ h a p m - x" % number for number in range(20)]
+    form = Form(kind, "us")
+    fresh()
+
+    def converted() -> list[bytes]:
+        return list(
+            convert(messages, ["::1"] * len(messages), form, received_ns=RECEIVED, zone=UTC)
         )
-        assert converted == [EXACT[kind](message, "::1", receipt) for message in messages[first:]]
+
+    read = converted()
+    monkeypatch.setattr(fronts, "PLAIN5424", None)
+    assert converted() == read
 
 
 @given(st.lists(RFC5424, min_size=1, max_size=3), st.sampled_from(KINDS), st.data())
@@ -102,6 +122,27 @@ def test_names_that_never_come_again_are_hardly_learned_by_where_they_end() -> N
     assert sizes(known) == [1000, 10, 0]
 
 
+def test_nor_in_small_batches() -> None:
+    """A look in vain takes as long as reading: one of 64 messages has one, when eight were."""
+    known = known_to("json")
+    header = b"<13>1 2026-11-23T07:28:45.123Z h a %d m - x"
+    for number in range(1000):
+        known.of5424([header % number])
+    assert sizes(known) == [1000, 31, 0]
+
+
+def test_names_that_come_again_after_many_that_do_not_are_learned_soon() -> None:
+    known = known_to("json")
+    once, often = (b"<13>1 2026-11-23T07:28:45.123Z h a %b m - x" % it for it in (b"%d", b"p"))
+    for number in range(200):
+        known.of5424([once % number])
+    learned = sizes(known)[1]
+    for _ in range(128):
+        known.of5424([often])
+    assert sizes(known)[1] == learned + 1
+    assert known._names5424.vain_left > 4
+
+
 def test_names_that_come_again_are_learned_whatever_comes_between() -> None:
     """A quarter of a batch may be of names that never do."""
     known = known_to("json")
@@ -123,13 +164,14 @@ def test_names_of_rfc_5424_take_bounded_memory_in_octets() -> None:
     """The longest that are remembered, nearly all their octets escaped; and longer ones."""
     known = known_to("json")
     tracemalloc.start()
-    for number in range(512):  # of so few that no batch is given up
+    for number in range(512):
         starts = [
             b'h%d - - - [a b="%b' % (number * 8 + each, (b" - ", b"\\] ", b"", b"-")[each % 4])
             for each in range(8)
         ]
         for octets in (400, 161, 160):
             headers = [it.ljust(octets - len(b'"] '), b"\1") + b'"] ' for it in starts]
+            known._names5424.vain_left = 24.0  # no batch is given up
             found, _ = known.of5424([b"<13>1 2026-11-23T07:28:45Z %bx" % it for it in headers])
             assert None not in found
     taken, _ = tracemalloc.get_traced_memory()
@@ -143,11 +185,18 @@ def test_names_of_rfc_5424_take_bounded_memory_in_octets() -> None:
     assert sizes(known) == [1, 1, 0]
 
 
+def fresh() -> None:
+    """Nothing is known."""
+    for kind in KINDS:
+        fronts._NAMES[kind] = {}, Names5424()
+    fronts._fronts.cache_clear()
+
+
 def known_to(kind: Kind) -> Fronts:
     """What is known, with no names."""
+    fresh()
     known = Fronts(kind, UTC)
     known.begin(RECEIVED // 10**9)
-    known._names5424.forget()
     return known
 
 
