@@ -129,7 +129,10 @@ def _local() -> Sequence[Row]:
 
 
 def _dead() -> Sequence[Row]:
-    """The ratio to itself is what the dead one takes from the live one."""
+    """The ratio to itself is what the dead one takes from the live one.
+
+    Long enough that the 64 MiB which wait for it, new memory, are a sixteenth of what passes.
+    """
     gone = outputs.TO_SINK.replace("@sink@", "@dead@")
     live = outputs.relay("live", outputs.TO_SINK)
     relay = variant(RELAY, live + "\n" + outputs.relay("dead", gone, ""))
@@ -137,10 +140,11 @@ def _dead() -> Sequence[Row]:
     nobody = outputs.rsyslog(outputs.FORWARD.replace("@sink@", "@dead@"), outputs.DEAD_QUEUE)
     peers = (
         Peer(variant(RELAY, live, "relay, the live one alone")),
-        Peer(variant(RSYSLOG, queue + nobody)),
-        Peer(variant(RSYSLOG, queue, "rsyslog, the live one alone")),
+        Peer(variant(RSYSLOG, queue + nobody), 4),
+        Peer(variant(RSYSLOG, queue, "rsyslog, the live one alone"), 4),
     )
-    return [Comparison("dead", "a dead destination beside a live one", TCP, relay, peers)]
+    load = replace(TCP, messages=4_000_000)
+    return [Comparison("dead", "a dead destination beside a live one", load, relay, peers)]
 
 
 def _reload() -> Sequence[Row]:
