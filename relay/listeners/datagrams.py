@@ -63,9 +63,10 @@ async def _receive(
     clock = intake.host.clock
     while True:
         await socket.readable()
+        began = clock.now()
         await intake.room(room_seconds_max)
         messages, octets = take(socket, intake, attribution, gate)
-        if wait := pause.after(messages, octets, clock.now()):
+        if wait := pause.after(messages, octets, began, clock.now()):
             await trio.sleep(wait)
 
 

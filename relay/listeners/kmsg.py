@@ -97,11 +97,13 @@ async def _receive(device: KernelLog, intake: Intake, start: Start) -> None:
     await intake.positions.load()
     reading = Reading.of(device, intake, start)
     pause = Pause(PAUSE_SECONDS_MAX, TURN_RECORDS)
+    clock = intake.host.clock
     while True:
         await device.readable()
+        began = clock.now()
         await intake.room()
         records, octets, _ = reading.turn()
-        if seconds := pause.after(records, octets, intake.host.clock.now()):
+        if seconds := pause.after(records, octets, began, clock.now()):
             await trio.sleep(seconds)
 
 

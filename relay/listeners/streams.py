@@ -104,7 +104,7 @@ async def receive(
         messages, octets = reader.turn(acceptance, sweep=sweep)
         if not (told or octets):
             continue  # who had the last turn had nothing more to say
-        if seconds := pause.after(messages, octets, clock.now()):
+        if seconds := pause.after(messages, octets, ready_at, clock.now()):
             await trio.sleep(seconds)
 
 

@@ -53,6 +53,7 @@ CASES: Sequence[Case] = (
     Case("udp-tcp", Load("udp", 10_000, segmented=True), together=64),
     Case("tls-tls", Load("tls", 20_000), RELAY_TLS),
     Case("trickle", Load("tcp", 5_000, connections=900, rate=20_000), together=100),
+    Case("latency-100", Load("tcp", 200), together=1),
     Case("durable", Load("tcp", 60_000), RELAY_DURABLE),
     Case("relp", Load("relp", RELP_PIECE * 160), RELAY_RELP),
 )
