@@ -310,9 +310,13 @@ class Channel:
         self._memory.change(self, cost(messages, octets))
 
     def wake(self) -> None:
-        """Whoever waits for this channel is to look again."""
-        self._arrival.unpark_all()  # the window may be open again
-        if not self.blocked:
+        """Whoever waits for this channel is to look again.
+
+        Mostly nobody does, and to ask first is a tenth of telling nobody.
+        """
+        if self._arrival:
+            self._arrival.unpark_all()  # the window may be open again
+        if self._room and not self.blocked:
             self._room.unpark_all()
-        if self.is_empty:
+        if self._emptied and self.is_empty:
             self._emptied.unpark_all()

@@ -8,14 +8,14 @@ if TYPE_CHECKING:
     from relay.core.channel import Channel
 
 
-def at_risk(channel: "Channel") -> int:
+def at_risk(channel: "Channel", head: int) -> int:
     """What a crash would lose now: held, not on disk, and no sender waits for its answer."""
     if channel.orphan:
         return 0
     backlog = channel.backlog
     if backlog is None or not backlog.active:
-        return channel._queue.messages - channel.debts.above(channel.head)
-    secured = max(backlog.committed, channel.head)
+        return channel._queue.messages - channel.debts.above(head)
+    secured = max(backlog.committed, head)
     holes = backlog.in_holes(secured, channel.next)
     return channel.next - secured - holes - channel.debts.above(secured)
 
@@ -29,7 +29,7 @@ def write_record(channel: "Channel", record: Record) -> None:
         next_number=channel.next,
         head=head,
         owed=channel.debts.above(head),
-        at_risk=at_risk(channel),
+        at_risk=at_risk(channel, head),
         end=first if first < end else None,
     )
 
@@ -38,22 +38,22 @@ def held(channel: "Channel") -> Held:
     queue = channel._queue
     lent = queue.lent_messages - queue.lent_echoes
     oldest = queue.oldest()
+    head = channel.head
     return Held(
         memory=queue.messages - lent,
         lent=lent,
         octets=queue.octets,
-        at_risk=at_risk(channel),
+        at_risk=at_risk(channel, head),
         oldest_ns=oldest.batch.received_ns if oldest else None,
-        at_risk_oldest_ns=_at_risk_oldest_ns(channel),
+        at_risk_oldest_ns=_at_risk_oldest_ns(channel, head),
         **channel.spooling.held(),
     )
 
 
-def _at_risk_oldest_ns(channel: "Channel") -> int | None:
-    if not at_risk(channel):
+def _at_risk_oldest_ns(channel: "Channel", head: int) -> int | None:
+    if not at_risk(channel, head):
         return None
     rows = channel._queue.held()
     if channel.backlog is not None and channel.backlog.active:
         rows = iter(channel.backlog.unwritten)
-    head = channel.head
     return next((entry.batch.received_ns for entry in rows if entry.end > head), None)

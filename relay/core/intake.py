@@ -39,15 +39,17 @@ class Intake:
     positions: Positions = field(default_factory=Positions)  # likewise; of what is read again
     drain_by: list[float] = field(default_factory=lambda: [float("inf")])  # latest time for it
 
-    async def room(self, seconds_max: float = float("inf")) -> None:
+    async def room(self, seconds_max: float = float("inf")) -> bool:
         """Wait while a pipe that this listener feeds is full and must not drop.
 
         An acknowledging listener waits for all pipes that keep. Call it after `readable` and before
-        the read; see `Channel.room`.
+        the read; see `Channel.room`. Returns whether there was anything to wait for.
         """
-        if self.router.blocks(self.listener, acknowledging=self.acknowledges):
-            with trio.move_on_after(seconds_max):
-                await self.router.room(self.listener, acknowledging=self.acknowledges)
+        if not self.router.blocks(self.listener, acknowledging=self.acknowledges):
+            return False
+        with trio.move_on_after(seconds_max):
+            await self.router.room(self.listener, acknowledging=self.acknowledges)
+        return True
 
     def put(
         self,

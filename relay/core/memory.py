@@ -22,17 +22,18 @@ class Member(Protocol):
 class Memory:
     """Who uses how much of `memory_max`.
 
-    Invariant: `borrowed` is what the members use above their guarantee, added up.
+    Invariant: `borrowed` is what the members use above their guarantee, added up; `guarantee` is an
+    equal share of half.
     """
 
     octets_max: int
     used: dict[Member, int] = field(default_factory=dict)
     borrowed: int = 0
+    guarantee: int = field(init=False)
     _lent_out: bool = False  # nothing is left to lend
 
-    @property
-    def guarantee(self) -> int:
-        return self.octets_max // 2 // max(1, len(self.used))
+    def __post_init__(self) -> None:
+        self._recount()
 
     def join(self, member: Member) -> None:
         self.used.setdefault(member, 0)
@@ -51,14 +52,15 @@ class Memory:
         guarantee = self.guarantee
         before = self.used[member]
         self.used[member] = after = before + octets
-        self._borrow(self.borrowed + max(0, after - guarantee) - max(0, before - guarantee))
+        if before > guarantee or after > guarantee:
+            self._borrow(self.borrowed + max(0, after - guarantee) - max(0, before - guarantee))
 
     def exhausted(self, member: Member) -> bool:
         """True when this member uses its guarantee up and nothing is left to lend."""
         return self.used[member] >= self.guarantee and self._lent_out
 
     def _recount(self) -> None:
-        guarantee = self.guarantee
+        self.guarantee = guarantee = self.octets_max // 2 // max(1, len(self.used))
         self._borrow(sum(max(0, used - guarantee) for used in self.used.values()))
         self._tell()  # the guarantee may be greater
 

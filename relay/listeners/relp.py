@@ -118,5 +118,6 @@ async def _drain(reader: AnsweringReader, acceptance: Acceptance) -> None:
             if stream.ended_at is None:
                 reader.end(stream, clock.now())
         reader.turn(acceptance, linger=QUIET_SECONDS)
-        await reader.wait(QUIET_SECONDS / 4)
+        with reader.until(clock.now() + QUIET_SECONDS / 4):
+            await reader.wait()
         await trio.lowlevel.checkpoint()

@@ -88,24 +88,42 @@ async def receive(
 ) -> None:
     """Accept and read until cancelled."""
     clock = reader.intake.host.clock
-    swept = clock.now()
+    sweep_at = clock.now() + SWEEP_SECONDS
     while True:
-        told = await reader.wait(SWEEP_SECONDS)
-        ready_at = clock.now()
-        await reader.intake.room(room_seconds_max)
+        with reader.until(sweep_at):
+            await _take_turns(reader, acceptance, pause, room_seconds_max)
+        if clock.now() < sweep_at:
+            continue
+        await _room(reader, clock.now(), room_seconds_max)
         now = clock.now()
-        if now - ready_at >= WAITED_SECONDS:
-            reader.waited_at = now
-        sweep = now - swept >= SWEEP_SECONDS
-        if sweep:
-            swept = now
-            acceptance.resume(now)
-            reader.due(now)
-        messages, octets = reader.turn(acceptance, sweep=sweep)
+        sweep_at = now + SWEEP_SECONDS
+        acceptance.resume(now)
+        reader.due(now)
+        reader.turn(acceptance, sweep=True)
+
+
+async def _take_turns(
+    reader: Reader, acceptance: Acceptance, pause: Pause, room_seconds_max: float
+) -> None:
+    """Until cancelled, which costs nothing: from each read to its put nothing awaits."""
+    clock = reader.intake.host.clock
+    while True:
+        told = await reader.wait()
+        began = clock.now()
+        await _room(reader, began, room_seconds_max)
+        messages, octets = reader.turn(acceptance)
         if not (told or octets):
             continue  # who had the last turn had nothing more to say
-        if seconds := pause.after(messages, octets, ready_at, clock.now()):
+        if seconds := pause.after(messages, octets, began, clock.now()):
             await trio.sleep(seconds)
+
+
+async def _room(reader: Reader, since: float, seconds_max: float) -> None:
+    """Wait for room; everybody waits for us meanwhile, and misses no deadline."""
+    if await reader.intake.room(seconds_max):
+        now = reader.intake.host.clock.now()
+        if now - since >= WAITED_SECONDS:
+            reader.waited_at = now
 
 
 async def _drain(reader: Reader, acceptance: Acceptance) -> None:
@@ -133,6 +151,7 @@ async def _drain(reader: Reader, acceptance: Acceptance) -> None:
                 stream.seal(now)
         acceptance.end_unproved(QUIET_SECONDS, late=late)
         if reader.turn(acceptance, linger=QUIET_SECONDS) == (0, 0):
-            await reader.wait(QUIET_SECONDS / 4)
+            with reader.until(now + QUIET_SECONDS / 4):
+                await reader.wait()
         if late and not streams.connections:
             return  # whoever is still in a backlog could not be accepted for want of descriptors

@@ -36,25 +36,34 @@ class Watching:
         if limits.buckets is not None:
             self.pacing = Pacing(intake.listener, limits.buckets)
         self._limits = limits
-        self._sleep = trio.CancelScope()
+        self._stay = trio.CancelScope()
         for stream in intake.streams.table.values():
             ready_set.add(stream.connection)
             self._look(stream)
             if stream.ended_at is not None:
                 self.leaving[stream] = None
 
-    async def wait(self, seconds_max: float) -> bool:
-        """Wait until somebody has something to say or may go on, or for so long.
+    def until(self, deadline: float) -> trio.CancelScope:
+        """The scope to wait in: it is left then, or when somebody has his turn without a word.
+
+        It holds many waits, as one for each was a tenth of what a turn costs.
+        """
+        self._stay = trio.CancelScope(deadline=deadline)
+        return self._stay
+
+    async def wait(self) -> bool:
+        """Wait until somebody has something to say or may go on.
 
         Returns False at once where somebody may have more to say: that is known when he is read.
         """
         if self.queue:
             await trio.lowlevel.checkpoint()
             return False
-        if self.pacing is not None:
-            seconds_max = min(seconds_max, self.pacing.seconds(self.intake.host.clock.now()))
-        with trio.move_on_after(seconds_max) as self._sleep:
+        if self.pacing is None:
             await self.ready_set.wait()
+        else:
+            with trio.move_on_after(self.pacing.seconds(self.intake.host.clock.now())):
+                await self.ready_set.wait()
         return True
 
     def welcome(self, stream: Stream) -> None:
@@ -62,7 +71,7 @@ class Watching:
         self.intake.streams.add(stream)
         self.ready_set.add(stream.connection)
         self.queue.add(stream)
-        self._sleep.cancel()
+        self._stay.cancel()
 
     def end(self, stream: Stream, now: float) -> None:
         """Send our FIN; the connection is closed after the peer's, or sealed when it lingers."""
@@ -115,7 +124,7 @@ class Watching:
         """Whoever is watched has its turn also for what it has said already."""
         if stream.pending:
             self.queue.add(stream)
-            self._sleep.cancel()
+            self._stay.cancel()
 
     def _must_wait(self, pacing: Pacing, stream: Stream, now: float) -> bool:
         """Whether its sender's rate is spent; then its connection is not watched for a while."""

@@ -6,8 +6,6 @@ import trio
 
 
 class SystemClock:
-    def now(self) -> float:
-        return trio.current_time()
-
-    def wall_ns(self) -> int:
-        return time.time_ns()
+    # No calls of their own: a batch asks half a dozen times.
+    now = staticmethod(trio.current_time)
+    wall_ns = staticmethod(time.time_ns)
