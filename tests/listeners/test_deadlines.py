@@ -7,6 +7,7 @@ import pytest
 import trio
 import trio.testing
 
+from relay.core.account import Confirmation
 from relay.core.bounds import Bounds
 from relay.core.component import Listener
 from relay.listeners.reader import LEAVE_SECONDS
@@ -122,6 +123,35 @@ async def test_what_waits_for_our_room_is_not_late(
             await until(lambda: rig.account.received == 2)
             assert failed(rig) == {}
             await settle(rig, lease, 1)
+    for bound in rig.sockets:
+        bound.close()
+
+
+async def test_who_waits_for_our_room_for_an_instant_only_is_late(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """A pipe that is full again and again is what a busy relay looks like."""
+    rig = Rig(bounds=Bounds(messages=1, memory=1 << 20, overflow="block"))
+
+    async def deliver_slowly() -> None:
+        with rig.channel.lease() as lease:
+            while True:
+                for batch in await lease.lend():
+                    await trio.sleep(0.008)
+                    lease.settle(len(batch), Confirmation.SENT)
+
+    async with rig.running(listener("tcp", unfinished_max="5s")), trio.open_nursery() as nursery:
+        nursery.start_soon(deliver_slowly)
+        with connect(rig) as busy, connect(rig) as late:
+            late.send(STAMPED + b"be")
+            for _ in range(100):
+                busy.send(STAMPED + b"1\n")
+                await trio.sleep(0.004)
+                busy.send(STAMPED + b"2\n")
+                await trio.sleep(0.1)
+            assert failed(rig) == {"unfinished": 1}
+            assert rig.account.received == 201
+        nursery.cancel_scope.cancel()
     for bound in rig.sockets:
         bound.close()
 

@@ -17,7 +17,7 @@ from relay.core.account import ConnectionRefusal
 from relay.core.component import Listener
 from relay.core.intake import Intake
 from relay.core.streams import Stream
-from relay.listeners import handshakes
+from relay.listeners import handshakes, streams
 from relay.listeners import secure as secure_module
 from relay.system.ports import Connection
 from relay.wire.framing import Framer, FramingCounts
@@ -44,6 +44,12 @@ def secure_pair_files(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 def short_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(secure_module, "LOOK_SECONDS", 0.02)
     monkeypatch.setattr(handshakes, "SWEEP_SECONDS", 0.02)
+
+
+@pytest.fixture
+def no_sweeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever has to wait for the next sweep comes too late."""
+    monkeypatch.setattr(streams, "SWEEP_SECONDS", 60.0)
 
 
 def failed(rig: Rig) -> dict[str, int]:
@@ -199,6 +205,29 @@ async def test_more_than_a_turn_takes_comes_without_another_octet_from_the_netwo
         await until(lambda: rig.account.accepted == 200_000)
 
 
+@pytest.mark.usefixtures("no_sweeps")
+async def test_what_comes_with_the_end_of_the_handshake_is_heard_at_once(
+    rig: Rig, authority: Authority
+) -> None:
+    """It is in TLS's memory when the client is let in, and nothing more comes."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    context = authority.context(authority.client)
+    client = context.wrap_bio(incoming, outgoing, server_hostname="relay.example.net")
+    async with rig.running(secure("tcp", authority)), raw(rig) as stream:
+        proved = False
+        while not proved:
+            try:
+                client.do_handshake()
+                proved = True
+            except ssl.SSLWantReadError:
+                await stream.send_all(outgoing.read())
+                incoming.write(await stream.receive_some(1 << 16))
+        client.write(stream_of("tcp", b"first"))
+        await stream.send_all(outgoing.read())
+        assert await rig.texts(1) == [b"first"]
+
+
+@pytest.mark.usefixtures("no_sweeps")
 async def test_what_waits_for_a_rate_is_read_when_its_time_has_come(
     rig: Rig, authority: Authority
 ) -> None:
@@ -210,14 +239,20 @@ async def test_what_waits_for_a_rate_is_read_when_its_time_has_come(
     assert rig.account.connections_paced
 
 
-async def test_a_full_window_is_read_on_from_memory(rig: Rig, authority: Authority) -> None:
+@pytest.mark.usefixtures("no_sweeps")
+@pytest.mark.parametrize("octets", [3000, 300], ids=["many records", "one record"])
+async def test_a_full_window_is_read_on_from_memory(
+    rig: Rig, authority: Authority, octets: int
+) -> None:
     """Over RELP a connection is not read while answers are owed; then the rest is in memory."""
     rig.channel.bound(BLOCK)
     context = authority.context(authority.client)
     async with rig.running(secure("relp", authority, window=2)), dialled(rig, context) as tls:
-        await tls.send_all(stream_of("relp", *(b"x" * 3000 for _ in range(40))))
+        await tls.send_all(stream_of("relp", *(b"x" * octets for _ in range(40))))
         with rig.channel.lease() as lease, trio.fail_after(10):
-            await deliver(lease, 40)
+            for _ in range(20):
+                await trio.sleep(0.01)  # so that the listener waits for the room
+                await deliver(lease, 2)
         heard = b""
         with trio.fail_after(10):
             while not heard.endswith(b"\n41 rsp 6 200 OK\n"):
