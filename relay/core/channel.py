@@ -310,10 +310,7 @@ class Channel:
         self._memory.change(self, cost(messages, octets))
 
     def wake(self) -> None:
-        """Whoever waits for this channel is to look again.
-
-        Mostly nobody does, and to ask first is a tenth of telling nobody.
-        """
+        """Whoever waits is to look again. Asking if anybody does is a tenth of telling nobody."""
         if self._arrival:
             self._arrival.unpark_all()  # the window may be open again
         if self._room and not self.blocked:
