@@ -39,17 +39,20 @@ class Intake:
     positions: Positions = field(default_factory=Positions)  # likewise; of what is read again
     drain_by: list[float] = field(default_factory=lambda: [float("inf")])  # latest time for it
 
-    async def room(self, seconds_max: float = float("inf")) -> bool:
+    @property
+    def blocked(self) -> bool:
+        """Whether `room` would wait."""
+        return self.router.blocks(self.listener, acknowledging=self.acknowledges)
+
+    async def room(self, seconds_max: float = float("inf")) -> None:
         """Wait while a pipe that this listener feeds is full and must not drop.
 
         An acknowledging listener waits for all pipes that keep. Call it after `readable` and before
-        the read; see `Channel.room`. Returns whether there was anything to wait for.
+        the read; see `Channel.room`.
         """
-        if not self.router.blocks(self.listener, acknowledging=self.acknowledges):
-            return False
-        with trio.move_on_after(seconds_max):
-            await self.router.room(self.listener, acknowledging=self.acknowledges)
-        return True
+        if self.blocked:
+            with trio.move_on_after(seconds_max):
+                await self.router.room(self.listener, acknowledging=self.acknowledges)
 
     def put(
         self,

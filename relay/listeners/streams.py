@@ -87,43 +87,38 @@ async def receive(
     room_seconds_max: float = float("inf"),
 ) -> None:
     """Accept and read until cancelled."""
-    clock = reader.intake.host.clock
+    intake, clock = reader.intake, reader.intake.host.clock
     sweep_at = clock.now() + SWEEP_SECONDS
     while True:
         with reader.until(sweep_at):
-            await _take_turns(reader, acceptance, pause, room_seconds_max)
-        if clock.now() < sweep_at:
-            continue
-        await _room(reader, clock.now(), room_seconds_max)
+            await _take_turns(reader, acceptance, pause)
+        began = clock.now()
+        await intake.room(room_seconds_max)
         now = clock.now()
-        sweep_at = now + SWEEP_SECONDS
-        acceptance.resume(now)
-        reader.due(now)
-        reader.turn(acceptance, sweep=True)
+        if now - began >= WAITED_SECONDS:
+            reader.waited_at = now
+        if sweep := now >= sweep_at:
+            sweep_at = now + SWEEP_SECONDS
+            acceptance.resume(now)
+            reader.due(now)
+        messages, octets = reader.turn(acceptance, sweep=sweep)
+        if seconds := pause.after(messages, octets, began, clock.now()):
+            await trio.sleep(seconds)
 
 
-async def _take_turns(
-    reader: Reader, acceptance: Acceptance, pause: Pause, room_seconds_max: float
-) -> None:
-    """Until cancelled, which costs nothing: from each read to its put nothing awaits."""
-    clock = reader.intake.host.clock
+async def _take_turns(reader: Reader, acceptance: Acceptance, pause: Pause) -> None:
+    """While there is room. Cancelled, nothing is lost: from each read to its put nothing awaits."""
+    intake, clock = reader.intake, reader.intake.host.clock
     while True:
         told = await reader.wait()
         began = clock.now()
-        await _room(reader, began, room_seconds_max)
+        if intake.blocked:
+            return
         messages, octets = reader.turn(acceptance)
         if not (told or octets):
             continue  # who had the last turn had nothing more to say
         if seconds := pause.after(messages, octets, began, clock.now()):
             await trio.sleep(seconds)
-
-
-async def _room(reader: Reader, since: float, seconds_max: float) -> None:
-    """Wait for room; everybody waits for us meanwhile, and misses no deadline."""
-    if await reader.intake.room(seconds_max):
-        now = reader.intake.host.clock.now()
-        if now - since >= WAITED_SECONDS:
-            reader.waited_at = now
 
 
 async def _drain(reader: Reader, acceptance: Acceptance) -> None:
