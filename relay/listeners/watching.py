@@ -37,6 +37,7 @@ class Watching:
             self.pacing = Pacing(intake.listener, limits.buckets)
         self._limits = limits
         self._stay = trio.CancelScope()
+        self._waits = False  # for somebody to say something
         for stream in intake.streams.table.values():
             ready_set.add(stream.connection)
             self._look(stream)
@@ -44,7 +45,7 @@ class Watching:
                 self.leaving[stream] = None
 
     def until(self, deadline: float) -> trio.CancelScope:
-        """The scope to wait in: it is left then, or when somebody has his turn without a word.
+        """The scope to wait in: it is left then, or when somebody waits who has said it already.
 
         It holds many waits, as one for each was a tenth of what a turn costs.
         """
@@ -59,19 +60,22 @@ class Watching:
         if self.queue:
             await trio.lowlevel.checkpoint()
             return False
-        if self.pacing is None:
-            await self.ready_set.wait()
-        else:
-            with trio.move_on_after(self.pacing.seconds(self.intake.host.clock.now())):
+        self._waits = True
+        try:
+            if self.pacing is None:
                 await self.ready_set.wait()
+            else:
+                with trio.move_on_after(self.pacing.seconds(self.intake.host.clock.now())):
+                    await self.ready_set.wait()
+        finally:
+            self._waits = False
         return True
 
     def welcome(self, stream: Stream) -> None:
         """A connection that has proved who it is, and may have said something already."""
         self.intake.streams.add(stream)
         self.ready_set.add(stream.connection)
-        self.queue.add(stream)
-        self._stay.cancel()
+        self._give_turn(stream)
 
     def end(self, stream: Stream, now: float) -> None:
         """Send our FIN; the connection is closed after the peer's, or sealed when it lingers."""
@@ -123,7 +127,12 @@ class Watching:
     def _look(self, stream: Stream) -> None:
         """Whoever is watched has its turn also for what it has said already."""
         if stream.pending:
-            self.queue.add(stream)
+            self._give_turn(stream)
+
+    def _give_turn(self, stream: Stream) -> None:
+        """It has its turn, which begins now where it is waited for somebody to say something."""
+        self.queue.add(stream)
+        if self._waits:
             self._stay.cancel()
 
     def _must_wait(self, pacing: Pacing, stream: Stream, now: float) -> bool:

@@ -127,6 +127,26 @@ async def test_what_waits_for_our_room_is_not_late(
         bound.close()
 
 
+@pytest.mark.parametrize("free_at", [0.9, 1.004, 1.5])
+async def test_nor_what_had_to_wait_while_a_second_passed(
+    free_at: float, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Once a second it is looked who is late; that the pipe was full is not forgotten over it."""
+    rig = Rig(bounds=Bounds(messages=1, memory=1 << 20, overflow="block"))
+    async with rig.running(listener("tcp", unfinished_max="500ms", message_max="1MiB")):
+        started = trio.current_time()
+        with connect(rig) as sock, rig.channel.lease() as lease:
+            sock.send(STAMPED + b"1\n" + STAMPED + b"be")
+            await until(lambda: rig.account.received == 1)
+            sock.send(b"x" * 20_000)  # more than one read takes
+            sock.send(b"\n")
+            await trio.sleep_until(started + free_at)
+            await settle(rig, lease, 2)
+            assert failed(rig) == {}
+    for bound in rig.sockets:
+        bound.close()
+
+
 async def test_who_waits_for_our_room_for_an_instant_only_is_late(
     autojump_clock: trio.testing.MockClock,
 ) -> None:

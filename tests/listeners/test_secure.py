@@ -19,6 +19,7 @@ from relay.core.intake import Intake
 from relay.core.streams import Stream
 from relay.listeners import handshakes, streams
 from relay.listeners import secure as secure_module
+from relay.listeners.watching import Watching
 from relay.system.ports import Connection
 from relay.wire.framing import Framer, FramingCounts
 from tests.listeners.conftest import Rig
@@ -203,6 +204,27 @@ async def test_more_than_a_turn_takes_comes_without_another_octet_from_the_netwo
     async with rig.running(secure("tcp", authority)), dialled(rig, context) as tls:
         await tls.send_all(lines)
         await until(lambda: rig.account.accepted == 200_000)
+
+
+@pytest.mark.usefixtures("no_sweeps")
+async def test_what_is_in_memory_interrupts_nobody_who_reads_it_anyway(
+    rig: Rig, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reader leaves its stay for who waits, and not at each of its own turns."""
+    stays = []
+
+    def until_counted(reader: Watching, deadline: float) -> trio.CancelScope:
+        stays.append(deadline)
+        return stay(reader, deadline)
+
+    stay = Watching.until
+    monkeypatch.setattr(Watching, "until", until_counted)
+    context = authority.context(authority.client)
+    async with rig.running(secure("tcp", authority)), dialled(rig, context) as tls:
+        for number in range(20):
+            await tls.send_all(stream_of("tcp", *(b"x" * 200 for _ in range(40))))
+            await until(lambda: rig.account.accepted == 40 * (number + 1))  # noqa: B023
+        assert len(stays) <= 2  # the first, and that behind the welcome
 
 
 @pytest.mark.usefixtures("no_sweeps")
