@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,7 @@ from tests.bench.counting import (
 from tests.bench.guard import CASES, Case, Judged, default_commit, judge
 from tests.bench.load import Load
 from tests.bench.program import Running
-from tests.bench.rows import NAMES
+from tests.bench.rows import GROUPS, NAMES
 
 SMALL = Case("small", Load("tcp", 20_000))
 FAST = Processor(factor=1, pairs=1)
@@ -182,7 +183,7 @@ def test_what_did_not_arrive_is_told() -> None:
 
 
 def test_each_row_of_the_guard_is_one_of_the_bench() -> None:
-    assert {case.name for case in CASES} <= set(NAMES)
+    assert {case.name for case in CASES} <= {*NAMES, *chain.from_iterable(GROUPS.values())}
 
 
 @pytest.mark.skipif(bool(LISTED), reason="there is no history")
