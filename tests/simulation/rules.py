@@ -84,7 +84,9 @@ class RuleWatch:
         if "shed" not in self.plan.keys:
             return
         less = {place for place in rest if views.priorities[place] & 7 > WARNING}
-        empty = channel.backlog is None and not channel.held().messages
+        backlog = channel.backlog
+        on_disk = backlog is not None and bool(backlog.octets or backlog.unwritten_messages)
+        empty = not (on_disk or channel.held().messages)
         if shed and (promised or shed != less or empty):
             self.faults.append(f"shed {len(shed)} of {len(less)}, promised {promised}")
         if less and not shed and channel.full and not promised and channel.closing is None:
