@@ -5,7 +5,7 @@ import os
 import re
 import ssl
 import stat
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from relay.config.admin import AdminKeys, AdminTls
 
@@ -19,8 +19,7 @@ class AccessError(Exception):
     """Why a file cannot be used, with its key and path in front."""
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
+class Access(NamedTuple):
     context: ssl.SSLContext | None = None
     token: bytes | None = None
 

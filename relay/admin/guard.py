@@ -1,7 +1,7 @@
 """Which requests are let through to a page, and what the others are told."""
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from starlette.responses import Response
 from starlette.types import Scope
@@ -16,8 +16,7 @@ _CHANGING_METHODS = ("POST",)
 _OPEN = ("/healthz", "/readyz")
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(NamedTuple):
     reason: str  # one of `state.REFUSALS`
     answer: Response
 

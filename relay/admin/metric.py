@@ -1,8 +1,7 @@
 """What a metric is, and how those of pipes, listeners and rings are read from the books."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from relay.admin.state import Admin
 from relay.core.account import ListenerAccount, PipeAccount
@@ -14,8 +13,7 @@ Numbers = Mapping[Any, float]  # by the value of a label
 Kind = Literal["counter", "gauge"]
 
 
-@dataclass(frozen=True, slots=True)
-class Metric:
+class Metric(NamedTuple):
     """One line of the table. `name` is what a query says, `_total` included."""
 
     name: str

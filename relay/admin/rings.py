@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import trio
 
@@ -15,8 +16,7 @@ PIECE_LINES = 256  # looked at in one turn
 FOLLOW_SECONDS = 0.2  # between two looks for new lines: what a reader's eye does not notice
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(NamedTuple):
     """Which lines of a ring somebody wants, by number."""
 
     since: int | None  # None: the newest ones

@@ -4,7 +4,6 @@ import logging
 import os
 import sys
 from contextlib import suppress
-from dataclasses import replace
 
 from relay import __file__ as package
 from relay.cli.failure import Failure
@@ -68,8 +67,8 @@ def give_up_privileges(config: Config, machine: SystemMachine, state_dir: str) -
     if os.path.isdir(state_dir) and not os.access(state_dir, os.W_OK | os.X_OK):
         raise Failure(f"relay.state_dir: {state_dir} is not writable for {user}")
     log.info("running as %s, capabilities: %s", identity.name, " ".join(kept) or "none")
-    machine.confinement = replace(
-        machine.confinement, user=identity.name, kmsg="CAP_SYSLOG" in kept
+    machine.confinement = machine.confinement._replace(
+        user=identity.name, kmsg="CAP_SYSLOG" in kept
     )
 
 
@@ -80,7 +79,7 @@ def lock_in(config: Config, machine: SystemMachine) -> None:
         Failure: it is required, and cannot be had.
     """
     port_min = 0 if may_bind_low_ports() else unprivileged_port_min()
-    machine.confinement = replace(machine.confinement, port_min=port_min)
+    machine.confinement = machine.confinement._replace(port_min=port_min)
     if config.relay.sandbox == "off":
         log.info("sandbox: off")
         return
@@ -93,7 +92,7 @@ def lock_in(config: Config, machine: SystemMachine) -> None:
     # The file may be a link, and may be put in its place by rename(2).
     read = {os.path.dirname(it(config.path)) for it in (os.path.abspath, os.path.realpath)}
     wanted = [it for _, it in touches(config)] + [Touch("read", it) for it in sorted(read)]
-    wanted = [replace(it, place=os.path.realpath(it.place)) for it in wanted]
+    wanted = [it._replace(place=os.path.realpath(it.place)) for it in wanted]
     rules = grant(wanted)
     forbid_more()
     closed = close(rules)

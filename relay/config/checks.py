@@ -6,8 +6,7 @@ hide theirs.
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from relay.config.addresses import clash, group
 from relay.config.lines import KeyPath
@@ -21,8 +20,7 @@ from relay.system.ports import Endpoint
 NOT_DEPTH_MAX = 16  # tables in tables; each is a few calls deep when messages are matched
 
 
-@dataclass(frozen=True, slots=True)
-class _Claim:
+class _Claim(NamedTuple):
     """An address that somebody wants to bind."""
 
     path: KeyPath

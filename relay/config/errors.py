@@ -1,11 +1,10 @@
 """What is wrong with a configuration: every mistake at once, each with its place."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigError:
+class ConfigError(NamedTuple):
     """One mistake, printed as `file:line: key: text`."""
 
     file: str

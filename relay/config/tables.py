@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
@@ -25,8 +25,7 @@ NAME_MAX = 64
 NAME_PATTERN = rf"[A-Za-z0-9_.-]{{1,{NAME_MAX}}}"
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """One mistake and the key it is about."""
 
     path: KeyPath

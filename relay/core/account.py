@@ -6,7 +6,7 @@ Everything runs in one thread, so a reader that does not await sees books that b
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from relay.core.files import FileCounts
 from relay.core.health import Health
@@ -71,8 +71,7 @@ CONNECTION_FAILURES = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(NamedTuple):
     """What a channel holds at this moment."""
 
     memory: int = 0  # messages waiting in memory

@@ -11,7 +11,7 @@ spool's task writes `unwritten` and says how far that has come.
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import trio
 
@@ -21,8 +21,7 @@ from relay.core.queue import Entry
 SpoolMode = Literal["always", "overflow", "never"]
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
+class Lost(NamedTuple):
     """Numbers that the disk cannot give back: damage, found when it was read."""
 
     first: int
@@ -30,8 +29,7 @@ class Lost:
     what: str
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(NamedTuple):
     """A file of the spool: the numbers from `first` to `end`."""
 
     first: int

@@ -1,13 +1,11 @@
 """How much a channel may hold, and what happens beyond."""
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Overflow = Literal["drop-newest", "drop-oldest", "block"]
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+class Bounds(NamedTuple):
     """A pipe's `messages`, `memory` and `overflow`."""
 
     messages: int

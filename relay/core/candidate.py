@@ -1,18 +1,16 @@
 """Addresses of a destination: what its name stands for, and in which order."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Rank:
+class Rank(NamedTuple):
     """What one of several is good for, compared with the others (RFC 2782)."""
 
     tier: int = 0  # it is used while none of a lower one is to be had
     weight: float = 1.0  # its part of the work of its tier; above 0
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """An address, and whose it is."""
 
     ip: str

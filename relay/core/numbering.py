@@ -3,14 +3,14 @@
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 HOLES_MAX = 256  # of each kind; 100 octets each
 
 Range = tuple[int, int]  # from the first number to the one behind the last
 
 
-@dataclass(frozen=True, slots=True)
-class Hole:
+class Hole(NamedTuple):
     first: int
     end: int
     since: float  # when what is behind it came

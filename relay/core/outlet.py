@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import trio
 
@@ -40,8 +41,7 @@ class Reopening:
                 self._waiting.discard(scope)
 
 
-@dataclass(frozen=True, slots=True)
-class Outlet:
+class Outlet(NamedTuple):
     """Handed to `Destination.run` beside the lease."""
 
     pipe: str

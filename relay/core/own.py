@@ -10,14 +10,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import trio
 
 BACKLOG_MESSAGES = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class OwnMessage:
+class OwnMessage(NamedTuple):
     """A line of ours, with its severity (RFC 5424 section 6.2.1)."""
 
     severity: int

@@ -4,7 +4,7 @@ import math
 import re
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema
 
@@ -38,8 +38,7 @@ Rate = Annotated[
 Burst = Annotated[int, Field(ge=1, le=1_000_000_000, strict=True)]
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(NamedTuple):
     """So many messages a second on average, and so many at once."""
 
     rate: float

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from relay.core.candidate import Rank
 from relay.core.delivery import Source
@@ -14,8 +14,7 @@ LOOK_SECONDS = 1.0  # how often is asked who has been healthy, or stalled, for l
 RETURN_SECONDS_MAX = 900.0  # a destination that never lasts is not waited for longer than this
 
 
-@dataclass(frozen=True, slots=True)
-class Sharing:
+class Sharing(NamedTuple):
     """The keys of a pipe that say how it goes about its destinations."""
 
     strategy: StrategyName

@@ -4,7 +4,7 @@ A peer that reads until our end and then ends has read everything. So a connecti
 epoch: a number of messages, our end, the peer's; the next epoch has a connection of its own.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import trio
 
@@ -18,8 +18,7 @@ from relay.destinations.transit import ENDED, Transit, Way
 from relay.system.ports import Connection
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """Where an epoch ends, whichever comes first; a full window ends it, too."""
 
     octets: int

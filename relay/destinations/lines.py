@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
+from typing import NamedTuple
 
 import trio
 
@@ -54,8 +55,7 @@ def turn_at(path: str) -> Turn:
     return _TURNS.setdefault(path, Turn())
 
 
-@dataclass(frozen=True, slots=True)
-class Manner:
+class Manner(NamedTuple):
     """How messages become lines, and when they are delivered."""
 
     form: Form

@@ -3,9 +3,8 @@
 import random
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import accumulate, groupby
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from relay.core.candidate import Candidate, Rank
 from relay.core.values import host_of, service_name
@@ -23,16 +22,14 @@ SERVERS_MAX = 64  # of one service; each may take its time to be looked up, and 
 WEIGHTLESS = 1 / 256  # the weight of 0 is "a very small chance of being selected"
 
 
-@dataclass(frozen=True, slots=True)
-class Server:
+class Server(NamedTuple):
     """A host with a port, which may have several addresses."""
 
     address: str  # HOST:PORT
     rank: Rank
 
 
-@dataclass(frozen=True, slots=True)
-class Resolved:
+class Resolved(NamedTuple):
     """All addresses that a name stands for, the best first."""
 
     ranks: Mapping[Candidate, Rank]

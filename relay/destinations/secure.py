@@ -1,6 +1,6 @@
 """TLS for destinations: no octet of a message before the peer has proved who it is."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import trio
 
@@ -29,8 +29,7 @@ VERDICT_SECONDS_MAX = 5.0
 DISCARD_OCTETS = 16 << 10
 
 
-@dataclass(frozen=True, slots=True)
-class Dial:
+class Dial(NamedTuple):
     """How a destination gets its connection: where to, and whether over TLS."""
 
     address: str

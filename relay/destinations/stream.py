@@ -1,6 +1,6 @@
 """A session on a connected stream whose messages are delivered when some kernel has them."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import trio
 
@@ -17,8 +17,7 @@ GOODBYE_SECONDS_MAX = 1.0  # how long a session that we end waits for the peer t
 ACKNOWLEDGE_SECONDS_MAX = 5.0  # and one that the peer ends, for its kernel to acknowledge it all
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(NamedTuple):
     """When a message is delivered, and what follows from that."""
 
     level: Confirmation  # `sent` or `acked`

@@ -1,7 +1,7 @@
 """One connection's octets on their way: what our kernel has taken, and what the peer's has."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import trio
 
@@ -24,8 +24,7 @@ PAUSE_SECONDS_MAX = 0.05
 ASK_SECONDS = 1.0  # between two questions whether the peer lives
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
+class Way(NamedTuple):
     """How messages travel: the keys that every session on a stream goes by."""
 
     framing: OutFraming

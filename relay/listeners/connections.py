@@ -1,6 +1,5 @@
 """The keys of every listener that accepts connections."""
 
-from dataclasses import replace
 from typing import Annotated
 
 from pydantic import Field, ValidationInfo, field_validator
@@ -76,8 +75,8 @@ class PeerKeys(ConnectionKeys, NetworkKeys):
         return Limits(
             buffer_max=buffer_max,
             connections_max=self.connections_max,
-            deadlines=replace(
-                self.deadlines(), handshake=self.tls.handshake_max if self.tls else NEVER
+            deadlines=self.deadlines()._replace(
+                handshake=self.tls.handshake_max if self.tls else NEVER
             ),
             per_address_max=self.connections_per_address_max
             or self.connections_max - self.connections_max // SPARED,

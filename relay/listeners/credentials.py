@@ -1,15 +1,14 @@
 """Who sends on a unix socket, as the kernel says: SCM_CREDENTIALS of unix(7)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from relay.core.account import ListenerAccount
 from relay.system.ports import CredentialReceiver
 from relay.wire.attribution import attribute
 
 
-@dataclass(frozen=True, slots=True)
-class Attribution:
+class Attribution(NamedTuple):
     """`credentials` of a unix listener other than "off"; costs 5.6 us a message."""
 
     account: ListenerAccount

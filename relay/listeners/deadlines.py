@@ -1,7 +1,6 @@
 """Deadlines of connections: how long a peer may take."""
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from relay.core.streams import Stream
 
@@ -10,8 +9,7 @@ Late = Literal["first-byte", "unfinished", "unread", "idle"]
 NEVER = float("inf")
 
 
-@dataclass(frozen=True, slots=True)
-class Deadlines:
+class Deadlines(NamedTuple):
     """Seconds, of a connection that is read whenever it has something to say."""
 
     first_byte: float = NEVER  # from connecting to the first octet

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Self, cast
+from typing import Literal, NamedTuple, Self, cast
 
 import trio
 from trio_typing import TaskStatus
@@ -74,8 +74,7 @@ class KmsgListener(ListenerKeys):
         await _drain(device, intake, start)
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(NamedTuple):
     """Where the first run in this process begins."""
 
     resume: bool  # where an earlier process left off, if that was in this boot

@@ -9,7 +9,7 @@ Whole or not at all: a write that is torn leaves the other slot, and the other s
 import struct
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from relay.spool.creation import create
 from relay.system.ports import Directory, RandomFile
@@ -26,8 +26,7 @@ _HOLE = struct.Struct("<QQ")
 _CRC = struct.Struct("<I")
 
 
-@dataclass(frozen=True, slots=True)
-class Cursor:
+class Cursor(NamedTuple):
     """Everything below `settled` has left; everything below `next` was durable."""
 
     store: bytes
@@ -69,7 +68,7 @@ class CursorFile:
         generation = self._generation + 1
         if generation % 2 == self._durable % 2:
             generation += 1
-        self._write(replace(cursor, generation=generation), sync=sync)
+        self._write(cursor._replace(generation=generation), sync=sync)
 
     def close(self) -> None:
         if self._file is not None:

@@ -3,7 +3,7 @@
 import contextlib
 import errno
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from relay.core.backlog import Segment
 from relay.core.batch import Batch
@@ -13,8 +13,7 @@ from relay.spool.store import Store
 from relay.system.ports import Directory
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(NamedTuple):
     """What a hop has left on disk."""
 
     committed: int

@@ -18,6 +18,7 @@ import struct
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from relay.core.account import PipeAccount
 from relay.spool.recovery import Known
@@ -40,8 +41,7 @@ _AT_RISK_MAX = (1 << 32) - 1
 _NUMBER_MAX = (1 << 62) - 1  # of messages: no process gets as far
 
 
-@dataclass(frozen=True, slots=True)
-class PipeRecord:
+class PipeRecord(NamedTuple):
     """What a pipe's book said, at most one put or settlement before the process ended.
 
     `head` and `end` are about this one store: another one may lie in its place by now.

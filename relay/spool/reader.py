@@ -3,7 +3,7 @@
 import contextlib
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from relay.core.batch import Batch
 from relay.spool import segment
@@ -16,8 +16,7 @@ from relay.system.ports import Directory, RandomFile
 CHUNK_OCTETS = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(NamedTuple):
     """A batch, or the rest of one, and the number of its first message."""
 
     first: int
@@ -28,8 +27,7 @@ class Stored:
         return self.first + len(self.batch)
 
 
-@dataclass(frozen=True, slots=True)
-class Damaged:
+class Damaged(NamedTuple):
     """Numbers that cannot be read any more."""
 
     first: int

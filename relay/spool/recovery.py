@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from relay.spool import segment
 from relay.spool.cursor import NAME as CURSOR
@@ -20,8 +21,7 @@ def segment_name(first: int) -> str:
     return f"{first:020}.seg"
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(NamedTuple):
     """What the directory may not say: the crash page does, or who has had it open before.
 
     All but the numbers that are used up is about one store, and believed of no other one that lies
@@ -82,8 +82,7 @@ class Found:
     empty: Sequence[str]  # segments without a frame: to be removed when all this is durable
 
 
-@dataclass(frozen=True, slots=True)
-class _End:
+class _End(NamedTuple):
     """Where the last whole frame of a segment ends."""
 
     octets: int

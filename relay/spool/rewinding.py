@@ -1,6 +1,6 @@
 """Having the next process deliver again what has left and is still on disk."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from relay.spool.cursor import HOLES_MAX, Cursor, CursorFile
 from relay.spool.holes import Hole, with_hole, without
@@ -44,7 +44,7 @@ def rewind(directory: Directory, first: int = 0, *, known: Known) -> Rewound:
             start = min(holes[-HOLES_MAX - 1][1], settled)
             holes = holes[-HOLES_MAX:]
         messages = without(holes, start, settled)
-        cursor = replace(found.cursor, settled=start if messages else settled, holes=holes)
+        cursor = found.cursor._replace(settled=start if messages else settled, holes=holes)
         _save(directory, found, cursor)
     finally:
         directory.close()

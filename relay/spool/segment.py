@@ -19,8 +19,8 @@ import struct
 import zlib
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import accumulate, pairwise
+from typing import NamedTuple
 
 from relay.core.batch import Batch
 
@@ -45,8 +45,7 @@ class Corrupt(ValueError):
     """These bytes are no segment, or no frame, of ours."""
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """What a segment says of itself."""
 
     version: int
@@ -54,8 +53,7 @@ class Header:
     first: int
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """Where a whole frame is, in the bytes it was found in."""
 
     start: int

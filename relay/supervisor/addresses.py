@@ -130,8 +130,8 @@ class Addresses:
         return order[:DESTINATIONS_MAX]
 
     def _member(self, candidate: Candidate, rank: Rank, name: str) -> Member:
-        outlet = replace(
-            self.whole.outlet, destination=name, candidate=candidate, host=self.make_host()
+        outlet = self.whole.outlet._replace(
+            destination=name, candidate=candidate, host=self.make_host()
         )
         return Member(self.whole.destination, outlet, rank)
 

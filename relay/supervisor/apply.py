@@ -5,7 +5,7 @@ it. What has to end takes its time in tasks of its own, and its successor waits 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import trio
 
@@ -34,8 +34,7 @@ from relay.supervisor.state import Relay, routes
 from relay.system.ports import Socket
 
 
-@dataclass(frozen=True, slots=True)
-class Nurseries:
+class Nurseries(NamedTuple):
     """Where tasks are started; their nesting is the order of the shutdown."""
 
     receiving: trio.Nursery  # listeners: ends first

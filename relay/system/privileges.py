@@ -5,9 +5,8 @@ import grp
 import os
 import pwd
 from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 _CAPABILITIES = {"CAP_NET_BIND_SERVICE": 10, "CAP_SYSLOG": 34}  # linux/capability.h
 _VERSION_3 = 0x20080522  # of struct __user_cap_header_struct: two words of 32 bits
@@ -26,8 +25,7 @@ class NotDropped(Exception):
     """Privileges are not gone that were to go: to run all the same would break a promise."""
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(NamedTuple):
     """Whom the process becomes."""
 
     name: str

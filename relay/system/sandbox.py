@@ -9,8 +9,7 @@ import glob
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from relay.system.ports.confinement import Right, Touch
 
@@ -61,8 +60,7 @@ class _Unavailable(Exception):
     """This kernel, or this installation, has no such thing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Closed:
+class Closed(NamedTuple):
     """What is in force from now on, and what cannot be had here, in words."""
 
     landlock: bool

@@ -7,8 +7,7 @@ import os
 import pwd
 import socket
 import stat
-from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 from relay.system.make import make_directory
 from relay.system.ports import Endpoint
@@ -17,8 +16,7 @@ from relay.system.ports import Endpoint
 MODE_DEFAULT = 0o666
 
 
-@dataclass(frozen=True, slots=True)
-class UnixFile:
+class UnixFile(NamedTuple):
     path: str  # absolute: the working directory may change before the end
     device: int
     inode: int

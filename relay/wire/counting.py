@@ -6,17 +6,16 @@ caller: larger counts, leading zeros, the last frame while it is not whole.
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from operator import itemgetter
+from typing import NamedTuple
 
 KNOWN_MAX = 2048  # 0.2 MB of counts; the size of larger frames outweighs parsing theirs
 
 _DIGITS = frozenset(b"0123456789")
 
 
-@dataclass(frozen=True, slots=True)
-class Counting:
+class Counting(NamedTuple):
     pattern: re.Pattern[bytes]  # a count, up to the content
     partial: re.Pattern[bytes]  # what may become one with the next octets
     known: Mapping[bytes, int]  # by its digits: no leading zero, not above any limit

@@ -4,14 +4,13 @@ Everything else stays byte for byte. A message keeps the form of its header, unl
 say has no place there; then it becomes RFC 5424 first, which is the caller's to do.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from relay.wire.message import HeaderView, data5424, elements, header_places, view
 from relay.wire.priority import DEFAULT, priority
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """What a message says from now on; None and empty: what it says already.
 
     `data` are whole elements by their SD-ID (RFC 5424 section 6.3.2). One that the message has is

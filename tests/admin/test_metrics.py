@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -114,7 +113,7 @@ def test_a_destination_that_speaks_tls_has_series_of_its_own(rig: Rig, verify: b
     assert isinstance(siem, TcpDestination)
     secure = siem.model_copy(update={"tls": DestinationTls(verify=verify)})
     destinations = {**rig.relay.config.destinations, "siem": secure}
-    rig.relay.config = replace(rig.relay.config, destinations=destinations)
+    rig.relay.config = rig.relay.config._replace(destinations=destinations)
     health = rig.relay.ledger.pipes["forward"].health("siem")
     edge = Certificate("host.pem", "edge1", ("edge1.example.net",), "ca", 1e9, 2e9)
     rig.relay.certificates.files = {"host.pem": [edge]}

@@ -1,7 +1,7 @@
 """Small parts that the tests of the core are built from."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Self
 
 import trio
@@ -117,8 +117,7 @@ def recount(channel: Channel) -> Held:
     entries = [entry.batch for entry in queue.held()]
     everything = [entry for entry in (*queue.lent, *queue.waiting) if not entry.echo]
     assert queue.notices == sum(entry.batch.notice for entry in everything)
-    return replace(
-        held,
+    return held._replace(
         memory=sum(map(len, entries)) - held.lent,
         octets=sum(batch.octets for batch in entries),
     )

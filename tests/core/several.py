@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Protocol
 
 import trio
@@ -43,7 +42,7 @@ async def delivering_by(
 
 
 async def _supervise(channel: Channel, seat: Standing | Place, peer: Named) -> None:
-    outlet = replace(make_outlet(channel), destination=peer.name)
+    outlet = make_outlet(channel)._replace(destination=peer.name)
     while True:
         try:
             await deliver_from(seat, peer, outlet)

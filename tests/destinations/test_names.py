@@ -3,7 +3,6 @@
 import random
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
 
@@ -108,7 +107,7 @@ async def test_all_addresses_of_all_servers_share_the_weights() -> None:
 
 def outlet_of(network: FakeNetwork, candidate: Candidate | None = None) -> Outlet:
     outlet = make_outlet(make_channel())
-    return replace(outlet, host=replace(outlet.host, network=network), candidate=candidate)
+    return outlet._replace(host=outlet.host._replace(network=network), candidate=candidate)
 
 
 async def test_servers_are_tried_one_after_the_other_with_all_their_addresses() -> None:

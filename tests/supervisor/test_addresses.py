@@ -3,7 +3,7 @@
 import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pytest
 import trio
@@ -140,11 +140,11 @@ async def running(
 ) -> AsyncIterator[Stage]:
     channel, network, collector = make_channel(), FakeNetwork(), Collector(address)
     sharing = Sharing(strategy, 30.0, 60.0, EVERY)
-    outlet = replace(make_outlet(channel), destination="siem")
-    host = replace(outlet.host, network=network)
+    outlet = make_outlet(channel)._replace(destination="siem")
+    host = outlet.host._replace(network=network)
     channel.account.configure(["siem"])
     several = Several(channel, sharing, (), Poison(), lambda _: None)
-    whole = Member(collector, replace(outlet, host=host))
+    whole = Member(collector, outlet._replace(host=host))
     addresses = Addresses(whole, sharing, several, lambda: host)
     stage = Stage(collector, network, channel, several, addresses)
     stage.stand_for(*ips)

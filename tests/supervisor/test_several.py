@@ -3,7 +3,7 @@
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pytest
 import trio
@@ -112,7 +112,7 @@ async def test_a_removed_member_that_is_back_waits_for_its_own_goodbye(
     channel = make_channel()
     sharing = Sharing(strategy, 30.0, 60.0)
     first, second, third = (
-        Member(Parting(), replace(make_outlet(channel), destination=name)) for name in "abc"
+        Member(Parting(), make_outlet(channel)._replace(destination=name)) for name in "abc"
     )
     channel.account.configure("abc")
     several = Several(channel, sharing, [first, second, third], Poison(), lambda host: None)

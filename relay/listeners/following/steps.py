@@ -2,15 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from relay.core.position import Place
 
 Count = Literal["rotations", "truncations", "lost", "failures"]
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
+class Read(NamedTuple):
     """Lines of one file, and the place behind them."""
 
     key: str
@@ -24,8 +23,7 @@ class Read:
     repeats: bool = False  # an earlier process may have put them already
 
 
-@dataclass(frozen=True, slots=True)
-class Forget:
+class Forget(NamedTuple):
     """This file will not be read again."""
 
     key: str

@@ -2,16 +2,14 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 # read: files and directories below a place. write: also make, change, rename and remove them.
 # device: write to what is there, terminals included, and make nothing.
 Right = Literal["read", "write", "device"]
 
 
-@dataclass(frozen=True, slots=True)
-class Touch:
+class Touch(NamedTuple):
     """A place in the file system that a component needs, and the key that says so."""
 
     right: Right
@@ -19,8 +17,7 @@ class Touch:
     key: str = "path"
 
 
-@dataclass(frozen=True, slots=True)
-class Confinement:
+class Confinement(NamedTuple):
     """What is in force; as it is here, nothing is.
 
     Landlock and seccomp hold for the life of the process, so a reload can't have more than this.

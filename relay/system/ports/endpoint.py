@@ -1,15 +1,13 @@
 """Where a listener listens."""
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 
 class FamilyMissing(OSError):
     """This kernel has no IPv6, or no IPv4: an endpoint to be skipped with one warning."""
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(NamedTuple):
     """Where a listener listens; the identity under which a socket outlives a reload.
 
     `address` is `HOST:PORT` as configured (`[::1]:514`, `*:514` for both families), an absolute or

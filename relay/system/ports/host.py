@@ -1,7 +1,6 @@
 """The clock, and all ports together as a component gets them."""
 
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from relay.system.ports.disk import Disk
 from relay.system.ports.local import Local
@@ -18,8 +17,7 @@ class Clock(Protocol):
         """Nanoseconds since the epoch, for stamps."""
 
 
-@dataclass(frozen=True, slots=True)
-class Host:
+class Host(NamedTuple):
     """All ports together, as a listener or a pipe gets them."""
 
     name: str  # our host name, `relay.name` of the configuration

@@ -1,12 +1,10 @@
 """What is on this machine beside files: terminals, named pipes, programs, and who is logged in."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
-@dataclass(frozen=True, slots=True)
-class Login:
+class Login(NamedTuple):
     """Somebody who is logged in."""
 
     user: str

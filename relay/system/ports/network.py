@@ -1,8 +1,7 @@
 """Outgoing connections."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from relay.system.ports.datagram import DatagramSender
 from relay.system.ports.stream import Connection, ReadySet
@@ -12,8 +11,7 @@ class Unreachable(Exception):
     """A name that does not resolve, a refused connection, a missing socket: try again later."""
 
 
-@dataclass(frozen=True, slots=True)
-class Service:
+class Service(NamedTuple):
     """A server of a service: one SRV record (RFC 2782)."""
 
     priority: int  # 0-65535; the lowest that can be reached is to be used

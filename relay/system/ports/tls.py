@@ -1,9 +1,8 @@
 """TLS over any connection, and the settings from which it is made."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from relay.system.ports.stream import Connection, ConnectionBroken
 
@@ -39,8 +38,7 @@ class TlsUnusable(Exception):
     """Certificates, keys or authorities cannot be used; says which file, and what is wrong."""
 
 
-@dataclass(frozen=True, slots=True)
-class TlsSettings:
+class TlsSettings(NamedTuple):
     """What one side needs; two that are equal share what is made of them.
 
     Files are paths or `credential:NAME`, which is a file in `$CREDENTIALS_DIRECTORY`; none is "".
@@ -59,8 +57,7 @@ class TlsSettings:
     ciphers: str = ""  # for TLS 1.2, as OpenSSL writes them
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(NamedTuple):
     """What a peer's certificate says. Printable, bounded, and fit for logs and labels."""
 
     names: tuple[str, ...]  # subject alternative names, the first 16
@@ -74,8 +71,7 @@ class Identity:
         return next(iter(self.names), "") or self.common_name or self.fingerprint
 
 
-@dataclass(frozen=True, slots=True)
-class Certificate:
+class Certificate(NamedTuple):
     """One of those in a file. The texts are printable and bounded."""
 
     file: str

@@ -3,7 +3,7 @@
 import logging
 import ssl
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import trio
 
@@ -17,8 +17,7 @@ log = logging.getLogger("relay.tls")
 Stamps = Sequence[Stamp | None]
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept:
+class _Kept(NamedTuple):
     stamps: Stamps  # of the files as they were before they were read
     context: SystemTlsContext
     fault: str = ""  # why it is not the one of these files

@@ -2,7 +2,7 @@
 
 import os
 import stat
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from relay.system.ports import TlsUnusable
 
@@ -11,8 +11,7 @@ PASSPHRASE_MAX = 1024
 CREDENTIAL = "credential:"
 
 
-@dataclass(frozen=True, slots=True)
-class Stamp:
+class Stamp(NamedTuple):
     """What changes when a file does."""
 
     inode: int

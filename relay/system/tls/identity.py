@@ -5,9 +5,8 @@ import hmac
 import ssl
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, NamedTuple
 
 from relay.system.ports import Identity, TlsFault, TlsReason
 
@@ -15,8 +14,7 @@ NAMES_MAX = 16  # of one certificate, for people; all of them are compared
 TEXT_MAX = 255  # characters of a name
 
 
-@dataclass(frozen=True, slots=True)
-class Permits:
+class Permits(NamedTuple):
     """Who is permitted, beyond what the library has verified. Empty: nobody is excluded."""
 
     peers: Sequence[str] = ()

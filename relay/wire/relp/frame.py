@@ -7,7 +7,6 @@ whose lengths are wrong, so the only remedy is a new connection, as the specific
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from relay.wire.relp.txnr import Numbered, txnrs
@@ -21,8 +20,7 @@ _YES = Numbered(b" rsp 6 200 OK\n")
 _SHOWN = 40  # octets of a peer's mistake that the log quotes
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(NamedTuple):
     """Why a session cannot go on."""
 
     reason: Literal["protocol", "too-large", "refused"]

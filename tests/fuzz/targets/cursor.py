@@ -1,7 +1,6 @@
 import logging
 import struct
 import zlib
-from dataclasses import replace
 
 from relay.core.account import PipeAccount
 from relay.spool import cursor, page
@@ -62,7 +61,7 @@ def check_cursor(content: bytes, *, whole: bool) -> None:
         return
     assert len(found.holes) <= HOLES_MAX
     place, slot = cursor.pack(found)
-    assert cursor.newest(bytes(place) + slot) == replace(found, holes=list(found.holes))
+    assert cursor.newest(bytes(place) + slot) == found._replace(holes=list(found.holes))
 
 
 def _with_crc(data: bytes, octets: int) -> bytes:

@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 from relay.spool.cursor import Cursor, CursorFile
@@ -82,7 +81,7 @@ def unlinks_first(shipped: Mutant) -> Mutant:
 
 def alternates_slots(_: Mutant) -> Mutant:
     def save(self: CursorFile, cursor: Cursor, *, sync: bool) -> None:
-        self._write(replace(cursor, generation=self._generation + 1), sync=sync)
+        self._write(cursor._replace(generation=self._generation + 1), sync=sync)
 
     return save
 
@@ -161,7 +160,7 @@ def removes_empty_segments_first(shipped: Mutant) -> Mutant:
         if found.parts and found.empty:
             before, end = found.cursor.next, int(found.empty[-1][:20])
             found.parts[-1].end = end
-            found.cursor = replace(found.cursor, next=max(before, end))
+            found.cursor = found.cursor._replace(next=max(before, end))
             found.report.messages += max(0, end - before)
         for name in found.empty:
             directory.unlink(name)
@@ -178,7 +177,7 @@ def knows_no_page(shipped: Mutant) -> Mutant:
 def finds_no_holes(shipped: Mutant) -> Mutant:
     def recover(directory: object, known: Known) -> Found:
         found: Found = shipped(directory, known)
-        found.cursor = replace(found.cursor, holes=())
+        found.cursor = found.cursor._replace(holes=())
         return found
 
     return recover
@@ -186,7 +185,7 @@ def finds_no_holes(shipped: Mutant) -> Mutant:
 
 def settles_all(shipped: Mutant) -> Mutant:
     def save(self: CursorFile, cursor: Cursor, *, sync: bool) -> None:
-        shipped(self, replace(cursor, settled=cursor.next), sync=sync)
+        shipped(self, cursor._replace(settled=cursor.next), sync=sync)
 
     return save
 
