@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from relay.wire.notation import ZONE, parse_dated, parse_epoch, parse_rfc3339, parse_stamp
+from relay.wire.rare import rare
 from relay.wire.timestamp import Stamp
 
 Dialect = Literal[
@@ -35,11 +36,11 @@ _HOST_END = rb"(?<![^:]:)(?: |\Z)"
 
 _tag = re.compile(_TAG)
 _host = re.compile(rb"(%s)(?:( ?: )(?=%%)|%s)" % (_HOST, _HOST_END))
-_host_after_space = re.compile(rb" (%s)%s(?=%s)" % (_HOST, _HOST_END, _TAG))  # Junos: one too many
+_host_after_space = rare(rb" (%s)%s(?=%s)" % (_HOST, _HOST_END, _TAG))  # Junos: one too many
 _stamp_end = re.compile(rb" ?:(?: |\Z)")  # Cisco ends a stamp with a colon when no host follows
 # A zone is told from a host of that name by the host and tag behind it.
-_zone = re.compile(rb" (%s)(?= %s %s)" % (ZONE, _HOST, _TAG))
-_cisco_zone = re.compile(rb" ([A-Z]{2,5})(?= ?: )")
+_zone = rare(rb" (%s)(?= %s %s)" % (ZONE, _HOST, _TAG))
+_cisco_zone = rare(rb" ([A-Z]{2,5})(?= ?: )")
 
 # Cisco IOS and NX-OS in front of the stamp: counters, an origin-id or an empty host, each with a
 # colon; IOS XR a host and the node, glued to the stamp; then `*` or `.` for a clock that is not
@@ -53,7 +54,7 @@ _cisco = re.compile(
 # The same, when the clock was never set: time since the start, or no stamp at all.
 _UPTIME = rb"(?:\d{1,3}:\d\d:\d\d(?:\.\d{1,3})?: |(?:\d{1,4}[ywdh]){1,2}: )?"
 _NO_HOST = rb"(?!\d{1,10} ?:|(?:\d{1,4}[ywdh]){1,2}:)"
-_cisco_without_stamp = re.compile(
+_cisco_without_stamp = rare(
     rb"(?:: ?)?(?:\d{1,10}: {1,2}){0,3}+%s([\w.-]{1,255}) ?: {1,2}%s[*.]?%s%%[A-Z]"
     % (_NO_HOST, _COUNTERS, _UPTIME)
 )
@@ -61,8 +62,8 @@ _cisco_without_stamp = re.compile(
 # Between host and tag: F5 a level, UniFi an address of hardware and a model, ProCurve an event's
 # number.
 _UNIFI = rb"[0-9a-f]{12},[\w.+-]{1,64}: "
-_unifi_without_stamp = re.compile(rb"([\w.-]{1,255}) %s" % _UNIFI)
-_marks = re.compile(
+_unifi_without_stamp = rare(rb"([\w.-]{1,255}) %s" % _UNIFI)
+_marks = rare(
     rb"(?:(?P<f5>(?:emerg|alert|crit|err|warning|notice|info|debug) )(?=[^ :\[]{1,128}\[%s%s)"
     rb'|(?P<unifi>%s|\("[\w-]{1,32},[0-9a-f]{12},v[\d.]{1,32}"\):? )'
     rb"|(?P<procurve>\d{5} )(?=[\w.-]{1,32}: ))" % (_PROCID, _PROCID_END, _UNIFI)
@@ -71,16 +72,16 @@ _marks = re.compile(
 _container_streams = (b"stdout F ", b"stdout P ", b"stderr F ", b"stderr P ")
 # What makes a date with a space in it a header: behind it the sender's address (Aruba ClearPass),
 # or a host and a mnemonic of Huawei's.
-_behind_dated = re.compile(
+_behind_dated = rare(
     rb" (?=(?:\d{1,3}\.){3}\d{1,3} |[\da-f]{1,4}:[\da-f:.]{1,40}(?<![^:]:) |%s %%%%\d\d)" % _HOST
 )
 
 # The first of a message that is `name=value name="value"`: of Fortinet, Sophos and SonicWall those
 # that say time, zone and name.
 _FIELD = rb'([A-Za-z_]{1,32})=(?:"([^"\x00-\x1f]{0,255})"|([^\s",]{0,255}))(?:, ?| {1,2}|\Z)'
-_field = re.compile(_FIELD)
-_first_fields = re.compile(rb"(?:%s){2,12}" % _FIELD)
-_a_zone = re.compile(rb"[+-](?:[01]\d|2[0-3]):?[0-5]\d|[A-SU-Z][A-Z]{1,4}")
+_field = rare(_FIELD)
+_first_fields = rare(rb"(?:%s){2,12}" % _FIELD)
+_a_zone = rare(rb"[+-](?:[01]\d|2[0-3]):?[0-5]\d|[A-SU-Z][A-Z]{1,4}")
 _DEVICE = {b"devname", b"devid", b"device", b"device_name", b"device_id", b"fw", b"sn"}
 _HEAD_MAX = 320  # a host, three counters and what else can stand in front of a mnemonic
 
@@ -106,7 +107,7 @@ def place(message: bytes, at: int) -> Place | None:
         return _cisco_place(message, at) or _dated(message, at) or _fields(message, at)
     stamp, end = found
     if stamp.offset is None and message[end + 1 : end + 2].isupper():
-        zone = _zone.match(message, end)
+        zone = _zone().match(message, end)
         if zone and stamp.zone_name is None:
             stamp, end = stamp.in_zone(zone[1], message[start : zone.end()]), zone.end()
     return Place("citrix" if b"/" in stamp.text else "rfc3164", stamp, start, end)
@@ -136,7 +137,7 @@ def read_tag(
     if tag := _tag.match(message, at):
         (program, procid), end = tag.groups(), tag.end()
     plain = program is not None and b"," not in program
-    mark = None if plain else _marks.match(message, at)
+    mark = None if plain else _marks().match(message, at)
     if not mark:
         return None, program, procid, b"", end
     dialect: Dialect = mark.lastgroup  # type: ignore[assignment]  # the groups are named for them
@@ -151,9 +152,9 @@ def named_host(message: bytes, at: int) -> bytes | None:
     head = message[at : at + _HEAD_MAX]
     found = None
     if b"%" in head:
-        found = _cisco_without_stamp.match(head)
+        found = _cisco_without_stamp().match(head)
     elif b"," in head:
-        found = _unifi_without_stamp.match(head)
+        found = _unifi_without_stamp().match(head)
     return found[1] if found else None
 
 
@@ -164,7 +165,7 @@ def _host_at(message: bytes, at: int, dialect: Dialect) -> tuple[Dialect, bytes 
         if message.startswith(_container_streams, at):
             return "cri", None, at
     elif message.startswith(b" ", at):
-        found = _host_after_space.match(message, at)
+        found = _host_after_space().match(message, at)
     return (dialect, found[1], found.end()) if found else (dialect, None, at)
 
 
@@ -186,7 +187,7 @@ def _cisco_place(message: bytes, at: int) -> Place | None:
         return None
     stamp, end = found
     if not _stamp_end.match(message, end):
-        zone = _cisco_zone.match(message, end)
+        zone = _cisco_zone().match(message, end)
         if not zone:
             return None  # anybody's text may start with a word and a colon
         stamp, end = stamp.in_zone(zone[1], message[start : zone.end()]), zone.end()
@@ -197,7 +198,7 @@ def _dated(message: bytes, at: int) -> Place | None:
     if not message.startswith(b"-", at + 4):
         return None
     found = parse_dated(message, at)
-    if not found or not _behind_dated.match(message, found[1]):
+    if not found or not _behind_dated().match(message, found[1]):
         return None
     return Place("dated", found[0], at, found[1])
 
@@ -208,10 +209,10 @@ def _fields(message: bytes, at: int) -> Place | None:
     Fortinet, Sophos and SonicWall write no header; all of it stays in the text. Programs write
     `time=` as well: without a field that names the device it is no header.
     """
-    first = _first_fields.match(message, at)
+    first = _first_fields().match(message, at)
     if not first:
         return None
-    pairs = _field.findall(message, at, first.end())
+    pairs = _field().findall(message, at, first.end())
     fields = {name: quoted or plain for name, quoted, plain in reversed(pairs)}
     if _DEVICE.isdisjoint(fields):
         return None
@@ -232,5 +233,5 @@ def _stamp_of(text: bytes, zone: bytes) -> Stamp | None:
         return None
     stamp, end = found
     zone = zone or text[end:].strip()
-    known = stamp.offset is not None or not _a_zone.fullmatch(zone)
+    known = stamp.offset is not None or not _a_zone().fullmatch(zone)
     return stamp if known else stamp.in_zone(zone, stamp.text)

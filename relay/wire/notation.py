@@ -11,6 +11,7 @@ from calendar import isleap
 from datetime import date
 from functools import lru_cache
 
+from relay.wire.rare import rare
 from relay.wire.timestamp import MONTHS, ZONE_HOURS, Stamp, parse_zone
 
 Found = tuple[Stamp, int]  # and the offset of its end
@@ -34,26 +35,26 @@ _RFC3339_REST = re.compile(rb"(?:[.,](\d{1,9})\d{0,11})?(Z|%s)?" % _OFFSET)
 # The day padded with a space (RFC 3164 §4.1.2) or a zero.
 _BSD = re.compile(rb"(%s) (\d\d| \d) %s" % (_MONTH, _SECOND))
 # The day not padded; the year in front of the month (NX-OS) or of the time (ASA, Huawei).
-_BSD_ODD = re.compile(rb"(?:(%s) )?(%s) (\d\d| ?\d) (?:(%s) )?%s" % (_YEAR, _MONTH, _YEAR, _SECOND))
+_BSD_ODD = rare(rb"(?:(%s) )?(%s) (\d\d| ?\d) (?:(%s) )?%s" % (_YEAR, _MONTH, _YEAR, _SECOND))
 # Behind the time. Huawei adds an offset, and a mark for summer time that changes nothing. Without a
 # year `UTC` might be a host and `CRON:` a tag, so only a colon makes the one a zone, and only a
 # mnemonic behind it the other.
 _GLUED = rb"%s(?:(?P<offset>%s)(?: DST(?= ))?)?" % (_DIGITS, _OFFSET)
-_BSD_REST = re.compile(
+_BSD_REST = rare(
     rb"(?P<glued>%s)(?: (?:(?P<zone_first>%s)(?: (?P<year_second>%s)%s|(?=:))"
     rb"|(?P<year_first>%s)(?: (?P<zone_second>%s))?%s|(?P<zone>[A-Z]{2,5})(?=: ?%%)))?"
     % (_GLUED, _ZONE_TOO, _YEAR, _END, _YEAR, _ZONE_TOO, _END)
 )
-_DATED_REST = re.compile(rb"%s(?: (?P<zone>%s%s|[A-Z]{2,5}(?=: ?%%)))?" % (_GLUED, _ZONE_TOO, _END))
+_DATED_REST = rare(rb"%s(?: (?P<zone>%s%s|[A-Z]{2,5}(?=: ?%%)))?" % (_GLUED, _ZONE_TOO, _END))
 _NOTHING_BEHIND = frozenset(b" %c" % letter for letter in b"abcdefghijklmnopqrstuvwxyz")
 # Citrix has month and day in the order of the country, or the year first; Sophos the year, a dash.
-_NUMBERS = re.compile(
+_NUMBERS = rare(
     rb"(?:(?P<first>\d\d)/(?P<second>\d\d)/(?P<year>%s):"
     rb"|(?P<year_first>%s)[/:](?P<month>\d\d)[/:](?P<day>\d\d)[:-])"
     rb"(?P<time>%s)%s(?: (?P<zone>%s)%s)?" % (_YEAR, _YEAR, _SECOND, _DIGITS, _ZONE_TOO, _END)
 )
-_EPOCH = re.compile(rb"(\d{9,10})\.(\d{1,9})(?= )")
-_DATED = re.compile(
+_EPOCH = rare(rb"(\d{9,10})\.(\d{1,9})(?= )")
+_DATED = rare(
     rb"(%s)-(\d\d?)-(\d\d?) %s(?:[.,](\d{1,9}))?(?: ?(Z|%s))?" % (_YEAR, _SECOND, _OFFSET)
 )
 
@@ -97,7 +98,7 @@ def is_moment(text: bytes) -> bool:
 
 def parse_epoch(message: bytes, at: int = 0) -> Found | None:
     """As `parse_stamp`, seconds since 1970 with a fraction, as Meraki writes them."""
-    found = _EPOCH.match(message, at)
+    found = _EPOCH().match(message, at)
     if not found:
         return None
     days, second = divmod(int(found[1]), 86400)
@@ -111,7 +112,7 @@ def parse_dated(message: bytes, at: int = 0) -> Found | None:
 
     Programs begin their texts with it as well, so it takes more than this to make it a header.
     """
-    found = _DATED.match(message, at)
+    found = _DATED().match(message, at)
     if not found:
         return None
     year, month, day, *time, fraction, offset = found.groups()
@@ -128,7 +129,7 @@ def _parse_bsd(message: bytes, at: int) -> Found | None:
         if message[at + 15 : at + 17] in _NOTHING_BEHIND:  # a host: as most are written
             return Stamp(None, *start, 0, message[at : at + 15]), at + 15
         return _with_rest(message, at, at + 15, (None, *start))
-    found = _BSD_ODD.match(message, at)
+    found = _BSD_ODD().match(message, at)
     if not found:
         return None
     year_first, month_name, day, year_second, *time = found.groups()
@@ -140,7 +141,7 @@ def _parse_bsd(message: bytes, at: int) -> Found | None:
 def _with_rest(message: bytes, at: int, end: int, start: tuple[int | None, int, int, int]) -> Found:
     """The stamp with fraction, offset, year and zone, as far as they follow the time."""
     year, month, day, second = start
-    found = (_BSD_REST if year is None else _DATED_REST).match(message, end)
+    found = (_BSD_REST if year is None else _DATED_REST)().match(message, end)
     assert found is not None  # it matches nothing at all, too
     end, zone_name = found.end(), found["zone"]
     if year is None:
@@ -157,7 +158,7 @@ def _with_rest(message: bytes, at: int, end: int, start: tuple[int | None, int, 
 
 
 def _parse_numbers(message: bytes, at: int) -> Found | None:
-    found = _NUMBERS.match(message, at)
+    found = _NUMBERS().match(message, at)
     if not found:
         return None
     if found["year"]:

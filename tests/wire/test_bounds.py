@@ -1,6 +1,7 @@
 """What a header costs: a bounded look at its beginning, whatever follows."""
 
 import re
+from functools import partial
 from types import ModuleType
 
 import pytest
@@ -17,7 +18,10 @@ LOOK_OCTETS_MAX = 12 * (32 + 1 + 257 + 2)  # the fields of a firewall
 
 
 def patterns(module: ModuleType) -> list[tuple[str, re.Pattern[bytes]]]:
-    return [(name, it) for name, it in vars(module).items() if isinstance(it, re.Pattern)]
+    """Those of a module by name, the rare ones compiled for it."""
+    at_once = [(name, it) for name, it in vars(module).items() if isinstance(it, re.Pattern)]
+    rare = [(name, it) for name, it in vars(module).items() if hasattr(it, "__wrapped__")]
+    return at_once + [(name, it()) for name, it in rare if isinstance(it.__wrapped__, partial)]
 
 
 @pytest.mark.parametrize(
@@ -27,6 +31,11 @@ def patterns(module: ModuleType) -> list[tuple[str, re.Pattern[bytes]]]:
 def test_no_pattern_takes_more_than_a_bounded_prefix(name: str, pattern: re.Pattern[bytes]) -> None:
     _, most = re._parser.parse(pattern.pattern, pattern.flags).getwidth()  # type: ignore[attr-defined]
     assert most <= LOOK_OCTETS_MAX or name in WHOLE_DATA
+
+
+def test_the_rare_ones_are_among_them() -> None:
+    assert {"_zone", "_cisco", "_first_fields"} <= {name for name, _ in patterns(dialects)}
+    assert {"_BSD", "_BSD_REST", "_NUMBERS"} <= {name for name, _ in patterns(notation)}
 
 
 HEADS = [
