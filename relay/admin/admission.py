@@ -20,7 +20,7 @@ DESCRIPTORS_SHARE = 8  # of few descriptors, one in so many
 LOCAL = "local"
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Admission:
     """Invariant: `_open` are the connections that are served, by their addresses' groups."""
 

@@ -29,7 +29,7 @@ HANDSHAKE_SECONDS = 0.01
 _CAPACITY_ERRNOS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Server:
     """Serves HTTP on listening sockets. Whoever made them closes them."""
 

@@ -13,7 +13,7 @@ from relay.core.delivery import backoff
 log = logging.getLogger("relay.admin")
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Door:
     """The unix socket (`local`), which lets nobody in but its owner and root, or all of TCP."""
 

@@ -11,7 +11,7 @@ REQUEST_SECONDS_MAX = 30.0  # from the request's header to the last byte that ou
 LINGER_SECONDS = 1.0  # after our last word, for the client to end as well
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Lifetime:
     """Ends a connection by cancelling `scope`, whatever it is waiting for.
 

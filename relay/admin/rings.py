@@ -24,7 +24,7 @@ class Wish(NamedTuple):
     follow: bool = False
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Reading:
     """Gives the lines piece by piece, and tells in a line of its own what it has missed.
 

@@ -9,7 +9,7 @@ from relay.supervisor.state import Relay
 REFUSALS = ("method", "body", "token", "not-local", "browser")
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Admin:
     """Handed to everything that answers a request."""
 

@@ -15,7 +15,7 @@ STDERR = 2
 _SEVERITIES = {"DEBUG": 7, "INFO": 6, "WARNING": 4, "ERROR": 3, "CRITICAL": 2}
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Writer:
     """Writes lines to a descriptor in order, once it is started.
 

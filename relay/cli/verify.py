@@ -20,7 +20,7 @@ MESSAGE_MAX = 16 << 20  # the longest that a listener can be told to take
 _HEAD = ("UPSTREAM", "EPOCH", "MESSAGES", "FIRST", "LAST", "GAPS", "MISSING", "DUPLICATES")
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class _Epoch:
     """The numbers of one upstream in one epoch, as runs in the order of the file."""
 

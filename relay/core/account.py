@@ -116,7 +116,7 @@ def _no_loss(account: "PipeAccount", reason: Drop, messages: int) -> None:
     """Told to nobody: the default of an account that stands alone."""
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class PipeAccount:
     """A pipe's book. Invariant: `residual() == 0` whenever no function of ours is on the stack."""
 
@@ -220,7 +220,7 @@ class PipeAccount:
         return self.received + self.recovered - gone - held.messages
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class ListenerAccount:
     """A listener's book. Invariant: `received == accepted + Σ refused`."""
 

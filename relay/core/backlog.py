@@ -50,7 +50,7 @@ class Spool(Protocol):
         """
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Backlog:
     """Invariants: `unwritten` rises, and nothing in it is below `committed`.
 

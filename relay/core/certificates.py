@@ -9,7 +9,7 @@ DAY_SECONDS = 86_400
 SOON_DAYS = 14  # so long before its end a certificate is told
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Certificates:
     """As the files were when they were looked at last; a file that is damaged keeps what it had."""
 

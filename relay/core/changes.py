@@ -20,7 +20,7 @@ from relay.core.rewrite import Rewriting
 log = logging.getLogger("relay.router")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Changes:
     """The rules of one pipe that change messages. Masks are last: no field brings anything back."""
 

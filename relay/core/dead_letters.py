@@ -15,7 +15,7 @@ from relay.wire.timestamp import rfc3339
 PRIORITY = 5 << 3 | 4  # syslog.warning, as a notice of loss; RFC 5424 section 6.2.1
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class DeadLetters:
     """Where the messages go that one pipe's destination refuses."""
 

@@ -39,7 +39,7 @@ def backoff(uniform: random.Random) -> Iterator[float]:
         pause = min(pause * 2, BACKOFF_SECONDS_MAX)
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Poison:
     """Which message deliveries keep failing on unexpectedly; outlives their restarts."""
 
@@ -89,7 +89,7 @@ class Source(Protocol):
         """Wait before the next attempt, or until there is a reason not to."""
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Whole:
     """All of a channel is for one destination."""
 
@@ -186,7 +186,7 @@ async def _end_outage(reached: trio.Event, outage: "_Outage") -> None:
     outage.end()
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class _Outage:
     """How long to wait, and what was told, since the destination was up for a while."""
 
@@ -219,7 +219,7 @@ class _Outage:
             self.told.clear()
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class _Status(TaskStatus[None]):
     """Hears from a destination that it has been reached."""
 

@@ -11,7 +11,7 @@ EXPECTED_MAX = 1000
 SEARCHED_MAX = 16  # host names looked for one by one; of more every header is read
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Watched:
     """One expected sender."""
 
@@ -22,7 +22,7 @@ class Watched:
     silent: bool = False  # and told
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Expected:
     """The expected senders of a listener, by address, by certificate, or by the host in headers.
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 TURN_ENTRIES = 512  # 3 ms
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Expiry:
     """How old a message may be, by the time of its receipt."""
 

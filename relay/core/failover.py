@@ -28,7 +28,7 @@ log = logging.getLogger("relay.delivery")
 SETTLE_SECONDS_MAX = 5.0  # for what a destination has in hand that gives way to a better one
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Standing:
     """One of the destinations, and the source of its deliveries.
 
@@ -134,7 +134,7 @@ class Standing:
         return free
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Failover:
     """Invariant: nobody but `active` holds the lease of the channel."""
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 FILE_FAILURES = ("permission", "descriptors", "not-regular", "files-max", "read", "position")
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class FileCounts:
     """The first three are as of now; the others only grow."""
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from relay.system.ports import TlsReason
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Health:
     """Counters never fall; the rest is of this moment."""
 

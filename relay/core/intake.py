@@ -19,7 +19,7 @@ from relay.wire.normalise import normalise
 from relay.wire.timestamp import zone
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Intake:
     """Handed to `Listener.run`. `put` is plain: from the read to its return nothing awaits."""
 

@@ -10,7 +10,7 @@ from relay.core.losses import Losses
 from relay.core.upstreams import Upstreams
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Ledger:
     """Invariant, with no function of ours on the stack: this residual and each account's are 0."""
 

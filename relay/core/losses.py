@@ -25,7 +25,7 @@ class _Episode:
     dropped_at: float | None = None  # None: new drops whose time `due` has not seen yet
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Losses:
     """What was dropped and not yet told, by subject.
 

@@ -45,7 +45,7 @@ class Mask(Keys):
     """What stands there instead."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Masking:
     """One table, ready to be used."""
 

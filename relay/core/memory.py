@@ -18,7 +18,7 @@ class Member(Protocol):
         """There may be room: others have given memory back, or shares have changed."""
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Memory:
     """Who uses how much of `memory_max`.
 

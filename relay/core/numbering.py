@@ -16,7 +16,7 @@ class Hole(NamedTuple):
     since: float  # when what is behind it came
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Numbering:
     """The numbers of one epoch of an upstream.
 

@@ -18,7 +18,7 @@ from relay.wire.hop import Hop
 from relay.wire.timestamp import zone
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Reopening:
     """Tells deliveries to files that the operator has rotated them (SIGHUP)."""
 

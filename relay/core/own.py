@@ -26,7 +26,7 @@ class OwnMessage(NamedTuple):
     at_ns: int | None = None  # when it was said; None: when it is put
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class OwnMessages:
     """Invariant: what was added is waiting, taken, or counted in what `take` says overflowed."""
 

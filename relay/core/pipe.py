@@ -11,7 +11,7 @@ from relay.core.rules import Rules
 from relay.core.tables import Tables
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Pipe:
     """The receiving half of a pipe: filter, then buffer. Its account is its channel's."""
 

@@ -35,7 +35,7 @@ class Balancer(Sharer, Protocol):
         """A delivery has failed unexpectedly with messages in hand."""
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Place:
     """One of the destinations, and the source of its deliveries."""
 

@@ -11,7 +11,7 @@ _LEVELS = (None, *Confirmation)  # by mark; 0: it is not known yet what becomes 
 _REFUSED = len(_LEVELS)
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Spread:
     """A batch that the channel has lent, and what has become of each of its messages.
 
@@ -61,7 +61,7 @@ class Spread:
                 self.marks[place] = mark
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Portion:
     """Messages that go to one destination; without a `spread` they are delivered already."""
 

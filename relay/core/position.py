@@ -25,13 +25,13 @@ RETRY_SECONDS = 1.0
 Place = Mapping[str, Any]  # as JSON has it; only its listener knows what it means
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class _Step:
     place: Place
     paid: bool = False
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Progress:
     """One source: how far it was read, and how far it has to be read again after a crash.
 
@@ -91,7 +91,7 @@ class Progress:
             self.positions.changes += 1
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Positions:
     """Those of one listener, by source; they outlive its restarts and reloads.
 

@@ -8,7 +8,7 @@ from itertools import chain
 from relay.core.batch import Batch
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Entry:
     """A batch and the number of its first message; the numbers of a channel only rise."""
 
@@ -24,7 +24,7 @@ class Entry:
         return Entry(self.first + start, self.batch.part(start, stop), self.echo)
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Queue:
     """Two rows of entries, numbers rising. What is lent was taken from the front of what waits.
 

@@ -99,7 +99,7 @@ class Bucket:
         self.at = now
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Buckets:
     """A bucket for each sender.
 

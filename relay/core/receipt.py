@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Receipt:
     """Of what was put at once. The listener itself owes until its `put` has returned.
 
@@ -39,7 +39,7 @@ class Receipt:
             self.broken()
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Debts:
     """The receipts that one channel owes, in the order of its numbers.
 

@@ -89,7 +89,7 @@ def _element(name: str, parameters: Mapping[str, str]) -> bytes:
     return f"[{name}{''.join(texts)}]".encode()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Rewriting:
     """One table, ready to be used. What no header field has a place for becomes RFC 5424."""
 

@@ -12,7 +12,7 @@ from relay.core.memory import MESSAGE_OVERHEAD
 BLOCK_LINES = 512
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Lines:
     """A queue that can be read anywhere.
 
@@ -65,7 +65,7 @@ class Lines:
         return found
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Ring:
     """Invariant: `octets` counts what `lines` hold, at most `octets_max` from two lines on."""
 
@@ -129,7 +129,7 @@ class Ring:
         self.first += gone
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Rings:
     """The rings of all `memory` destinations by name; they outlive a reload."""
 

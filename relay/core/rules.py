@@ -54,7 +54,7 @@ class RuleKeys(Keys):
     _check_burst = field_validator("burst")(check_burst)
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Rules:
     """The rules of one pipe, and what they have counted; outlives a reload that leaves its keys."""
 

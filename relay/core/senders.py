@@ -21,7 +21,7 @@ SMOOTHING = 0.154  # of a tick: rates are those of the last minute, 1 - exp(-10 
 LOOKS_MAX = 1000  # headers read in a tick: 5 ms of work
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Talker:
     """One sender.
 
@@ -41,7 +41,7 @@ class Talker:
     looked: bool = False  # in this tick
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Senders:
     """Counts them.
 

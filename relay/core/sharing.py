@@ -45,7 +45,7 @@ class Strategy(Protocol):
         """These and no others from now on, in this order."""
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Patience:
     """How long one destination may stall, and for how long it must be healthy to be back.
 

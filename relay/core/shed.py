@@ -35,7 +35,7 @@ class Shed(Keys):
         return until
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Shedding:
     """Whether it sheds now. Invariant: it begins at `at` and goes on until `until`."""
 

@@ -14,7 +14,7 @@ MEASURED_MAX = 4096  # senders in a period: 25 ms of work at most
 FORGET_NS = 600 * 10**9
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Skews:
     """The clocks of a listener's senders, the worst where there are too many.
 

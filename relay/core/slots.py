@@ -27,7 +27,7 @@ class Taker(Protocol):
         """It is to have this portion, after those that it has."""
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class _Slot:
     """Invariant: while `out` is not 0, `holder` has these portions; only then any are kept back."""
 

@@ -40,7 +40,7 @@ class StreamFramer(Protocol):
         """What the end of the connection completes."""
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Stream:
     """One connection and the frame it has begun."""
 
@@ -144,7 +144,7 @@ class Stream:
         return now - max(self.heard_at, self.ended_at or 0.0, self.sealed_at or 0.0)
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Handshake:
     """A connection that has not proved who it is. Nothing of it is a message."""
 
@@ -156,7 +156,7 @@ class Handshake:
     writable: bool = False  # it waits for room to send, else for something to read
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Streams:
     """Invariants: `buffered` is the sum over the table; `addresses` counts all peers' groups."""
 

@@ -40,7 +40,7 @@ class Tables:
         return list(_grouped(self._tables))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class _Group:
     """Tables that stand one behind the other, and what any message that one matches has in it."""
 

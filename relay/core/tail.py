@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from relay.core.queue import Entry
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Tail:
     """The last entries that have `octets_max` octets together, the oldest of them whole."""
 

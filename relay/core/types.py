@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterator, Mapping
 from importlib import import_module
-from importlib.abc import SourceLoader
+from importlib.machinery import SourceFileLoader
 from typing import Any, TypeVar
 
 from relay.core.keys import Keys
@@ -15,7 +15,7 @@ def _installation() -> Mapping[str, object] | None:
     """Size and time of this file: others after an upgrade, which writes every file anew."""
     loader = __spec__.loader
     try:
-        return loader.path_stats(__file__) if isinstance(loader, SourceLoader) else None
+        return loader.path_stats(__file__) if isinstance(loader, SourceFileLoader) else None
     except OSError:
         return None
 

@@ -20,7 +20,7 @@ QUIET_SECONDS = 10.0  # after which it is over
 RANGES_MAX = 16  # in a line
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class HopCounts:
     """One upstream's numbers; none ever falls."""
 
@@ -32,7 +32,7 @@ class HopCounts:
     renumbered: int = 0  # numbers began anew, and what was lost before that is not known
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Episode:
     """What is to be told of one upstream and kind of trouble: at once, then at most once a minute.
 
@@ -83,7 +83,7 @@ def range_text(numbers: Range) -> str:
     return str(first) if end - first == 1 else f"{first} to {end - 1}"
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Upstream:
     """One pipe of another relay. The epoch that began last is the last in `epochs`."""
 
@@ -134,7 +134,7 @@ class Upstream:
             self.missing.add(missing, now)
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Upstreams:
     """Invariant: at most `UPSTREAMS_MAX` are known, and `LABELS_MAX` and one have counters."""
 

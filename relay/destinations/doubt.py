@@ -13,7 +13,7 @@ STEP_OCTETS = 64 << 10  # how finely is remembered what was delivered
 KEPT_OCTETS = 32 << 20  # and how far back: a peer's unread and what our own kernel may hold
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Doubt:
     """What was delivered last over one connection, in steps of 64 KiB or one batch.
 

@@ -186,7 +186,7 @@ async def _write_each(
 _STORED, _REFUSED = 1, 2
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class _Progress:
     """What became of the messages lent, in whatever order that was.
 

@@ -27,13 +27,13 @@ class PathRefused(DestinationDown):
     """Nothing can ever be appended to this path below the base, though others may be well."""
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class _Opened:
     file: File
     checked_at: float
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class OpenFiles:
     """Invariant: at most `files_max` are open, the one used last at the end of `_opened`.
 

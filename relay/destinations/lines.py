@@ -32,7 +32,7 @@ PIECE_OCTETS = 4096
 READ_SECONDS_MAX = 1.0  # how long a pipe that we end may take to be read to its end
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Turn:
     """One terminal or named pipe, whichever pipes write to it; outlives their attempts.
 
@@ -222,7 +222,7 @@ class LineSession:
         self._lease.refuse(self._lease.lent, Drop.EXPIRED, why)
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class _Row:
     """Lines on their way. Invariant: `taken` octets of `data` are gone."""
 

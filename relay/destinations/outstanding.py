@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from relay.wire.frames import Framed
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Outstanding:
     """The frames of one connection that are not passed yet, oldest first.
 

@@ -71,7 +71,7 @@ async def work_watched(
         raise down
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Reached:
     """Calls `started()` once, when a destination that opens without proof has given one.
 

@@ -13,7 +13,7 @@ from relay.system.ports import Clock, Connection, ConnectionBroken
 QUIET_SECONDS = 2.0
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Silence:
     """Invariant: every look since `_asked_at` has found our kernel waiting for the peer's."""
 

@@ -31,7 +31,7 @@ class StdoutDestination(DestinationKeys):
             reached.delivered()
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class _Output:
     """Standard output, which all pipes and all attempts of this process share.
 

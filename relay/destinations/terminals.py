@@ -19,7 +19,7 @@ WAITING_OCTETS_MAX = 64 << 10  # for one terminal that is slower than another on
 _GONE = frozenset({errno.ENOENT, errno.EIO, errno.ENXIO, errno.ENODEV, errno.ENOTTY})
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Note:
     """One message on its way to the terminals of those who are logged in.
 
@@ -38,7 +38,7 @@ class Note:
         return self.seen or not self.showing
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Screen:
     """One terminal, open only while there is something to show.
 

@@ -79,7 +79,7 @@ class UdpDestination(DestinationKeys):
         return await reach(outlet, self.address, "udp", outlet.host.network.connect_datagram)
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class _Line:
     """A sender that can be renewed while it is used.
 

@@ -92,7 +92,7 @@ class UsersDestination(DestinationKeys):
         return Screen(login, greeting, self.wait_max, outlet.account, news)
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class _Telling:
     """The notes of what is lent, until of each is known what has become of it."""
 

@@ -21,7 +21,7 @@ DEFER_SECONDS = 1.0  # after EMFILE and its kin; OpenBSD's syslogd waits as long
 QUIET_SECONDS = 10.0  # an episode ends when nothing was deferred for this long
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Acceptance:
     """The accepting half of a stream listener. Deferred acceptors are not in the ready set.
 

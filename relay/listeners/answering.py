@@ -30,7 +30,7 @@ ANSWERS_MAX = 64 << 10  # octets of answers a peer may leave unread before it is
 TURN_CONNECTIONS = 256  # answered in one turn, 5 us each, so that others have theirs
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Share:
     """Transactions of one connection that were put together."""
 
@@ -38,7 +38,7 @@ class Share:
     paid: bool = False
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Conversation:
     """A RELP session as a stream's framer, and its shares in the order of their answers.
 

@@ -144,7 +144,7 @@ class FileListener(ListenerKeys):
             follower.close()
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class _Following:
     """Looks and reads in a thread; what comes of it is put here, in its order.
 

@@ -12,7 +12,7 @@ from relay.core.rate import Buckets
 Read = tuple[Sequence[bytes], Sequence[str]]  # messages, and parallel to them their senders
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Gate:
     """Decides for a batch at a time; one that passes whole stays the object it was.
 

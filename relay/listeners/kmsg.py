@@ -124,7 +124,7 @@ async def _drain(device: KernelLog, intake: Intake, start: Start) -> None:
         _, _, ended = reading.turn()
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Reading:
     """How far the kernel's log is read.
 

@@ -12,14 +12,14 @@ MORE_MAX = 500  # characters
 OTHERS = ""  # stands for the peers beyond
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class _Episode:
     began: float
     last: float
     times: int = 1
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Offences:
     """The first of an episode is told at once, and when it is over how many there were.
 

@@ -15,7 +15,7 @@ QUIET_SECONDS = 10.0  # a sender that was not made to wait for so long is within
 NAMED_MAX = 16  # senders told of at a time
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Pacing:
     """Which connections wait, and until when.
 

@@ -8,7 +8,7 @@ log = logging.getLogger("relay.listener")
 REPEAT_SECONDS = 60.0
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Resets:
     """The first one of an episode is told at once, then at most one line a minute with the count.
 

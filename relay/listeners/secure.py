@@ -14,7 +14,7 @@ log = logging.getLogger("relay.listener")
 LOOK_SECONDS = 1.0  # between two looks at the files
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Secure:
     """Keeps the context of these settings up to date.
 

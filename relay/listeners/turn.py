@@ -12,7 +12,7 @@ TURN_MESSAGES = 769
 BATCH_MESSAGES = 1016  # and a few that came unexpectedly: 1024 are lent at once
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Turn:
     """What one turn has read; it is put at its end and once, for `room` was looked for once."""
 

@@ -35,7 +35,7 @@ class Known(NamedTuple):
     in_use: bool = False  # by this process: another one is not to be taken for it
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Part:
     """One segment file: the numbers from `first` to `end`, as far as they are in it."""
 
@@ -46,7 +46,7 @@ class Part:
     readable: bool = True  # False: of a newer version
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Report:
     """What opening a spool has found out of the ordinary."""
 
@@ -70,7 +70,7 @@ class Report:
         return found
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Found:
     """The store as it is on disk."""
 

@@ -23,7 +23,7 @@ def is_unreadable(fault: OSError) -> bool:
     return fault.errno in UNREADABLE
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Salvaging:
     """A `Directory` whose files read as zeros where the disk cannot read them.
 
@@ -76,7 +76,7 @@ class Salvaging:
         self.directory.close()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class SalvagingFile:
     """Invariant: no octet is a zero for a fault while the disk fails as a whole."""
 

@@ -30,7 +30,7 @@ CLOSE_SECONDS_MAX = 0.5  # once the disk has been left behind: it may hang there
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Spool:
     """Writes what the channel wants written, in groups, and reads it back.
 

@@ -13,7 +13,7 @@ SEGMENT_OCTETS_MIN = 64 << 10
 SEGMENT_OCTETS_MAX = 16 << 20
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Tail:
     """The segment that is written to."""
 
@@ -21,7 +21,7 @@ class Tail:
     file: RandomFile
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Maker:
     """Makes segments of a directory.
 

@@ -22,7 +22,7 @@ log = logging.getLogger("relay.delivery")
 VALID_SECONDS_MAX = 3600.0  # whatever the DNS says, it is asked again after so long
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Addresses:
     """Keeps the members of a pipe to what the name of its destination stands for.
 

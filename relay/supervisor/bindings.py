@@ -17,7 +17,7 @@ def key(endpoint: Endpoint) -> Key:
     return endpoint.kind, endpoint.address
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Bindings:
     """Sockets by key. One of a family that the kernel lacks is skipped with one warning."""
 

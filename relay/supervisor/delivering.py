@@ -17,7 +17,7 @@ from relay.supervisor.several import Member, Several
 from relay.system.ports import Host
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Delivering:
     """A pipe that delivers, and the handles to end or replace its delivery.
 

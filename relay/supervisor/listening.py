@@ -19,7 +19,7 @@ from relay.system.ports import Socket
 log = logging.getLogger("relay.supervisor")
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Listening:
     """A listener that runs, and the handles to end it."""
 

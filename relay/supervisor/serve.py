@@ -104,7 +104,7 @@ async def _obey(
     raise AssertionError("the receiver of signals has ended")
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class _Reloading:
     asked: trio.Event = field(default_factory=trio.Event)
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)

@@ -17,7 +17,7 @@ from relay.supervisor.restart import supervise
 from relay.system.ports import Host
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Member:
     """A destination of a pipe, and what its deliveries have at hand."""
 
@@ -37,7 +37,7 @@ class Member:
         return self.outlet.destination
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class _Running:
     member: Member
     seat: Seat

@@ -19,7 +19,7 @@ from relay.system.ports import Host
 log = logging.getLogger("relay.supervisor")
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Spooled:
     """A pipe's spool while its task runs."""
 

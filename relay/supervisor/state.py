@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 Phase = Literal["starting", "running", "draining", "stopped"]
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Relay:
     """Everything that a reload changes and the admin server shows.
 

@@ -25,7 +25,7 @@ REMEMBER_SECONDS_MAX = 0.5  # a disk that hangs must not hold the stop
 GRACE_SECONDS = 1.0  # for a listener that does not keep its time
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Patience:
     """How long each phase of the stop may take; a second signal ends it."""
 

@@ -18,7 +18,7 @@ _LAST_OUTPUT_MAX, _LAST_OUTPUT_SHARE = 16, 6
 _CONNECTIONS_SHARE = 8
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Descriptors:
     """Who may have one more. Invariant: `connections` are accepted and open."""
 

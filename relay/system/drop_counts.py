@@ -11,7 +11,7 @@ from relay.system.datagram import SocketDatagramReceiver
 FILE_NAME = "kernel-drops.json"
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class DropCounts:
     """The kernel's own counts by SO_COOKIE, kept under the boot id: both end with a boot.
 

@@ -26,7 +26,7 @@ _KINDS = {"udp": socket.SOCK_DGRAM, "tcp": socket.SOCK_STREAM}
 _Key = tuple[str, int, socket.SocketKind]
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class ListenNames:
     """What names were last found to be, or why they were not found."""
 

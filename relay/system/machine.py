@@ -51,7 +51,7 @@ _MAY_COME = frozenset({
 })  # fmt: skip
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class SystemMachine:
     """This host. `inherited` are the sockets that the service manager handed over, by name."""
 

@@ -15,7 +15,7 @@ THREADS_MAX = 4  # those that a hung disk holds are nobody else's
 OCTETS_MAX = 64 << 20  # a device put there by mistake ends, too
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class PositionFiles:
     """Invariant: of the saves of one name that have begun, the latest is the one that stays."""
 

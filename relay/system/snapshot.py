@@ -19,7 +19,7 @@ _CURSOR_OCTETS = 8192
 _QUARANTINE = "quarantine"
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class SnapshotDirectory:
     """A `Directory` of the ports, made from the one at this path. It is not made if it is missing.
 
@@ -123,7 +123,7 @@ class SnapshotDirectory:
         self._number = -1
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class SnapshotFile:
     """An open file of a snapshot; the first octet that differs makes a copy of it."""
 

@@ -50,7 +50,7 @@ def upstream_text(upstream: bytes) -> str:
     return escape_text([upstream])[0].decode()
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Hop:
     """What a pipe writes into the messages that it sends to one destination."""
 

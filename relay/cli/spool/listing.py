@@ -47,7 +47,7 @@ def _held_text(view: View) -> str:
     return f"{view['held']} messages"
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Survey:
     """What reading a whole spool has come to."""
 

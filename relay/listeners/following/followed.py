@@ -21,7 +21,7 @@ class Rewritten(Exception):
     """What stands in front of the position is no longer what was read there."""
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Followed:
     """Invariant: `trace` is of what stands in front of `lines.position`."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 ENDS_MAX = 4096
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Offsets:
     """Maps how much ciphertext somebody has to how much plaintext that is, in whole records.
 
