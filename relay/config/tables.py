@@ -32,7 +32,7 @@ class Problem(NamedTuple):
     text: str
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Tables:
     """What of a document is valid in itself, and the problems of the rest."""
 

@@ -9,7 +9,7 @@ import logging
 import traceback
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from relay.core.account import Drop, PipeAccount
 from relay.core.batch import Batch
@@ -20,8 +20,7 @@ from relay.core.rewrite import Rewriting
 log = logging.getLogger("relay.router")
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Changes:
+class Changes(NamedTuple):
     """The rules of one pipe that change messages. Masks are last: no field brings anything back."""
 
     rewritings: Sequence[Rewriting]

@@ -1,7 +1,7 @@
 """Dead letters: what a destination refuses for good, on its way to another with the reason."""
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from relay.core.account import Drop, PipeAccount
 from relay.core.batch import Batch
@@ -15,8 +15,7 @@ from relay.wire.timestamp import rfc3339
 PRIORITY = 5 << 3 | 4  # syslog.warning, as a notice of loss; RFC 5424 section 6.2.1
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class DeadLetters:
+class DeadLetters(NamedTuple):
     """Where the messages go that one pipe's destination refuses."""
 
     pipe: Pipe  # takes the letters; no listener feeds it, and what it drops makes no letter

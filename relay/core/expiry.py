@@ -1,7 +1,6 @@
 """`ttl`: what is too old when it would be lent is dropped, also what comes out of the spool."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from relay.core.account import Drop
 from relay.system.ports import Clock
@@ -12,8 +11,7 @@ if TYPE_CHECKING:
 TURN_ENTRIES = 512  # 3 ms
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Expiry:
+class Expiry(NamedTuple):
     """How old a message may be, by the time of its receipt."""
 
     ttl_ns: int

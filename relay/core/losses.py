@@ -16,8 +16,10 @@ def _nobody() -> None:
     """Nobody waits for news."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class _Episode:
+    """Drops of one subject, told once in a period."""
+
     untold: int = 0
     group: str = ""  # of the episodes that differ in their sender only
     told_at: float | None = None

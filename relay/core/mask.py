@@ -5,9 +5,8 @@ has what was masked. If a mask fails, its message is dropped: see `Changes`.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, Field
 
@@ -45,8 +44,7 @@ class Mask(Keys):
     """What stands there instead."""
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Masking:
+class Masking(NamedTuple):
     """One table, ready to be used."""
 
     pattern: Any  # the binding has no types

@@ -27,6 +27,8 @@ Place = Mapping[str, Any]  # as JSON has it; only its listener knows what it mea
 
 @dataclass(slots=True, eq=False, repr=False)
 class _Step:
+    """What was read up to a place, and whether all of it is secured."""
+
     place: Place
     paid: bool = False
 

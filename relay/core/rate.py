@@ -61,7 +61,7 @@ def check_burst(burst: int | None, info: ValidationInfo) -> int | None:
     return burst
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Bucket:
     """Invariant: in any time t at most `burst + rate * t` messages are granted.
 

@@ -2,8 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -89,8 +88,7 @@ def _element(name: str, parameters: Mapping[str, str]) -> bytes:
     return f"[{name}{''.join(texts)}]".encode()
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Rewriting:
+class Rewriting(NamedTuple):
     """One table, ready to be used. What no header field has a place for becomes RFC 5424."""
 
     match: Tables

@@ -1,10 +1,9 @@
 """Tables of `match`, as a pipe, `sample` and `rewrite` have them: any of them may match."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 from relay.core.match import Match, Views
 from relay.core.pattern import HINT_MAX, compile_hint
@@ -40,8 +39,7 @@ class Tables:
         return list(_grouped(self._tables))
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class _Group:
+class _Group(NamedTuple):
     """Tables that stand one behind the other, and what any message that one matches has in it."""
 
     tables: Sequence[Match]

@@ -181,8 +181,10 @@ class Acceptance:
         self.episode.deferred_at = now
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class _Episode:
+    """Of deferring: from the first fault of accept(2) until none comes any more."""
+
     began: float
     times: int = 0
     deferred_at: float = 0.0

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from relay.core.account import Refusal
 from relay.core.intake import Intake
@@ -12,8 +12,7 @@ from relay.core.rate import Buckets
 Read = tuple[Sequence[bytes], Sequence[str]]  # messages, and parallel to them their senders
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Gate:
+class Gate(NamedTuple):
     """Decides for a batch at a time; one that passes whole stays the object it was.
 
     What may not pass is booked as refused, and told.

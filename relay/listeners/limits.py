@@ -1,6 +1,6 @@
 """What a stream listener allows its senders."""
 
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from relay.core.networks import IPV6_PREFIX, Senders
 from relay.core.rate import Buckets
@@ -8,13 +8,12 @@ from relay.listeners.deadlines import Deadlines
 from relay.system.ports import TlsSettings
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """Octets, connections and seconds; each bounds what one sender can take from the others."""
 
     buffer_max: int
     connections_max: int
-    deadlines: Deadlines = field(default_factory=Deadlines)
+    deadlines: Deadlines = Deadlines()
     per_address_max: int | None = None  # connections open at a time; None: no limit
     ipv6_prefix: int = IPV6_PREFIX  # networks of this size are one address to it and to `accepts`
     allowed: Senders | None = None  # whose connections are taken; None: everyone's

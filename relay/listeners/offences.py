@@ -14,6 +14,8 @@ OTHERS = ""  # stands for the peers beyond
 
 @dataclass(slots=True, eq=False, repr=False)
 class _Episode:
+    """Of one kind."""
+
     began: float
     last: float
     times: int = 1

@@ -11,7 +11,7 @@ BUSY_SECONDS = 0.0075
 SECONDS_MIN = 0.001  # about as short as a task of Trio's can sleep
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Pause:
     """How long to wait before the next read.
 

@@ -17,7 +17,6 @@ import os
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from relay.core.account import PipeAccount
@@ -210,8 +209,7 @@ class CrashPage:
         return self.before if self.same_boot else {}
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Slot:
+class Slot(NamedTuple):
     """One pipe's place; 1.6 µs a call (Python 3.11, ext4)."""
 
     page: CrashPage

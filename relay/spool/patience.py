@@ -8,7 +8,7 @@ SECONDS = 30.0  # a controller that resets, a path that changes and a cable are 
 ATTEMPTS = 5
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Patience:
     """Counts how often, and for how long, the medium has failed at one place."""
 

@@ -8,6 +8,7 @@ import errno
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from relay.system.ports import Directory, RandomFile
 
@@ -76,8 +77,7 @@ class Salvaging:
         self.directory.close()
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class SalvagingFile:
+class SalvagingFile(NamedTuple):
     """Invariant: no octet is a zero for a fault while the disk fails as a whole."""
 
     directory: Salvaging

@@ -3,7 +3,7 @@
 import logging
 import random
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import trio
 
@@ -99,7 +99,7 @@ class Addresses:
         free = _numbers({member.name for it, member in before.items() if it in chosen},
                         self.whole.name)  # fmt: skip
         self._members = {
-            it: replace(before[it], rank=ranks[it]) if it in before
+            it: before[it]._replace(rank=ranks[it]) if it in before
             else self._member(it, ranks[it], next(free))
             for it in chosen
         }  # fmt: skip

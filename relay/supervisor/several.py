@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import trio
 
@@ -17,13 +18,12 @@ from relay.supervisor.restart import supervise
 from relay.system.ports import Host
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Member:
+class Member(NamedTuple):
     """A destination of a pipe, and what its deliveries have at hand."""
 
     destination: Destination
     outlet: Outlet
-    rank: Rank = field(default_factory=Rank)
+    rank: Rank = Rank()
 
     def is_like(self, other: "Member") -> bool:
         """Whether a delivery to the one is a delivery to the other."""
@@ -39,6 +39,8 @@ class Member:
 
 @dataclass(slots=True, eq=False, repr=False)
 class _Running:
+    """The delivery to a member, from its arrangement to its end."""
+
     member: Member
     seat: Seat
     before: "_Running | None" = None  # of this name, until it has ended

@@ -47,8 +47,11 @@ def pipe_with(
     assert rules is not None
     assert rules.changes is not None
     [mask] = rules.changes.maskings
-    for name in ("pattern", "hint"):
-        object.__setattr__(mask, name, Failing(getattr(mask, name), fault))
+    failing = mask._replace(
+        pattern=Failing(mask.pattern, fault),
+        hint=Failing(mask.hint, fault),
+    )
+    rules.changes = rules.changes._replace(maskings=[failing])
     return Pipe("pipe", match, channel, rules)
 
 

@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -119,7 +119,7 @@ class World:
         assert rules is not None
         assert rules.changes is not None
         self.masks = Masks(rules.changes.maskings[0])
-        rules.changes = replace(rules.changes, maskings=[self.masks])  # type: ignore[list-item]
+        rules.changes = rules.changes._replace(maskings=[self.masks])  # type: ignore[list-item]
         bounds = Bounds(BOUND, 1 << 20, self.overflow)
         self.channel = Channel(self.ledger.pipe("pipe", "sink"), bounds, Memory(1 << 30))
         self.channel.expiry = Expiry(TTL * SECOND, self.clock)

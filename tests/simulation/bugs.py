@@ -28,6 +28,7 @@ from relay.core.router import Router
 from relay.core.rules import Rules
 from relay.core.sample import Sampling
 from relay.core.share import Share
+from relay.core.shed import Shedding
 from relay.core.spooling import Spooling
 from relay.core.upstreams import Upstreams
 from relay.destinations import datagram
@@ -408,6 +409,14 @@ BUGS = [
         rules,
         "_drop",
         mutations.books_no_shed,
+        seed=5,
+    ),
+    Bug(
+        "it is shed whatever room there is",
+        ("reload",),
+        Shedding,
+        "keep",
+        mutations.sheds_whatever_room_there_is,
         seed=5,
     ),
     Bug(

@@ -26,6 +26,7 @@ from relay.core.router import Router
 from relay.core.rules import Rules
 from relay.core.sample import Sampling
 from relay.core.share import Share
+from relay.core.shed import Shedding
 from relay.core.spooling import Spooling
 from relay.core.upstreams import Upstreams
 from relay.destinations.files import OpenFiles
@@ -459,6 +460,16 @@ def forgets_what_is_shed(drop: Shipped) -> Shipped:
             drop(channel, messages, reason)
 
     return drop_wrong
+
+
+def sheds_whatever_room_there_is(keep: Shipped) -> Shipped:
+    def keep_wrong(
+        self: Shedding, views: object, places: Sequence[int], _fullness: float
+    ) -> Sequence[int]:
+        kept: Sequence[int] = keep(self, views, places, 1.0)
+        return kept
+
+    return keep_wrong
 
 
 def samples_each_batch_anew(keep: Shipped) -> Shipped:
