@@ -11,7 +11,7 @@ from relay.config.admin import AdminKeys, AdminTls
 
 FILE_OCTETS_MAX = 1 << 20  # several bundles of all public authorities
 TOKEN_LENGTHS = range(16, 1025)
-_TOKEN = re.compile(rb"[\w.~+/-]+=*", re.ASCII)  # RFC 6750 section 2.1
+_TOKEN = rb"[\w.~+/-]+=*"  # RFC 6750 section 2.1
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 
@@ -83,7 +83,7 @@ def _context(keys: AdminTls) -> ssl.SSLContext:
 
 def _token(path: str) -> bytes:
     token = _read("token_file", path, secret=True).strip()
-    if len(token) not in TOKEN_LENGTHS or not _TOKEN.fullmatch(token):
+    if len(token) not in TOKEN_LENGTHS or not re.fullmatch(_TOKEN, token):
         raise AccessError(
             f"token_file {path}: expected one word of {TOKEN_LENGTHS.start} to "
             f"{TOKEN_LENGTHS.stop - 1} letters, digits and -._~+/"

@@ -16,8 +16,8 @@ KeyPath = tuple[str | int, ...]
 KEY_MAX = 300  # characters of a key in an error; TOML would allow a thousand parts
 
 # A value of several lines ends with one of these; trying on other lines only would cost time.
-_CLOSING = re.compile(r"""(?:[\]}]|"{3}|'{3})[ \t]*(?:\#.*)?$""")
-_BARE = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+_CLOSING = r"""(?:[\]}]|"{3}|'{3})[ \t]*(?:\#.*)?$"""
+_BARE = r"[A-Za-z0-9_-]+"
 
 
 def statements(text: str) -> Iterator[tuple[int, str]]:
@@ -26,7 +26,7 @@ def statements(text: str) -> Iterator[tuple[int, str]]:
     begin = 1
     for number, line in enumerate(text.split("\n"), 1):
         gathered.append(line)
-        if len(gathered) == 1 or _CLOSING.search(line):
+        if len(gathered) == 1 or re.search(_CLOSING, line):
             statement = "\n".join(gathered)
             if parse_part(statement) is not None:
                 yield begin, statement
@@ -100,7 +100,7 @@ def parse_part(text: str) -> dict[str, Any] | None:
 
 
 def _key(name: str) -> str:
-    if _BARE.fullmatch(name):
+    if re.fullmatch(_BARE, name):
         return name
     shown = name if len(name) <= 80 else name[:80] + "…"
     return f'"{shown}"' if shown.isprintable() and '"' not in shown else ascii(shown)

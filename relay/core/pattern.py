@@ -100,7 +100,7 @@ def hint_of_regex(regex: str) -> str | None:
     With `(?m)`, `^` and `$` match beside an LF, too. Not so `\A` and `\z`, nor where the
     expression switches that off again.
     """
-    return None if _BOUND_TO_ENDS.search(regex) else "(?m)" + regex
+    return None if re.search(_BOUND_TO_ENDS, regex) else "(?m)" + regex
 
 
 def _piece(name: str) -> str:
@@ -108,7 +108,7 @@ def _piece(name: str) -> str:
     return max(re.split("[*?]+", name), key=len) if set(name) & set("*?") else name.lower()
 
 
-_BOUND_TO_ENDS = re.compile(r"\\[Az]|\(\?[A-Za-z]*-")
+_BOUND_TO_ENDS = r"\\[Az]|\(\?[A-Za-z]*-"
 
 
 def _quoted(text: str) -> str:

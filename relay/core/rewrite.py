@@ -15,17 +15,17 @@ from relay.wire.formats import Form, convert
 from relay.wire.rewrite import Change, rewrite
 from relay.wire.timestamp import zone
 
-_HOST = re.compile(r"[A-Za-z0-9_.:@/-]{0,254}[A-Za-z0-9_.@/-]")
-_PROGRAM = re.compile(r"(?!\d+$)[A-Za-z0-9_.@/+-]{1,48}")  # digits alone are no RFC 3164 tag
+_HOST = r"[A-Za-z0-9_.:@/-]{0,254}[A-Za-z0-9_.@/-]"
+_PROGRAM = r"(?!\d+$)[A-Za-z0-9_.@/+-]{1,48}"  # digits alone are no RFC 3164 tag
 # RFC 5424 section 6.3: an SD-ID is registered, or a name of one's own with an enterprise number.
-_ID = re.compile(r"(?:timeQuality|origin|meta|[!#-<>?A-\\^-~]{1,30}@[\d.]+)")
-_NAME = re.compile(r"[!#-<>-\\^-~]{1,32}")
-_SPECIAL = re.compile(r'(["\\\]])')
+_ID = r"(?:timeQuality|origin|meta|[!#-<>?A-\\^-~]{1,30}@[\d.]+)"
+_NAME = r"[!#-<>-\\^-~]{1,32}"
+_SPECIAL = r'(["\\\]])'
 
 
-def _check(pattern: re.Pattern[str], what: str) -> AfterValidator:
+def _check(pattern: str, what: str) -> AfterValidator:
     def check(value: str) -> str:
-        if not pattern.fullmatch(value):
+        if not re.fullmatch(pattern, value):
             raise ValueError(f"{value[:80]!r} is no {what}")
         return value
 
@@ -38,10 +38,10 @@ Program = Annotated[str, _check(_PROGRAM, "program name of 1 to 48 letters, digi
 
 def _check_data(data: Mapping[str, Mapping[str, str]]) -> Mapping[str, Mapping[str, str]]:
     for name, parameters in data.items():
-        if not _ID.fullmatch(name) or len(name) > 32:
+        if not re.fullmatch(_ID, name) or len(name) > 32:
             raise ValueError(f'{name[:80]!r} is no SD-ID such as "site@32473"')
         for key, value in parameters.items():
-            if not _NAME.fullmatch(key):
+            if not re.fullmatch(_NAME, key):
                 raise ValueError(f"{key[:80]!r} is no parameter name of 1 to 32 characters")
             if len(value) > 1024 or not value.isprintable():
                 raise ValueError(f"{name} {key}: expected at most 1024 printable characters")
@@ -84,7 +84,7 @@ def _escape(special: re.Match[str]) -> str:
 
 def _element(name: str, parameters: Mapping[str, str]) -> bytes:
     """Section 6.3.3: quotes, backslashes and closing brackets have a backslash in front."""
-    texts = [f' {key}="{_SPECIAL.sub(_escape, value)}"' for key, value in parameters.items()]
+    texts = [f' {key}="{re.sub(_SPECIAL, _escape, value)}"' for key, value in parameters.items()]
     return f"[{name}{''.join(texts)}]".encode()
 
 

@@ -18,7 +18,7 @@ from relay.core.values import Duration, Path, listed, or_one
 from relay.system.ports import TlsSettings
 
 SYSTEM = "system"
-_FINGERPRINT = re.compile(r"sha-256:[0-9A-F]{2}(?::[0-9A-F]{2}){31}")
+_FINGERPRINT = r"sha-256:[0-9A-F]{2}(?::[0-9A-F]{2}){31}"
 
 
 def _check_file(name: str) -> str:
@@ -30,7 +30,7 @@ def _check_file(name: str) -> str:
 def _check_fingerprint(text: str) -> str:
     shown = text.strip()
     shown = shown[:8].lower() + shown[8:].upper()
-    if not _FINGERPRINT.fullmatch(shown):
+    if not re.fullmatch(_FINGERPRINT, shown):
         raise ValueError(
             f'expected "sha-256:" and 32 octets as in "sha-256:E1:2D:…" (RFC 5425), not {text!r}'
         )

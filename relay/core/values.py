@@ -10,7 +10,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,15})?)\s*(B|KiB|MiB|GiB|TiB|kB|KB|MB|GB|TB)?", re.ASCII)
+# Compiled when they are first needed, as are all that few configurations or messages ask for.
+_SIZE = r"(\d{1,15}(?:\.\d{1,15})?)\s*(B|KiB|MiB|GiB|TiB|kB|KB|MB|GB|TB)?"
 _SIZE_UNITS = {
     None: 1, "B": 1,
     "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40,
@@ -18,10 +19,8 @@ _SIZE_UNITS = {
 }  # fmt: skip
 SRV = "srv:"  # in front of the name of a service
 # RFC 2782 and RFC 6335 section 5.1; labels of a domain as RFC 1035 section 2.3.4 bounds them.
-_SERVICE = re.compile(
-    r"_[a-z0-9-]{1,62}\.(_[a-z]{1,62})(?:\.[\w-]{1,63})+", re.ASCII | re.IGNORECASE
-)
-_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,15})?)\s*(ms|s|m|min|h|d)?", re.ASCII)
+_SERVICE = r"(?ai)_[a-z0-9-]{1,62}\.(_[a-z]{1,62})(?:\.[\w-]{1,63})+"
+_DURATION = r"(\d{1,9}(?:\.\d{1,15})?)\s*(ms|s|m|min|h|d)?"
 _DURATION_UNITS = {None: 1, "ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 
 
@@ -33,7 +32,7 @@ def parse_size(value: object) -> int:
     """
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
-    found = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    found = re.fullmatch(_SIZE, value.strip(), re.ASCII) if isinstance(value, str) else None
     if not found:
         raise ValueError(f'expected a size such as "64KiB" or "10MB", not {value!r}')
     return int(float(found[1]) * _SIZE_UNITS[found[2]])
@@ -47,7 +46,7 @@ def parse_duration(value: object) -> float:
     """
     if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e9:
         return float(value)
-    found = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    found = re.fullmatch(_DURATION, value.strip(), re.ASCII) if isinstance(value, str) else None
     if not found:
         raise ValueError(f'expected a duration such as "5s" or "250ms", not {value!r}')
     return float(found[1]) * _DURATION_UNITS[found[2]]
@@ -133,7 +132,7 @@ def _check_address(value: object, protocol: str) -> str:
 
 def _check_service(name: str, protocol: str) -> str:
     name = name.removesuffix(".")
-    found = _SERVICE.fullmatch(name)
+    found = re.fullmatch(_SERVICE, name)
     if not found or len(name) > 253:
         raise ValueError(f'expected "srv:_SERVICE.{protocol}.DOMAIN", not {SRV + name[:300]!r}')
     if found[1].lower() != protocol:
@@ -160,7 +159,7 @@ def _size_schema(example: str) -> WithJsonSchema:
         {
             "anyOf": [
                 {"type": "integer", "minimum": 0},
-                {"type": "string", "pattern": f"^{_SIZE.pattern}$"},
+                {"type": "string", "pattern": f"^{_SIZE}$"},
             ],
             "examples": [example],
         }
@@ -175,7 +174,7 @@ Duration = Annotated[
         {
             "anyOf": [
                 {"type": "number", "minimum": 0},
-                {"type": "string", "pattern": f"^{_DURATION.pattern}$"},
+                {"type": "string", "pattern": f"^{_DURATION}$"},
             ],
             "examples": ["5s"],
         }

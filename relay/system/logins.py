@@ -24,7 +24,7 @@ _RECORD = struct.Struct("=hxxi32s4s32s")
 _RECORD_OCTETS = 400 if platform.machine() in ("aarch64", "loongarch64") else 384
 _USER_PROCESS = 7
 # The name of a device below /dev, which leads nowhere else: pts/3, tty1, ttyS0, hvc0.
-_LINE = re.compile(r"(?!ftp|uucp)[A-Za-z][\w-]*(?:/[\w-]+)*", re.ASCII)
+_LINE = r"(?a)(?!ftp|uucp)[A-Za-z][\w-]*(?:/[\w-]+)*"
 
 
 def logins(utmp: str = UTMP, sessions: str = SESSIONS, devices: str = DEVICES) -> Sequence[Login]:
@@ -42,7 +42,7 @@ def logins(utmp: str = UTMP, sessions: str = SESSIONS, devices: str = DEVICES) -
             faults.append(fault)
     if len(faults) == 2:
         raise faults[0]
-    by_path = {f"{devices}/{line}": user for line, user in found if _LINE.fullmatch(line)}
+    by_path = {f"{devices}/{line}": user for line, user in found if re.fullmatch(_LINE, line)}
     return [
         Login(user, path, closed=not mode & stat.S_IWGRP)
         for path, user in by_path.items()

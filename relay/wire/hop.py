@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from relay.wire.escape import escape_text
 from relay.wire.message import elements, split_data, view
+from relay.wire.rare import rare
 from relay.wire.sender import LOCAL, address_of, certificate_of
 
 SD_ID = b"relay@32473"
@@ -26,8 +27,8 @@ SEQUENCE_ID_MAX = 2147483647  # RFC 5424 §7.3.1: it goes on at 1 then
 
 _UNSAFE = re.compile(rb'[/"\\\]]')  # would divide a value, or need escaping in it
 _VALUE = rb'([^"\\\]]{1,400})/([0-9a-f]{16})/(\d{1,20})'
-_HOP = re.compile(rb'hop="(%s)"' % _VALUE)
-_PARAMETER = re.compile(rb' ([^=]+="(?:[^"\\\]]++|\\.)*+")', re.DOTALL)
+_HOP = rare(rb'hop="(%s)"' % _VALUE)
+_PARAMETER = rare(rb'(?s) ([^=]+="(?:[^"\\\]]++|\\.)*+")')
 # As `Hop.stamp` writes it; the last hop is the one before us.
 _STAMPED = re.compile(
     rb'<\d{1,3}>1 (?:[^ ]{1,512}+ ){5}+\[relay@32473 (?:(?:hop|peer)="[^"\\\]]*+" )*+hop="%b"\]'
@@ -103,9 +104,9 @@ class Hop:
             if name != SD_ID:
                 continue
             peer = b""
-            for parameter in _PARAMETER.finditer(element, len(_OPENING) - 1):
+            for parameter in _PARAMETER().finditer(element, len(_OPENING) - 1):
                 text = parameter[1]
-                hop = _HOP.fullmatch(text)
+                hop = _HOP().fullmatch(text)
                 if text.startswith(b"peer="):
                     peer = text + b" "
                     continue

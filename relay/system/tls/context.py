@@ -18,8 +18,8 @@ _VERIFY = {
 # One ticket, and not the two that are usual: nobody here resumes a session, but a client learns by
 # it at once that we have taken its certificate.
 _TICKETS = 1
-_CERTIFICATE = re.compile(rb"-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----")
-_KEY = re.compile(rb"-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----")
+_CERTIFICATE = rb"-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----"
+_KEY = rb"-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----"
 SYSTEM: Final = "system"  # the authorities that this host trusts
 
 
@@ -74,7 +74,7 @@ def _load_authorities(context: ssl.SSLContext, ca: str) -> None:
         _load_system(context)
         return
     content = read(ca)
-    if not _CERTIFICATE.search(content):
+    if not re.search(_CERTIFICATE, content):
         raise TlsUnusable(f"{ca}: no certificate in it")
     try:
         context.load_verify_locations(cadata=content.decode("ascii"))
@@ -94,9 +94,9 @@ def _load_system(context: ssl.SSLContext) -> None:
 
 def _load_certificate(context: ssl.SSLContext, settings: TlsSettings) -> None:
     certificate, key = settings.certificate, settings.key or settings.certificate
-    if not _CERTIFICATE.search(read(certificate)):
+    if not re.search(_CERTIFICATE, read(certificate)):
         raise TlsUnusable(f"{certificate}: no certificate in it")
-    if not _KEY.search(read(key)):
+    if not re.search(_KEY, read(key)):
         raise TlsUnusable(f"{key}: no private key in it")
     secret = passphrase(settings.passphrase_file) if settings.passphrase_file else None
 
