@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import tomli
 from click.testing import CliRunner
 
 from relay import __version__
@@ -14,10 +15,17 @@ from relay.cli.commands import cli
 from tests.cli.conftest import Execute, Process, write
 from tests.cli.spools import fill
 
+ROOT = Path(__file__).parent.parent.parent
+
 
 def test_version(execute: Execute) -> None:
     assert execute("version").output == f"relay {__version__}\n"
     assert execute("--version").output == f"relay {__version__}\n"
+
+
+def test_it_is_the_version_of_the_package() -> None:
+    project = tomli.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["version"] == __version__
 
 
 def test_version_needs_nothing_heavy() -> None:
