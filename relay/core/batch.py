@@ -8,7 +8,7 @@ from relay.core.receipt import Receipt
 TURN_OCTETS = 256 << 10  # one turn of one task handles no more, so that nobody else waits long
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class Batch:
     """Messages that travel together: never empty, never changed.
 
