@@ -3,6 +3,9 @@
 import gc
 import signal
 import sys
+from contextlib import suppress
+
+INTERRUPTED = 130  # what shells say of a command that Ctrl-C has ended
 
 
 def main() -> None:
@@ -15,7 +18,12 @@ def main() -> None:
         # From here and not from below Click. The interpreter's own stack grows by 16 KiB, and where
         # imports go on across such an end, these are had from the kernel and given back at nearly
         # every call: 1,000 to 1,800 times, which is 10 to 18 ms, and 200 to 300 times from here.
-        from relay.cli import run  # noqa: F401
+        # What is broken is told where it is imported for use.
+        try:
+            with suppress(ImportError, OSError):
+                from relay.cli import run  # noqa: F401
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)
     from relay.cli.commands import cli
 
     cli.main()

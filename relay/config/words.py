@@ -1,5 +1,6 @@
 """What is wrong with a table, in words for people: Pydantic's errors translated."""
 
+import difflib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal, get_args, get_origin
@@ -61,10 +62,8 @@ def value_text(value: object) -> str:
 
 def choice_text(value: str, known: Iterable[str]) -> str:
     """`(did you mean "listen"?)`, or what is known where nothing is near."""
-    from difflib import get_close_matches  # a start without mistakes does without
-
     names = list(known)
-    near = get_close_matches(value[:100], names, 1)
+    near = difflib.get_close_matches(value[:100], names, 1)
     if near:
         return f"(did you mean {value_text(near[0])}?)"
     more = f" and {len(names) - KNOWN_MAX} more" if len(names) > KNOWN_MAX else ""

@@ -126,7 +126,7 @@ async def _run(listening: Listening, sockets: list[Socket]) -> None:
     await supervise(f"listener {listening.name}", run, failed, hurry=listening.intake.draining)
 
 
-@dataclass(slots=True, eq=False, repr=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class _Tried(TaskStatus[None]):
     """A listener that receives has been tried; it may start as often as it likes."""
 

@@ -44,7 +44,7 @@ class Child(Protocol):
 Start = Callable[[Sequence[str], int, int, int], Child]
 
 
-@dataclass(slots=True, eq=False, repr=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class OwnChild:
     """A child of the thread that starts it, which must live as long."""
 
@@ -77,7 +77,7 @@ class OwnChild:
         return ending(self.process.wait())
 
 
-@dataclass(slots=True, eq=False, repr=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class HelpersChild:
     """A child of the helper, spoken of on a socket of its own."""
 

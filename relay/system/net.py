@@ -30,7 +30,7 @@ __all__ = [
 _SOCKET_KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
 
 
-@dataclass(slots=True, eq=False, repr=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class SystemNetwork:
     """The limiter bounds the look-ups that run or hang; give it several tokens and one pipe."""
 

@@ -127,6 +127,32 @@ def test_garbage_is_looked_for_when_the_relay_runs_and_not_in_the_program(tmp_pa
     assert Process(code=code).end()[:2] == (0, "True True\n")
 
 
+def start_with(fault: str, *arguments: str) -> tuple[int, str, str]:
+    """Of `relay run`, where its first import has this fault."""
+    code = (
+        "import sys; from relay.__main__ import main\n"
+        "class Faulty:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'relay.cli.run':\n"
+        f"            raise {fault}\n"
+        "sys.meta_path.insert(0, Faulty())\n"
+        f"sys.argv[1:] = {['run', *arguments]!r}\n"
+        "main()"
+    )
+    return Process(code=code).end()
+
+
+def test_an_interrupt_before_anything_runs_leaves_no_traceback() -> None:
+    code, _, err = start_with("KeyboardInterrupt")
+    assert (code, err) == (130, "")
+
+
+def test_help_is_had_from_a_broken_installation() -> None:
+    code, out, _ = start_with("ImportError('broken')", "--help")
+    assert code == 0
+    assert "--log-level" in out
+
+
 def test_garbage_is_looked_for_by_other_commands() -> None:
     code = (
         "import gc, sys; from relay.__main__ import main\n"
