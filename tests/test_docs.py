@@ -47,6 +47,8 @@ from relay.destinations import DESTINATIONS
 from relay.destinations.template import PLACEHOLDERS
 from relay.listeners import LISTENERS
 from relay.wire.priority import FACILITIES, SEVERITIES
+from tests.simulation import bugs
+from tests.spool.enumeration import bugs as spool_bugs
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -419,3 +421,8 @@ def test_the_readme_has_the_test_command_that_ci_runs() -> None:
     assert found.stdout == f"{install} && .venv/bin/pytest -n 2 --dist loadgroup\n"
     run = "python3 -m venv .venv && .venv/bin/pip install --quiet . && .venv/bin/relay run"
     assert f"\n    {run} --config config/relay.toml\n" in (ROOT / "README.md").read_text()
+
+
+def test_the_readme_tells_how_many_bugs_are_planted() -> None:
+    told = f"{len(bugs.BUGS)} bugs planted in the relay and {len(spool_bugs.BUGS)} in the spool"
+    assert told in " ".join((ROOT / "README.md").read_text().split())

@@ -48,7 +48,10 @@ def _cannot() -> str:
     return ""
 
 
-pytestmark = pytest.mark.skipif(bool(_cannot()), reason=_cannot())
+pytestmark = [
+    pytest.mark.skipif(bool(_cannot()), reason=_cannot()),
+    pytest.mark.xdist_group("kmsg"),  # there is one ring, and one of them writes it over
+]
 
 
 def _write(texts: list[str]) -> None:

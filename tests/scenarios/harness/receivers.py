@@ -3,6 +3,7 @@
 import selectors
 import socket
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +24,7 @@ class Recorded:
     ended: bool = False
 
 
-class _Thread:
+class _Thread(ABC):
     """What all receivers are: a thread that records until its `with` block ends."""
 
     def __init__(self) -> None:
@@ -50,7 +51,12 @@ class _Thread:
     def wait(self, look: Callable[[], bool], what: str, seconds_max: float = SECONDS_MAX) -> None:
         """Return when `look` says yes; it is asked whenever something has come."""
         with self.news:
-            assert self.news.wait_for(look, seconds_max), f"not within {seconds_max:g} s: {what}"
+            found = self.news.wait_for(look, seconds_max)
+            assert found, f"not within {seconds_max:g} s: {what}; {self.seen()}"
+
+    @abstractmethod
+    def seen(self) -> str:
+        """What has come by now, for the message of a wait that was in vain."""
 
     def _run(self) -> None:
         while not self._over:
@@ -108,7 +114,7 @@ class StreamReceiver(_Thread):
         def there() -> bool:
             return any(text in it.data for it in self.connections)
 
-        self.wait(there, f"{text!r} in {self._tail()!r}", seconds_max)
+        self.wait(there, repr(text), seconds_max)
 
     def wait_ended(self, seconds_max: float = SECONDS_MAX) -> None:
         """Return when all connections have ended, and there has been one."""
@@ -158,8 +164,9 @@ class StreamReceiver(_Thread):
         self._open.add(sock)
         self._selector.register(sock, selectors.EVENT_READ, read)
 
-    def _tail(self) -> bytes:
-        return b" | ".join(bytes(it.data[-300:]) for it in self.connections)
+    def seen(self) -> str:
+        ends = [bytes(it.data[-300:]) for it in self.connections[-3:]]
+        return f"{self.octets} octets over {len(self.connections)} connections, at the end {ends}"
 
 
 class DatagramReceiver(_Thread):
@@ -180,6 +187,9 @@ class DatagramReceiver(_Thread):
 
     def wait_messages(self, count: int) -> None:
         self.wait(lambda: len(self.messages) >= count, f"{count} datagrams")
+
+    def seen(self) -> str:
+        return f"{len(self.messages)} datagrams, at the end {self.messages[-3:]}"
 
     def _receive(self) -> None:
         self.messages.append(self._socket.recv(READ_OCTETS))
