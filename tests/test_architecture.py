@@ -301,11 +301,3 @@ def test_a_module_without_tests_is_found(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     assert untested(tmp_path / "relay", tmp_path / "tests") == ["core/b.py"]
-
-
-@pytest.mark.xdist_group("kept")
-def test_what_is_marked_as_a_group_is_kept_in_one_process(request: pytest.FixtureRequest) -> None:
-    """The mark is no more than the end of a name: a pytest that loses it says nothing."""
-    if not request.config.getoption("loadgroup", default=False):
-        pytest.skip("only with `-n 2 --dist loadgroup`, as README.md runs the tests")
-    assert request.node.nodeid.endswith("@kept")
