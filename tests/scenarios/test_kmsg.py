@@ -1,5 +1,6 @@
 """The kernel's own log, from the real /dev/kmsg: overrun while nobody read it, and kill -9."""
 
+import fcntl
 import os
 import re
 import signal
@@ -48,10 +49,16 @@ def _cannot() -> str:
     return ""
 
 
-pytestmark = [
-    pytest.mark.skipif(bool(_cannot()), reason=_cannot()),
-    pytest.mark.xdist_group("kmsg"),  # there is one ring, and one of them writes it over
-]
+pytestmark = pytest.mark.skipif(bool(_cannot()), reason=_cannot())
+
+
+@pytest.fixture(autouse=True)
+def alone() -> Iterator[None]:
+    """There is one ring, and a test writes it over: no two at once, whoever runs them."""
+    number = os.open(KMSG, os.O_RDONLY)
+    fcntl.flock(number, fcntl.LOCK_EX)
+    yield
+    os.close(number)
 
 
 def _write(texts: list[str]) -> None:
